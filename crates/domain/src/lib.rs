@@ -1,0 +1,30 @@
+//! The rules and words of an SMS gateway, and nothing else.
+//!
+//! No clock reads, no randomness, no input or output: time and entropy come in as arguments, so that every
+//! rule can be tested by calling it. Modules are listed so that each one imports only those above it.
+
+pub mod time;
+
+pub mod secret;
+
+pub mod ids;
+
+pub mod phone;
+
+pub mod encoding;
+
+pub mod money;
+
+pub mod scenario;
+
+pub mod message;
+
+pub mod route;
+
+pub mod attempt;
+
+pub mod receipt;
+
+pub mod retry;
+
+pub mod limit;

@@ -1,0 +1,10 @@
+//! Rules that are checked from outside, through the crate's public names.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod encoding_properties;
+mod encoding_rewrite;
+mod encoding_vectors;
+mod phone_parse;
+mod phone_properties;
+mod sender_parse;

@@ -1,0 +1,391 @@
+//! Step 1: a request becomes stored, queued messages.
+//!
+//! Normalize the receiver, measure the text, choose the route, and then one durable call that stores message,
+//! queue row and idempotency key together. An answer means that it is on disk.
+
+use std::collections::HashSet;
+
+use domain::encoding;
+use domain::ids::{BulkId, MessageId};
+use domain::message::Message;
+use domain::phone::Msisdn;
+use domain::scenario::{Priority, Scenario};
+use domain::secret::Body;
+use domain::time::Timestamp;
+use sha2::{Digest as _, Sha256};
+use store::port::messages::{Accept, Accepted, Idempotency, NewMessage};
+use store::{Store, StoreError};
+
+use crate::fresh;
+use crate::request::{
+    BulkAnswer, BulkRequest, Caller, Content, FieldError, FieldProblem, Reply, ReplyVerdict, SendAnswer,
+    SendError, SendRequest, Verdict,
+};
+use crate::routing::Router;
+use crate::settings::{MAX_RECEIVERS, MAX_SEGMENTS, Settings};
+
+/// Characters of a caller's own names that are kept.
+const MAX_NAME: usize = 128;
+/// Entries of metadata that are kept.
+const MAX_METADATA: usize = 20;
+
+/// What accepting needs.
+pub(crate) struct Acceptor<'a> {
+    pub(crate) store: &'a dyn Store,
+    pub(crate) router: &'a Router,
+    pub(crate) settings: &'a Settings,
+}
+
+/// A request that was checked, on its way into the store.
+pub(crate) struct Prepared {
+    pub(crate) messages: Vec<NewMessage>,
+    verdicts: Vec<Prospect>,
+    shared: Shared,
+    bulk_id: Option<BulkId>,
+    idempotency: Option<(String, [u8; 32])>,
+}
+
+/// What a receiver will be answered if the messages are stored.
+enum Prospect {
+    Accepted(MessageId, Msisdn),
+    Rejected(FieldProblem),
+}
+
+/// What a checked request's messages have in common.
+struct Shared {
+    caller: Caller,
+    scenario: Scenario,
+    priority: Priority,
+    sender: Option<domain::phone::SenderId>,
+    body: Body,
+    encoding: encoding::Encoding,
+    segments: u16,
+    now: Timestamp,
+}
+
+impl Acceptor<'_> {
+    /// Checks a request for one message.
+    pub(crate) fn prepare_one(
+        &self,
+        caller: Caller,
+        request: SendRequest,
+        now: Timestamp,
+    ) -> Result<Prepared, SendError> {
+        let mut errors = Vec::new();
+        let idempotency = request
+            .idempotency_key
+            .map(|key| (key, fingerprint("one", std::slice::from_ref(&request.receiver), &request.content)));
+        let receiver =
+            self.receiver(&request.receiver).map_err(|problem| errors.push(field("/receiver", problem)));
+        let shared = self.shared(caller, &request.content, Scenario::priority, now, &mut errors);
+        let (Ok(receiver), Some(shared)) = (receiver, shared) else {
+            return Err(SendError::Invalid(errors));
+        };
+        let message = self.message(receiver, &request.content, &shared, None).ok_or(SendError::NoProvider)?;
+        let verdicts = vec![Prospect::Accepted(message.message.id, receiver)];
+        Ok(Prepared { messages: vec![message], verdicts, shared, bulk_id: None, idempotency })
+    }
+
+    /// Checks a request for many. Receivers that can't be sent to are named one by one; the request as a
+    /// whole is refused only if the text is wrong, or no receiver is left.
+    pub(crate) fn prepare_bulk(
+        &self,
+        caller: Caller,
+        request: BulkRequest,
+        now: Timestamp,
+    ) -> Result<Prepared, SendError> {
+        let mut errors = Vec::new();
+        let found = request.receivers.len();
+        if !(1..=MAX_RECEIVERS).contains(&found) {
+            errors.push(field("/receivers", FieldProblem::ReceiverCount { found, max: MAX_RECEIVERS }));
+        }
+        let shared = self.shared(caller, &request.content, Scenario::bulk_priority, now, &mut errors);
+        let (Some(shared), true) = (shared, errors.is_empty()) else {
+            return Err(SendError::Invalid(errors));
+        };
+        let bulk_id = fresh::bulk_id(now);
+        let mut seen = HashSet::with_capacity(found);
+        let mut messages = Vec::with_capacity(found);
+        let mut verdicts = Vec::with_capacity(found);
+        for text in &request.receivers {
+            let checked = self.receiver(text).and_then(|receiver| {
+                if !seen.insert(receiver) {
+                    return Err(FieldProblem::DuplicateReceiver);
+                }
+                self.message(receiver, &request.content, &shared, Some(bulk_id))
+                    .ok_or(FieldProblem::NoProvider)
+            });
+            verdicts.push(match checked {
+                Ok(message) => {
+                    let prospect = Prospect::Accepted(message.message.id, message.message.receiver);
+                    messages.push(message);
+                    prospect
+                }
+                Err(problem) => Prospect::Rejected(problem),
+            });
+        }
+        if messages.is_empty() {
+            return Err(SendError::Invalid(refusals(verdicts)));
+        }
+        let idempotency = request
+            .idempotency_key
+            .map(|key| (key, fingerprint("bulk", &request.receivers, &request.content)));
+        Ok(Prepared { messages, verdicts, shared, bulk_id: Some(bulk_id), idempotency })
+    }
+
+    fn receiver(&self, text: &str) -> Result<Msisdn, FieldProblem> {
+        if text.trim().is_empty() {
+            return Err(FieldProblem::Missing);
+        }
+        Msisdn::parse(text, self.settings.default_region).map_err(FieldProblem::Receiver)
+    }
+
+    /// Checks what all messages of a request share, and notes every mistake, not only the first.
+    fn shared(
+        &self,
+        caller: Caller,
+        content: &Content,
+        lane: fn(Scenario) -> Priority,
+        now: Timestamp,
+        errors: &mut Vec<FieldError>,
+    ) -> Option<Shared> {
+        let before = errors.len();
+        let scenario = content.scenario.as_deref().map_or(Ok(Scenario::General), str::parse);
+        let scenario = scenario.unwrap_or_else(|unknown| {
+            errors.push(field("/scenario", FieldProblem::UnknownScenario(unknown)));
+            Scenario::General
+        });
+        let text = encoding::to_nfc(&content.message);
+        let measured = encoding::measure(&text);
+        if let Err(problem) = self.check_text(&text, measured.segments, scenario) {
+            errors.push(field("/message", problem));
+        }
+        let sender = content.sender.as_deref().map(str::parse).transpose().unwrap_or_else(|problem| {
+            errors.push(field("/sender", FieldProblem::Sender(problem)));
+            None
+        });
+        check_names(content, errors);
+        self.check_times(content, now, errors);
+        (errors.len() == before).then(|| Shared {
+            caller,
+            scenario,
+            priority: lane(scenario),
+            sender,
+            body: Body::new(text.as_ref()),
+            encoding: measured.encoding,
+            segments: u16::try_from(measured.segments).unwrap_or(u16::MAX),
+            now,
+        })
+    }
+
+    fn check_text(&self, text: &str, segments: usize, scenario: Scenario) -> Result<(), FieldProblem> {
+        if text.is_empty() {
+            return Err(FieldProblem::Missing);
+        }
+        if text.trim().is_empty() {
+            return Err(FieldProblem::EmptyMessage);
+        }
+        let (found, max) = (text.chars().count(), self.settings.max_characters(scenario));
+        if found > max {
+            return Err(FieldProblem::MessageTooLong { found, max });
+        }
+        if segments > MAX_SEGMENTS {
+            return Err(FieldProblem::TooManySegments { found: segments, max: MAX_SEGMENTS });
+        }
+        Ok(())
+    }
+
+    fn check_times(&self, content: &Content, now: Timestamp, errors: &mut Vec<FieldError>) {
+        let ahead = self.settings.max_schedule_ahead;
+        if content.scheduled_at.is_some_and(|at| at > now.plus(ahead)) {
+            errors.push(field("/scheduled_at", FieldProblem::TooFarAhead { days: ahead.as_secs() / 86_400 }));
+        }
+        let leaves_at = content.scheduled_at.unwrap_or(now).max(now);
+        if content.expires_at.is_some_and(|at| at <= leaves_at) {
+            errors.push(field("/expires_at", FieldProblem::ExpiresTooSoon));
+        }
+    }
+
+    /// A message with its first route; `None` if there is no route.
+    fn message(
+        &self,
+        receiver: Msisdn,
+        content: &Content,
+        shared: &Shared,
+        bulk_id: Option<BulkId>,
+    ) -> Option<NewMessage> {
+        let provider = self.router.rank(receiver, shared.scenario).into_iter().next()?.provider;
+        let message = Message {
+            id: fresh::message_id(shared.now),
+            bulk_id,
+            caller: shared.caller.key,
+            receiver,
+            sender: shared.sender.clone(),
+            scenario: shared.scenario,
+            priority: shared.priority,
+            body: shared.body.clone(),
+            encoding: shared.encoding,
+            segments: shared.segments,
+            reference: content.reference.clone(),
+            group: content.group.clone(),
+            metadata: content.metadata.clone(),
+            scheduled_at: content.scheduled_at,
+            expires_at: content.expires_at,
+            created_at: shared.now,
+        };
+        Some(NewMessage { message, provider })
+    }
+
+    /// The one durable call. Answers what was stored, or what the same request was answered before.
+    pub(crate) async fn store(&self, prepared: Prepared) -> Result<Stored, SendError> {
+        let reply = prepared.reply();
+        let idempotency = prepared.idempotency.as_ref().map(|(key, request)| -> Result<_, StoreError> {
+            Ok(Idempotency {
+                key: scoped_key(prepared.shared.caller, key),
+                request: *request,
+                reply: serde_json::to_string(&reply)
+                    .map_err(|error| StoreError::Internal(error.to_string()))?,
+                now: prepared.shared.now,
+                since: prepared.shared.now.minus(self.settings.idempotency_window),
+            })
+        });
+        let accept = Accept { messages: prepared.messages, idempotency: idempotency.transpose()? };
+        match self.store.accept(accept).await? {
+            Accepted::Stored => Ok(Stored { reply, verdicts: prepared.verdicts, repeated: false }),
+            Accepted::Repeated(earlier) => {
+                let reply = serde_json::from_str(&earlier).map_err(|_unreadable| StoreError::Corrupt)?;
+                Ok(Stored { reply, verdicts: prepared.verdicts, repeated: true })
+            }
+            Accepted::KeyReused => Err(SendError::KeyReused),
+        }
+    }
+}
+
+impl Prepared {
+    fn reply(&self) -> Reply {
+        Reply {
+            bulk_id: self.bulk_id,
+            created_at: self.shared.now,
+            scenario: self.shared.scenario,
+            priority: self.shared.priority,
+            encoding: self.shared.encoding,
+            segments: self.shared.segments,
+            status: self.messages.first().map_or(domain::message::MessageStatus::Queued, NewMessage::status),
+            verdicts: self
+                .verdicts
+                .iter()
+                .map(|verdict| match verdict {
+                    Prospect::Accepted(id, _) => ReplyVerdict::Accepted(*id),
+                    Prospect::Rejected(problem) => {
+                        ReplyVerdict::Rejected { code: problem.code().into(), detail: problem.to_string() }
+                    }
+                })
+                .collect(),
+        }
+    }
+}
+
+/// A request that is in the store, now or since an earlier time.
+pub(crate) struct Stored {
+    reply: Reply,
+    verdicts: Vec<Prospect>,
+    /// The same request was made before: nothing was stored now.
+    pub(crate) repeated: bool,
+}
+
+impl Stored {
+    /// The answer to a request for one message.
+    pub(crate) fn into_answer(self) -> Result<SendAnswer, SendError> {
+        match self.into_verdicts().into_iter().next() {
+            Some(Verdict::Accepted(answer)) => Ok(answer),
+            _ => Err(StoreError::Corrupt.into()),
+        }
+    }
+
+    /// The answer to a bulk request.
+    pub(crate) fn into_bulk_answer(self) -> Result<BulkAnswer, SendError> {
+        let bulk_id = self.reply.bulk_id.ok_or(StoreError::Corrupt)?;
+        Ok(BulkAnswer { bulk_id, verdicts: self.into_verdicts() })
+    }
+
+    fn into_verdicts(self) -> Vec<Verdict> {
+        let Reply { created_at, scenario, priority, encoding, segments, status, verdicts, .. } = self.reply;
+        let kept = verdicts.into_iter().zip(self.verdicts);
+        kept.map(|(kept, prospect)| match (kept, prospect) {
+            (ReplyVerdict::Accepted(id), Prospect::Accepted(_, receiver)) => Verdict::Accepted(SendAnswer {
+                id,
+                status,
+                receiver,
+                scenario,
+                priority,
+                encoding,
+                segments,
+                created_at,
+            }),
+            (ReplyVerdict::Rejected { code, detail }, _) => Verdict::Rejected { code, detail },
+            // Accepted then, and by today's settings no longer: what was answered then holds, but the number
+            // can't be shown.
+            (ReplyVerdict::Accepted(_), Prospect::Rejected(problem)) => {
+                Verdict::Rejected { code: problem.code().into(), detail: problem.to_string() }
+            }
+        })
+        .collect()
+    }
+}
+
+fn check_names(content: &Content, errors: &mut Vec<FieldError>) {
+    for (pointer, name) in [("/reference", &content.reference), ("/group", &content.group)] {
+        if name.as_ref().is_some_and(|name| name.chars().count() > MAX_NAME) {
+            errors.push(field(pointer, FieldProblem::TooLong { max: MAX_NAME }));
+        }
+    }
+    let fits = |(name, value): (&String, &String)| name.chars().count() <= 64 && value.chars().count() <= 256;
+    if content.metadata.len() > MAX_METADATA || !content.metadata.iter().all(fits) {
+        errors.push(field("/metadata", FieldProblem::Metadata { max: MAX_METADATA }));
+    }
+}
+
+fn field(pointer: &str, problem: FieldProblem) -> FieldError {
+    FieldError { pointer: pointer.into(), problem }
+}
+
+fn refusals(verdicts: Vec<Prospect>) -> Vec<FieldError> {
+    let problems = verdicts.into_iter().enumerate();
+    problems
+        .filter_map(|(index, verdict)| match verdict {
+            Prospect::Rejected(problem) => Some(field(&format!("/receivers/{index}"), problem)),
+            Prospect::Accepted(..) => None,
+        })
+        .collect()
+}
+
+/// What identifies a request: every field, each with its length, so that no two requests look alike.
+fn fingerprint(kind: &str, receivers: &[String], content: &Content) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    let mut feed = |text: &str| {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text);
+    };
+    feed(kind);
+    for receiver in receivers {
+        feed(receiver);
+    }
+    feed(&content.message);
+    for optional in [&content.scenario, &content.sender, &content.reference, &content.group] {
+        feed(if optional.is_some() { "+" } else { "-" });
+        feed(optional.as_deref().unwrap_or_default());
+    }
+    for time in [content.scheduled_at, content.expires_at] {
+        feed(&time.map_or_else(String::new, |time| time.as_micros().to_string()));
+    }
+    content.metadata.iter().for_each(|(name, value)| {
+        feed(name);
+        feed(value);
+    });
+    hash.finalize().into()
+}
+
+/// An idempotency key belongs to its caller: another caller's same key is another key.
+fn scoped_key(caller: Caller, key: &str) -> [u8; 32] {
+    Sha256::new().chain_update(caller.key.as_bytes()).chain_update(key).finalize().into()
+}

@@ -1,0 +1,272 @@
+//! Step 2: claim, submit, record the outcome, and decide what comes next.
+//!
+//! One dispatcher for each provider. It claims no more than it can submit at once, lane by lane: the claim's
+//! commit is also the durable intent of each attempt, so the time in which a crash leaves a doubt is that of
+//! the request itself. Requests run side by side up to the provider's limit; each records its own outcome,
+//! and the store's group commit makes one flush of many.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::attempt::{Submission, SubmitOutcome};
+use domain::ids::NodeId;
+use domain::scenario::Priority;
+use domain::secret::Body;
+use domain::time::{Clock, Timestamp};
+use providers::SmsProvider;
+use store::port::queue::{AttemptEnd, Claim, Claimed, Next};
+use store::{Store, StoreError};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use crate::arrivals::Outcomes;
+use crate::fresh;
+use crate::metrics::Metrics;
+use crate::pacer::{Opening, Pacer};
+use crate::settings::Settings;
+use crate::stop::Stop;
+
+/// How long to wait after the store failed.
+const STORE_PAUSE: Duration = Duration::from_millis(500);
+
+/// Submits the messages of one provider.
+#[derive(Debug)]
+pub(crate) struct Dispatcher {
+    pub(crate) provider: Arc<dyn SmsProvider>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) node: NodeId,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) wake: Arc<Notify>,
+    pub(crate) outcomes: Arc<Outcomes>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// What a dispatcher knows of its lanes, and what it has under way.
+struct Progress {
+    pacer: Pacer,
+    /// By lane, when the first waiting message is due, as far as known.
+    next_due: [Option<Timestamp>; Priority::ALL.len()],
+    /// Claimed, and waiting for a free request. Messages that were claimed to share one, and could not.
+    ready: VecDeque<Vec<Claimed>>,
+    under_way: JoinSet<()>,
+}
+
+impl Dispatcher {
+    /// Runs until stopped. Then nothing more is claimed, and what was claimed is submitted and recorded.
+    pub(crate) async fn run(self: Arc<Self>, stop: Stop) {
+        let start = self.clock.now();
+        let mut progress = Progress {
+            pacer: Pacer::new(*self.provider.pace()),
+            next_due: [Some(start); Priority::ALL.len()],
+            ready: VecDeque::new(),
+            under_way: JoinSet::new(),
+        };
+        while !stop.soft.is_cancelled() {
+            self.start_ready(&mut progress);
+            let now = self.clock.now();
+            let look_at = progress.look_at(now);
+            if look_at.is_some_and(|at| at <= now) {
+                self.claim(&mut progress, now).await;
+                continue;
+            }
+            let pause = self.clock.sleep_until(look_at.unwrap_or(now));
+            tokio::select! {
+                () = stop.soft.cancelled() => {}
+                () = self.wake.notified() => progress.next_due = [Some(now); Priority::ALL.len()],
+                () = progress.request_ended(), if !progress.under_way.is_empty() => {}
+                () = pause, if look_at.is_some() => {}
+            }
+        }
+        while !progress.under_way.is_empty() || !progress.ready.is_empty() {
+            self.start_ready(&mut progress);
+            tokio::select! {
+                () = stop.hard.cancelled() => return,
+                () = progress.request_ended() => {}
+            }
+        }
+    }
+
+    async fn claim(&self, progress: &mut Progress, now: Timestamp) {
+        let room = progress.pacer.room(now);
+        let claim = Claim {
+            node: self.node,
+            provider: self.provider.provider_name().clone(),
+            at_most: room.at_most,
+            total: room.total,
+            now,
+            lease_until: now.plus(self.settings.lease),
+        };
+        match self.store.claim(claim).await {
+            Ok(claims) => {
+                progress.next_due = claims.next_due;
+                for id in claims.expired {
+                    self.metrics.expired(self.provider.provider_name());
+                    self.outcomes.settle(id);
+                }
+                for claimed in &claims.claimed {
+                    progress.pacer.passes(claimed.priority, now);
+                    self.metrics.claimed(claimed.priority, now.since(claimed.due_at));
+                }
+                progress.ready.extend(self.requests(claims.claimed));
+            }
+            Err(problem) => {
+                tracing::error!(%problem, provider = %self.provider.provider_name(), "the queue can't be read");
+                self.metrics.store_failed();
+                self.clock.sleep_until(now.plus(STORE_PAUSE)).await;
+            }
+        }
+    }
+
+    /// Messages into requests: in the bulk lane, those with one text and one sender share a request where the
+    /// provider knows such. In other lanes each goes alone, so that a doubt concerns one message.
+    fn requests(&self, claimed: Vec<Claimed>) -> Vec<Vec<Claimed>> {
+        let most = self.provider.pace().max_receivers_per_request.max(1) as usize;
+        let mut requests: Vec<Vec<Claimed>> = Vec::with_capacity(claimed.len());
+        let mut open: HashMap<(Body, Option<String>), usize> = HashMap::new();
+        for message in claimed {
+            if most == 1 || message.priority != Priority::Bulk {
+                requests.push(vec![message]);
+                continue;
+            }
+            let sender = message.submission.sender.as_ref().map(ToString::to_string);
+            let index = *open.entry((message.submission.body.clone(), sender)).or_insert(requests.len());
+            match requests.get_mut(index) {
+                Some(request) if request.len() < most => request.push(message),
+                _ => {
+                    let sender = message.submission.sender.as_ref().map(ToString::to_string);
+                    open.insert((message.submission.body.clone(), sender), requests.len());
+                    requests.push(vec![message]);
+                }
+            }
+        }
+        requests
+    }
+
+    fn start_ready(self: &Arc<Self>, progress: &mut Progress) {
+        while !progress.ready.is_empty() && progress.pacer.start_request() {
+            if let Some(request) = progress.ready.pop_front() {
+                progress.under_way.spawn(Arc::clone(self).submit(request));
+            }
+        }
+    }
+
+    /// One request to the provider, from its first byte to its recorded outcome.
+    async fn submit(self: Arc<Self>, mut request: Vec<Claimed>) {
+        let begun = self.clock.now();
+        let outcomes = if let [single] = request.as_slice() {
+            vec![self.provider.send_sms(&single.submission).await]
+        } else {
+            let submissions: Vec<Submission> =
+                request.iter().map(|message| message.submission.clone()).collect();
+            self.provider.send_bulk_sms(&submissions).await
+        };
+        let ended_at = self.clock.now();
+        self.metrics.request_ended(self.provider.provider_name(), ended_at.since(begun));
+        // A provider answers for each message or, by mistake, for fewer: then nobody knows of the rest.
+        let unanswered =
+            || SubmitOutcome::Ambiguous(domain::attempt::Failure::new(domain::attempt::Reason::BadAnswer));
+        let outcomes = outcomes.into_iter().chain(std::iter::repeat_with(unanswered));
+        let ends: Vec<AttemptEnd> = request
+            .iter()
+            .zip(outcomes)
+            .map(|(message, outcome)| self.end(message, outcome, ended_at))
+            .collect();
+        self.record(&ends).await;
+        for (message, end) in request.drain(..).zip(ends) {
+            self.metrics.attempt_ended(self.provider.provider_name(), &message, &end);
+            if end.next == Next::Stop {
+                self.outcomes.settle(end.message_id);
+            }
+        }
+    }
+
+    fn end(&self, message: &Claimed, outcome: SubmitOutcome, ended_at: Timestamp) -> AttemptEnd {
+        let next = match &outcome {
+            SubmitOutcome::Accepted(_) | SubmitOutcome::Rejected(_) => Next::Stop,
+            SubmitOutcome::Ambiguous(_) => Next::Wait,
+            SubmitOutcome::NotSubmitted { retry_after, .. } => self.retry(message, *retry_after, ended_at),
+        };
+        AttemptEnd {
+            message_id: message.submission.message_id,
+            attempt: message.submission.attempt,
+            outcome,
+            ended_at,
+            next,
+        }
+    }
+
+    fn retry(&self, message: &Claimed, retry_after: Option<Duration>, now: Timestamp) -> Next {
+        let submission = &message.submission;
+        let due_at = self
+            .settings
+            .retry
+            .wait(submission.attempt, retry_after, fresh::jitter())
+            .map(|wait| now.plus(wait))
+            .filter(|due_at| submission.expires_at.is_none_or(|end| *due_at < end));
+        match due_at {
+            Some(due_at) => Next::Retry {
+                provider: self.provider.provider_name().clone(),
+                priority: message.priority,
+                due_at,
+                expires_at: submission.expires_at,
+            },
+            None => Next::Stop,
+        }
+    }
+
+    /// Records outcomes, however long it takes: what a provider has answered must not be forgotten. The
+    /// request keeps its place among those under way, so a store that is down stops the submitting too.
+    async fn record(&self, ends: &[AttemptEnd]) {
+        while let Err(problem) = self.store.finish(ends.to_vec()).await {
+            tracing::error!(%problem, outcomes = ends.len(), "outcomes can't be recorded; trying again");
+            self.metrics.store_failed();
+            if problem == StoreError::Stopped {
+                return;
+            }
+            self.clock.sleep_until(self.clock.now().plus(STORE_PAUSE)).await;
+        }
+        // A retry may be due before the dispatcher would look again.
+        if ends.iter().any(|end| matches!(end.next, Next::Retry { .. })) {
+            self.wake.notify_one();
+        }
+    }
+}
+
+impl Progress {
+    /// When to look into the queue again: when a lane has both a message that is due and room for it. `None`
+    /// if only an arrival or the end of a request can change that.
+    fn look_at(&mut self, now: Timestamp) -> Option<Timestamp> {
+        if !self.ready.is_empty() {
+            return None;
+        }
+        let lanes = Priority::ALL.iter().zip(self.next_due);
+        let openings = lanes.filter_map(|(lane, due)| match due {
+            Some(due) if due > now => Some(due),
+            Some(_) => match self.pacer.opens(*lane, now) {
+                Opening::Now => Some(now),
+                Opening::At(time) => Some(time),
+                Opening::AfterRequest => None,
+            },
+            None => None,
+        });
+        openings.min()
+    }
+
+    /// Returns when a request has ended, and takes note of all that have.
+    async fn request_ended(&mut self) {
+        let mut ended = self.under_way.join_next().await;
+        while let Some(result) = ended {
+            self.pacer.request_ended();
+            if let Err(problem) = result
+                && problem.is_panic()
+            {
+                tracing::error!(
+                    "a submission panicked; its attempt will be closed as ambiguous when its lease ends"
+                );
+            }
+            ended = self.under_way.try_join_next();
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! New ids, and chance.
+
+use domain::ids::{BulkId, MessageId, NodeId};
+use domain::time::Timestamp;
+use rand::RngExt as _;
+
+pub(crate) fn message_id(now: Timestamp) -> MessageId {
+    MessageId::new(now, rand::rng().random())
+}
+
+pub(crate) fn bulk_id(now: Timestamp) -> BulkId {
+    BulkId::new(now, rand::rng().random())
+}
+
+pub(crate) fn node_id(now: Timestamp) -> NodeId {
+    NodeId::new(now, rand::rng().random())
+}
+
+/// A random factor from 0 to 1.
+pub(crate) fn jitter() -> f64 {
+    rand::rng().random()
+}

@@ -1,0 +1,35 @@
+//! What the gateway does: accept messages, submit them, take in what becomes of them.
+//!
+//! [`SmsService`] is the one entry, for HTTP, for the command line and for programs that embed this crate. No
+//! SQL, no HTTP server and no provider's name in here. Modules stand in the order in which each imports only
+//! those above it; the path of a message is `accept` -> `dispatch` -> `receipts`.
+
+pub mod settings;
+
+mod fresh;
+
+pub mod request;
+
+mod metrics;
+
+mod stop;
+
+mod routing;
+
+mod arrivals;
+
+mod accept;
+
+mod pacer;
+
+mod dispatch;
+
+pub mod receipts;
+
+mod workers;
+
+pub mod service;
+
+pub use request::{BulkAnswer, BulkRequest, Caller, FieldError, SendAnswer, SendError, SendRequest, Verdict};
+pub use service::{Parts, SmsService};
+pub use settings::Settings;

@@ -1,0 +1,398 @@
+//! Every figure that the gateway gives, declared once.
+//!
+//! Labels are closed sets: names of providers, scenarios, lanes, reasons. Never a number, an id or a text of
+//! anybody's. The steps of a message's path say what happened, and it is counted here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::attempt::{OutcomeKind, SubmitOutcome};
+use domain::encoding::Encoding;
+use domain::message::Message;
+use domain::receipt::ReceiptStatus;
+use domain::route::ProviderName;
+use domain::scenario::{Priority, Scenario};
+use domain::time::{Clock, Timestamp};
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Histogram, Meter};
+use parking_lot::Mutex;
+use providers::provider::CallbackError;
+use store::port::queue::{AttemptEnd, Claimed, LaneDepth, Next};
+use store::port::receipts::ReceiptFate;
+
+use crate::request::SendError;
+
+/// Over how many minutes a provider's success and error rates are taken.
+const RATE_MINUTES: usize = 5;
+/// The same as a difference of minutes.
+const RATE_SPAN: i64 = 5;
+
+/// Seconds, from a local simulator's answer to a message that waited an hour.
+const SECONDS: [f64; 14] =
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 600.0, 3_600.0];
+
+/// All instruments.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    clock: Arc<dyn Clock>,
+    accepted: Counter<u64>,
+    refused: Counter<u64>,
+    sent: Counter<u64>,
+    failed: Counter<u64>,
+    retried: Counter<u64>,
+    duration: Histogram<f64>,
+    queue_time: Histogram<f64>,
+    message_length: Histogram<u64>,
+    segments: Counter<u64>,
+    usage: Counter<u64>,
+    requests: Counter<u64>,
+    latency: Histogram<f64>,
+    cost: Counter<f64>,
+    otp: Counter<u64>,
+    transaction: Counter<u64>,
+    chama: Counter<u64>,
+    receipts: Counter<u64>,
+    callbacks_refused: Counter<u64>,
+    store_failures: Counter<u64>,
+    panics: Counter<u64>,
+    rates: Arc<Mutex<BTreeMap<ProviderName, Rates>>>,
+    depth: Arc<Mutex<Vec<LaneDepth>>>,
+}
+
+/// What is counted of a message when it was accepted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrival {
+    scenario: Scenario,
+    priority: Priority,
+    encoding: Encoding,
+    characters: u64,
+    segments: u64,
+}
+
+impl From<&Message> for Arrival {
+    fn from(message: &Message) -> Self {
+        Self {
+            scenario: message.scenario,
+            priority: message.priority,
+            encoding: message.encoding,
+            characters: message.body.chars() as u64,
+            segments: u64::from(message.segments),
+        }
+    }
+}
+
+impl Metrics {
+    pub(crate) fn new(meter: &Meter, providers: &[ProviderName], clock: Arc<dyn Clock>) -> Self {
+        let counter =
+            |name: &'static str, help: &'static str| meter.u64_counter(name).with_description(help).build();
+        let seconds = |name: &'static str, help: &'static str| {
+            let histogram = meter.f64_histogram(name).with_description(help).with_unit("s");
+            histogram.with_boundaries(SECONDS.to_vec()).build()
+        };
+        let rates = providers.iter().map(|provider| (provider.clone(), Rates::default())).collect();
+        let metrics = Self {
+            accepted: counter("sms.accepted.count", "Messages stored and queued."),
+            refused: counter("sms.refused.count", "Requests refused before anything was stored, by reason."),
+            sent: counter("sms.sent.count", "Messages that a provider took."),
+            failed: counter("sms.failed.count", "Messages that no provider took, by reason."),
+            retried: counter(
+                "sms.retry.count",
+                "Attempts that certainly did not leave and will be made again.",
+            ),
+            duration: seconds("sms.duration", "From accepting a message to a provider's taking it."),
+            queue_time: seconds("sms.queue.time", "From a message's being due to its being claimed."),
+            message_length: meter
+                .u64_histogram("sms.message_length")
+                .with_description("Characters of accepted messages.")
+                .with_boundaries(vec![70.0, 160.0, 306.0, 459.0, 612.0, 918.0, 1_530.0])
+                .build(),
+            segments: counter("sms.segments.count", "Segments of accepted messages, by our count."),
+            usage: counter("sms.provider", "Messages handed to each provider."),
+            requests: counter("sms.provider.requests", "Attempts by how they ended."),
+            latency: seconds("sms.provider.latency", "From a request's first byte to the end of the answer."),
+            cost: meter
+                .f64_counter("sms.cost")
+                .with_description(
+                    "What providers charge, where they say so at once, in units of the currency.",
+                )
+                .build(),
+            otp: counter("sms.scenario.otp", "One-time codes that a provider took."),
+            transaction: counter("sms.scenario.transaction", "Transaction notices that a provider took."),
+            chama: counter("sms.scenario.chama", "Messages to savings groups that a provider took."),
+            receipts: counter(
+                "sms.receipt.count",
+                "Delivery receipts, by what they say and whether they matched.",
+            ),
+            callbacks_refused: counter(
+                "sms.callback.refused.count",
+                "Callbacks refused as forged or unreadable.",
+            ),
+            store_failures: counter(
+                "sms.store.failure.count",
+                "Calls to the store that failed and are repeated.",
+            ),
+            panics: counter("sms.worker.panic.count", "Workers that panicked and were started again."),
+            rates: Arc::new(Mutex::new(rates)),
+            depth: Arc::new(Mutex::new(Vec::new())),
+            clock,
+        };
+        metrics.observe(meter);
+        metrics
+    }
+
+    /// Figures that are read when somebody asks.
+    fn observe(&self, meter: &Meter) {
+        for (name, help, share) in [
+            (
+                "sms.provider.success_rate",
+                "Share of attempts that the provider took, over 5 minutes.",
+                Rates::success as fn(&Rates, i64) -> Option<f64>,
+            ),
+            ("sms.provider.error_rate", "Share of attempts that failed, over 5 minutes.", Rates::error),
+        ] {
+            let (rates, clock) = (Arc::clone(&self.rates), Arc::clone(&self.clock));
+            meter
+                .f64_observable_gauge(name)
+                .with_description(help)
+                .with_callback(move |gauge| {
+                    let minute = minute(clock.now());
+                    for (provider, rates) in rates.lock().iter() {
+                        if let Some(share) = share(rates, minute) {
+                            gauge.observe(share, &[by_provider(provider)]);
+                        }
+                    }
+                })
+                .build();
+        }
+        let depth = Arc::clone(&self.depth);
+        meter
+            .u64_observable_gauge("sms.queue.depth")
+            .with_description("Messages that wait for their turn.")
+            .with_callback(move |gauge| {
+                for lane in depth.lock().iter() {
+                    gauge.observe(lane.messages, &[by_provider(&lane.provider), by_lane(lane.priority)]);
+                }
+            })
+            .build();
+    }
+
+    pub(crate) fn accepted(&self, arrival: Arrival) {
+        let Arrival { scenario, priority, encoding, characters, segments } = arrival;
+        let encoding = KeyValue::new("encoding", encoding.as_str());
+        self.accepted.add(1, &[by_scenario(scenario), by_lane(priority)]);
+        self.message_length.record(characters, std::slice::from_ref(&encoding));
+        self.segments.add(segments, &[encoding]);
+    }
+
+    pub(crate) fn refused(&self, refusal: &SendError) {
+        let count = |code: &'static str| self.refused.add(1, &[KeyValue::new("code", code)]);
+        match refusal {
+            SendError::Invalid(errors) => errors.iter().for_each(|error| count(error.problem.code())),
+            SendError::KeyReused => count("idempotency_key_reused"),
+            SendError::NoProvider => count("no_provider"),
+            SendError::Store(_) => count("store_unavailable"),
+        }
+    }
+
+    pub(crate) fn claimed(&self, lane: Priority, waited: Duration) {
+        self.queue_time.record(waited.as_secs_f64(), &[by_lane(lane)]);
+    }
+
+    pub(crate) fn expired(&self, provider: &ProviderName) {
+        self.failed.add(1, &[by_provider(provider), KeyValue::new("reason", "expired")]);
+    }
+
+    pub(crate) fn request_ended(&self, provider: &ProviderName, took: Duration) {
+        self.latency.record(took.as_secs_f64(), &[by_provider(provider)]);
+    }
+
+    pub(crate) fn attempt_ended(&self, provider: &ProviderName, message: &Claimed, end: &AttemptEnd) {
+        let kind = end.outcome.kind();
+        self.usage.add(1, &[by_provider(provider)]);
+        self.requests.add(1, &[by_provider(provider), KeyValue::new("outcome", kind.as_str())]);
+        if let Some(rates) = self.rates.lock().get_mut(provider) {
+            rates.count(minute(end.ended_at), kind);
+        }
+        let scenario = message.submission.scenario;
+        match &end.outcome {
+            SubmitOutcome::Accepted(acceptance) => {
+                let took = end.ended_at.since(message.created_at);
+                let labels = [by_provider(provider), by_scenario(scenario)];
+                self.sent.add(1, &labels);
+                self.duration.record(took.as_secs_f64(), &labels);
+                self.taken(scenario);
+                if let Some(cost) = acceptance.cost {
+                    let currency = KeyValue::new("currency", cost.currency().to_owned());
+                    #[expect(
+                        clippy::cast_precision_loss,
+                        reason = "a figure for graphs; amounts are kept exactly"
+                    )]
+                    self.cost.add(cost.micros() as f64 / 1e6, &[by_provider(provider), currency]);
+                }
+                tracing::debug!(
+                    message.id = %end.message_id,
+                    %provider,
+                    %scenario,
+                    attempt = end.attempt,
+                    duration_ms = took.as_millis(),
+                    message_length = message.submission.body.chars(),
+                    country = %message.submission.receiver.country(),
+                    "sms.sent"
+                );
+            }
+            SubmitOutcome::Rejected(failure)
+            | SubmitOutcome::NotSubmitted { failure, .. }
+            | SubmitOutcome::Ambiguous(failure) => {
+                let labels = [by_provider(provider), KeyValue::new("reason", failure.reason.as_str())];
+                let event = match end.next {
+                    Next::Stop => {
+                        self.failed.add(1, &labels);
+                        "sms.failed"
+                    }
+                    Next::Retry { .. } => {
+                        self.retried.add(1, &labels);
+                        "sms.retry"
+                    }
+                    Next::Wait => "sms.ambiguous",
+                };
+                tracing::warn!(
+                    message.id = %end.message_id,
+                    %provider,
+                    %scenario,
+                    attempt = end.attempt,
+                    outcome = %kind,
+                    reason = %failure.reason,
+                    provider_code = failure.provider_code,
+                    country = %message.submission.receiver.country(),
+                    "{event}"
+                );
+            }
+        }
+    }
+
+    fn taken(&self, scenario: Scenario) {
+        match scenario {
+            Scenario::Otp => self.otp.add(1, &[]),
+            Scenario::Transaction => self.transaction.add(1, &[]),
+            Scenario::ChamaInvite | Scenario::ChamaWithdrawal => self.chama.add(1, &[by_scenario(scenario)]),
+            Scenario::Alert | Scenario::General => {}
+        }
+    }
+
+    pub(crate) fn receipt(&self, provider: &ProviderName, word: Option<ReceiptStatus>, fate: ReceiptFate) {
+        let matched = match fate {
+            ReceiptFate::Matched { .. } => "matched",
+            ReceiptFate::Parked => "parked",
+        };
+        let labels = [
+            by_provider(provider),
+            KeyValue::new("status", word.map_or("unknown", ReceiptStatus::as_str)),
+            KeyValue::new("fate", matched),
+        ];
+        self.receipts.add(1, &labels);
+    }
+
+    pub(crate) fn callback_refused(&self, provider: &ProviderName, refusal: CallbackError) {
+        let why = match refusal {
+            CallbackError::Forged(_) => "forged",
+            CallbackError::Malformed(_) => "malformed",
+            CallbackError::Unsupported => "unsupported",
+        };
+        self.callbacks_refused.add(1, &[by_provider(provider), KeyValue::new("why", why)]);
+    }
+
+    pub(crate) fn queue_depth(&self, depth: Vec<LaneDepth>) {
+        let mut known = self.depth.lock();
+        // A lane that has run empty is shown as empty, not as it last was.
+        for drained in known.iter_mut() {
+            drained.messages = 0;
+        }
+        for lane in depth {
+            match known.iter_mut().find(|old| old.provider == lane.provider && old.priority == lane.priority)
+            {
+                Some(old) => *old = lane,
+                None => known.push(lane),
+            }
+        }
+    }
+
+    pub(crate) fn store_failed(&self) {
+        self.store_failures.add(1, &[]);
+    }
+
+    pub(crate) fn worker_panicked(&self, worker: &'static str) {
+        self.panics.add(1, &[KeyValue::new("worker", worker)]);
+    }
+}
+
+/// How a provider's attempts ended, minute by minute.
+#[derive(Debug, Default)]
+struct Rates {
+    slots: [Minute; RATE_MINUTES],
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Minute {
+    number: i64,
+    attempts: u64,
+    taken: u64,
+}
+
+impl Rates {
+    fn count(&mut self, minute: i64, kind: OutcomeKind) {
+        let index = minute.rem_euclid(RATE_SPAN);
+        if let Some(slot) = self.slots.get_mut(usize::try_from(index).unwrap_or(0)) {
+            if slot.number != minute {
+                *slot = Minute { number: minute, ..Minute::default() };
+            }
+            slot.attempts += 1;
+            slot.taken += u64::from(kind == OutcomeKind::Accepted);
+        }
+    }
+
+    fn success(&self, minute: i64) -> Option<f64> {
+        let recent = self.slots.iter().filter(|slot| slot.number > minute - RATE_SPAN);
+        let (attempts, taken) =
+            recent.fold((0, 0), |(attempts, taken), slot| (attempts + slot.attempts, taken + slot.taken));
+        #[expect(clippy::cast_precision_loss, reason = "a share for graphs")]
+        let share = (attempts > 0).then(|| taken as f64 / attempts as f64);
+        share
+    }
+
+    fn error(&self, minute: i64) -> Option<f64> {
+        self.success(minute).map(|success| 1.0 - success)
+    }
+}
+
+fn minute(time: Timestamp) -> i64 {
+    time.as_micros().div_euclid(60_000_000)
+}
+
+fn by_provider(provider: &ProviderName) -> KeyValue {
+    KeyValue::new("provider", provider.as_str().to_owned())
+}
+
+fn by_scenario(scenario: Scenario) -> KeyValue {
+    KeyValue::new("scenario", scenario.as_str())
+}
+
+fn by_lane(lane: Priority) -> KeyValue {
+    KeyValue::new("lane", lane.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_forget_what_is_older_than_five_minutes() {
+        let mut rates = Rates::default();
+        rates.count(100, OutcomeKind::Rejected);
+        rates.count(102, OutcomeKind::Accepted);
+        assert_eq!(rates.success(104), Some(0.5));
+        assert_eq!(rates.success(105), Some(1.0));
+        assert_eq!(rates.error(105), Some(0.0));
+        assert_eq!(rates.success(107), None);
+    }
+}

@@ -1,0 +1,191 @@
+//! How many messages of each lane may go to one provider now.
+//!
+//! Higher lanes go first by order of claiming; what is decided here is what lower lanes must leave free. A
+//! lane never takes the whole rate, nor all requests under way, unless nothing stands above it: a code then
+//! finds room at once, however much bulk is waiting.
+
+use std::time::Duration;
+
+use domain::limit::SlidingWindow;
+use domain::scenario::Priority;
+use domain::time::Timestamp;
+use providers::pace::Pace;
+
+/// Percent of the provider's rate that a lane and those below it may use.
+const RATE_SHARE: [u32; Priority::ALL.len()] = [100, 100, 98, 95];
+
+/// Percent of the requests under way that a lane and those below it may hold.
+const SLOT_SHARE: [u32; Priority::ALL.len()] = [100, 100, 90, 75];
+
+/// Messages in one claim at most: a claim is a part of a commit that others wait for.
+const MAX_CLAIM: u32 = 512;
+
+/// The pace of one provider account, as it goes.
+#[derive(Debug)]
+pub(crate) struct Pacer {
+    pace: Pace,
+    rate: SlidingWindow,
+    bulk: SlidingWindow,
+    under_way: u32,
+}
+
+/// What may be claimed now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Room {
+    /// By lane.
+    pub(crate) at_most: [u32; Priority::ALL.len()],
+    /// Over all lanes.
+    pub(crate) total: u32,
+}
+
+/// When a lane may take messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// At once.
+    Now,
+    /// At this time.
+    At(Timestamp),
+    /// When a request under way ends.
+    AfterRequest,
+}
+
+impl Pacer {
+    pub(crate) fn new(pace: Pace) -> Self {
+        Self {
+            pace,
+            rate: SlidingWindow::new(pace.messages_per_second, Duration::from_secs(1)),
+            bulk: SlidingWindow::new(pace.bulk_batch_size, pace.bulk_batch_interval()),
+            under_way: 0,
+        }
+    }
+
+    pub(crate) fn room(&mut self, now: Timestamp) -> Room {
+        let mut at_most = [0; Priority::ALL.len()];
+        for lane in Priority::ALL {
+            at_most[lane.index()] = self.lane_room(*lane, now);
+        }
+        let free = self.free_slots(Priority::Critical);
+        let total =
+            free.max(at_most[Priority::Bulk.index()]).min(self.rate.available(100, now)).min(MAX_CLAIM);
+        Room { at_most, total }
+    }
+
+    fn lane_room(&mut self, lane: Priority, now: Timestamp) -> u32 {
+        let slots = self.free_slots(lane);
+        let rate = self.rate.available(RATE_SHARE[lane.index()], now);
+        match lane {
+            // Messages with one text share a request: a slot is good for as many as it may carry.
+            Priority::Bulk if slots > 0 => slots
+                .max(self.pace.max_receivers_per_request)
+                .min(self.bulk.available(100, now))
+                .min(rate)
+                .min(MAX_CLAIM),
+            _ => slots.min(rate).min(MAX_CLAIM),
+        }
+    }
+
+    fn free_slots(&self, lane: Priority) -> u32 {
+        let open = u64::from(self.pace.max_in_flight.max(1)) * u64::from(SLOT_SHARE[lane.index()]);
+        u32::try_from(open.div_ceil(100)).unwrap_or(u32::MAX).saturating_sub(self.under_way)
+    }
+
+    /// When the lane may take messages.
+    pub(crate) fn opens(&mut self, lane: Priority, now: Timestamp) -> Opening {
+        if self.lane_room(lane, now) > 0 {
+            return Opening::Now;
+        }
+        if self.free_slots(lane) == 0 {
+            return Opening::AfterRequest;
+        }
+        let bulk = (lane == Priority::Bulk && self.bulk.available(100, now) == 0).then_some(&self.bulk);
+        let rate = (self.rate.available(RATE_SHARE[lane.index()], now) == 0).then_some(&self.rate);
+        // Both must open: the later one decides. Each is asked again when the first has opened.
+        [bulk, rate]
+            .into_iter()
+            .flatten()
+            .filter_map(SlidingWindow::frees_at)
+            .max()
+            .map_or(Opening::Now, Opening::At)
+    }
+
+    /// Notes that a message leaves.
+    pub(crate) fn passes(&mut self, lane: Priority, now: Timestamp) {
+        self.rate.pass(1, now);
+        if lane == Priority::Bulk {
+            self.bulk.pass(1, now);
+        }
+    }
+
+    /// Whether a request may start; if so, it counts as under way.
+    pub(crate) fn start_request(&mut self) -> bool {
+        let free = self.under_way < self.pace.max_in_flight.max(1);
+        self.under_way += u32::from(free);
+        free
+    }
+
+    pub(crate) fn request_ended(&mut self) {
+        self.under_way = self.under_way.saturating_sub(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pace() -> Pace {
+        Pace {
+            messages_per_second: 100,
+            bulk_batch_size: 10,
+            bulk_batch_interval_ms: 1_000,
+            max_receivers_per_request: 1,
+            max_in_flight: 20,
+            connect_timeout_ms: 1_000,
+            request_timeout_ms: 1_000,
+        }
+    }
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_micros(0).plus(Duration::from_millis(millis))
+    }
+
+    #[test]
+    fn bulk_goes_in_batches_while_single_messages_pass() {
+        let mut pacer = Pacer::new(pace());
+        assert_eq!(pacer.room(at(0)).at_most, [20, 20, 18, 10]);
+        for _ in 0..10 {
+            pacer.passes(Priority::Bulk, at(0));
+        }
+        assert_eq!(pacer.opens(Priority::Bulk, at(1)), Opening::At(at(1_000)));
+        assert_eq!(pacer.opens(Priority::Normal, at(1)), Opening::Now);
+        assert_eq!(pacer.room(at(1_000)).at_most[Priority::Bulk.index()], 10);
+    }
+
+    #[test]
+    fn bulk_leaves_requests_for_the_lanes_above() {
+        let mut pacer = Pacer::new(pace());
+        for _ in 0..15 {
+            assert!(pacer.start_request());
+        }
+        assert_eq!(pacer.opens(Priority::Bulk, at(0)), Opening::AfterRequest);
+        assert_eq!(pacer.room(at(0)).at_most, [5, 5, 3, 0]);
+        pacer.request_ended();
+        assert_eq!(pacer.opens(Priority::Bulk, at(0)), Opening::Now);
+    }
+
+    #[test]
+    fn one_request_may_carry_many_receivers() {
+        let pace = Pace { max_receivers_per_request: 100, bulk_batch_size: 0, max_in_flight: 4, ..pace() };
+        let mut pacer = Pacer::new(pace);
+        assert_eq!(pacer.room(at(0)), Room { at_most: [4, 4, 4, 95], total: 95 });
+    }
+
+    #[test]
+    fn the_rate_holds_over_all_lanes() {
+        let mut pacer = Pacer::new(Pace { max_in_flight: 1_000, ..pace() });
+        for _ in 0..95 {
+            pacer.passes(Priority::Normal, at(0));
+        }
+        assert_eq!(pacer.room(at(1)).at_most, [5, 5, 3, 0]);
+        assert_eq!(pacer.room(at(1)).total, 5);
+    }
+}

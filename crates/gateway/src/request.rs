@@ -1,0 +1,266 @@
+//! What callers ask, and what they are answered.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use domain::encoding::Encoding;
+use domain::ids::{BulkId, KeyId, MessageId};
+use domain::message::MessageStatus;
+use domain::phone::{Msisdn, PhoneError, SenderError};
+use domain::scenario::{Priority, Scenario};
+use domain::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use store::StoreError;
+
+/// Who asks: an authenticated business service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caller {
+    /// Its API key.
+    pub key: KeyId,
+}
+
+/// What one message shares with the others of a bulk request.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Content {
+    /// The text.
+    pub message: String,
+    /// What it is for, by name; `general` where none is given.
+    pub scenario: Option<String>,
+    /// The sender ID asked for.
+    pub sender: Option<String>,
+    /// The caller's own name for it.
+    pub reference: Option<String>,
+    /// The savings group or campaign that it belongs to.
+    pub group: Option<String>,
+    /// Not to be submitted before.
+    pub scheduled_at: Option<Timestamp>,
+    /// Not to be submitted after.
+    pub expires_at: Option<Timestamp>,
+    /// The caller's own data.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// One message to one receiver, as asked for.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SendRequest {
+    /// The receiver in any form that people write phone numbers.
+    pub receiver: String,
+    /// The rest.
+    pub content: Content,
+    /// What makes the request repeatable.
+    pub idempotency_key: Option<String>,
+}
+
+/// One text to many receivers, as asked for.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BulkRequest {
+    /// The receivers in any form that people write phone numbers.
+    pub receivers: Vec<String>,
+    /// The rest.
+    pub content: Content,
+    /// What makes the request repeatable.
+    pub idempotency_key: Option<String>,
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let characters = self.message.chars().count();
+        write!(f, "Content({:?}, {characters} characters)", self.scenario)
+    }
+}
+
+impl fmt::Debug for SendRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SendRequest({:?})", self.content)
+    }
+}
+
+impl fmt::Debug for BulkRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BulkRequest({} receivers, {:?})", self.receivers.len(), self.content)
+    }
+}
+
+/// An accepted message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SendAnswer {
+    /// Its id.
+    pub id: MessageId,
+    /// Where it stands.
+    pub status: MessageStatus,
+    /// Where it goes.
+    pub receiver: Msisdn,
+    /// What it is for.
+    pub scenario: Scenario,
+    /// Its lane.
+    pub priority: Priority,
+    /// How the text travels.
+    pub encoding: Encoding,
+    /// How many SMS it takes.
+    pub segments: u16,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+}
+
+/// What became of a bulk request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BulkAnswer {
+    /// Names the request.
+    pub bulk_id: BulkId,
+    /// One verdict for each receiver, in the order asked.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// What became of one receiver of a bulk request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Stored and queued.
+    Accepted(SendAnswer),
+    /// Refused.
+    Rejected {
+        /// A stable word for the reason.
+        code: String,
+        /// The reason in a sentence. Holds no number.
+        detail: String,
+    },
+}
+
+/// Why a request was refused as a whole. Nothing was stored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// Fields are wrong: each is named.
+    #[error("the request has wrong fields")]
+    Invalid(Vec<FieldError>),
+    /// The idempotency key was used before, with another request.
+    #[error("the idempotency key was used with another request")]
+    KeyReused,
+    /// No provider is configured that could carry the message.
+    #[error("no provider is configured for this receiver")]
+    NoProvider,
+    /// The store can't take it now.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A field with a mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldError {
+    /// Where: a JSON pointer (RFC 6901) into the request's body.
+    pub pointer: String,
+    /// What.
+    pub problem: FieldProblem,
+}
+
+/// What is wrong with a field. None holds the value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FieldProblem {
+    /// Left empty.
+    #[error("is required")]
+    Missing,
+    /// No phone number.
+    #[error("{0}")]
+    Receiver(PhoneError),
+    /// The same number as an earlier receiver of the request.
+    #[error("is the same number as an earlier receiver")]
+    DuplicateReceiver,
+    /// No receivers, or more than allowed.
+    #[error("must have 1 to {max} receivers, has {found}")]
+    ReceiverCount {
+        /// How many there are.
+        found: usize,
+        /// How many there may be.
+        max: usize,
+    },
+    /// Nothing to read in it.
+    #[error("is empty")]
+    EmptyMessage,
+    /// Longer than the scenario allows.
+    #[error("has {found} characters, {max} are allowed")]
+    MessageTooLong {
+        /// How many there are.
+        found: usize,
+        /// How many there may be.
+        max: usize,
+    },
+    /// Takes too many segments.
+    #[error("takes {found} segments, {max} are allowed")]
+    TooManySegments {
+        /// How many it takes.
+        found: usize,
+        /// How many it may take.
+        max: usize,
+    },
+    /// No scenario of that name.
+    #[error("{0}")]
+    UnknownScenario(domain::scenario::UnknownWord),
+    /// No sender ID.
+    #[error("{0}")]
+    Sender(SenderError),
+    /// Longer than is kept.
+    #[error("is longer than {max} characters")]
+    TooLong {
+        /// How many there may be.
+        max: usize,
+    },
+    /// Too many entries, or entries that are too long.
+    #[error("may have {max} entries, names of 64 characters and values of 256")]
+    Metadata {
+        /// How many entries there may be.
+        max: usize,
+    },
+    /// Too far ahead.
+    #[error("is more than {days} days ahead")]
+    TooFarAhead {
+        /// How far it may be.
+        days: u64,
+    },
+    /// Over before it begins.
+    #[error("is not after the time at which the message may leave")]
+    ExpiresTooSoon,
+    /// No provider for this receiver.
+    #[error("no provider is configured for this receiver")]
+    NoProvider,
+}
+
+impl FieldProblem {
+    /// A stable word for callers to decide on. Each one is described in docs/api.md.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Missing => "required",
+            Self::Receiver(_) => "invalid_receiver",
+            Self::DuplicateReceiver => "duplicate_receiver",
+            Self::ReceiverCount { .. } => "receiver_count",
+            Self::EmptyMessage => "message_empty",
+            Self::MessageTooLong { .. } => "message_too_long",
+            Self::TooManySegments { .. } => "too_many_segments",
+            Self::UnknownScenario(_) => "unknown_scenario",
+            Self::Sender(_) => "invalid_sender",
+            Self::TooLong { .. } => "too_long",
+            Self::Metadata { .. } => "invalid_metadata",
+            Self::TooFarAhead { .. } => "too_far_ahead",
+            Self::ExpiresTooSoon => "expires_too_soon",
+            Self::NoProvider => "no_provider",
+        }
+    }
+}
+
+/// The answer to a request as it is kept with its idempotency key: ids and verdicts, no numbers, no text.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Reply {
+    pub(crate) bulk_id: Option<BulkId>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) scenario: Scenario,
+    pub(crate) priority: Priority,
+    pub(crate) encoding: Encoding,
+    pub(crate) segments: u16,
+    pub(crate) status: MessageStatus,
+    pub(crate) verdicts: Vec<ReplyVerdict>,
+}
+
+/// One receiver's part of a [`Reply`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ReplyVerdict {
+    Accepted(MessageId),
+    Rejected { code: String, detail: String },
+}

@@ -1,0 +1,126 @@
+//! The one wiring: settings into a running gateway. The program and the tests use the same.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::serve::ListenerExt as _;
+use domain::time::Clock;
+use gateway::{Parts, SmsService};
+use store::{Options, Store};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::http::{self, Limits, State};
+use crate::keys::Authenticator;
+use crate::telemetry::Figures;
+
+/// A gateway that is accepting and submitting.
+#[derive(Debug)]
+pub struct Gateway {
+    /// Where the API listens: the address that was asked for, with the port that was free.
+    pub address: SocketAddr,
+    /// Where health and metrics listen, if that is elsewhere.
+    pub operations_address: Option<SocketAddr>,
+    /// The use cases.
+    pub service: Arc<SmsService>,
+    /// The store, which [`stop`](Self::stop) closes.
+    pub store: Arc<dyn Store>,
+    figures: Figures,
+    listeners: TaskTracker,
+    stopping: CancellationToken,
+    soft_stop: Duration,
+}
+
+impl Gateway {
+    /// Opens the store, makes the providers, and starts listening and submitting.
+    pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+        let store = store::open(&config.database_url, Options { migrate: true, exclusive: true })
+            .await
+            .context("the store can't be opened")?;
+        let figures = Figures::start(&config.metrics)?;
+        let factory = config.factory()?;
+        let providers = factory.create_configured()?;
+        anyhow::ensure!(
+            !providers.is_empty(),
+            "no provider is configured: tuma check says which credentials are missing, and tuma demo needs none"
+        );
+        let service = Arc::new(SmsService::new(Parts {
+            store: Arc::clone(&store),
+            providers,
+            default_provider: factory.default_provider().clone(),
+            clock: Arc::clone(&clock),
+            settings: config.gateway(),
+            meter: figures.meter(),
+        }));
+        let remember = Duration::from_millis(config.http.key_cache_ms);
+        let state = State {
+            service: Arc::clone(&service),
+            authenticator: Arc::new(Authenticator::new(Arc::clone(&store), clock, remember)),
+            figures: figures.clone(),
+            public_url: config.public_url.clone(),
+            limits: Limits {
+                max_body_bytes: config.http.max_body_bytes,
+                timeout: Duration::from_millis(config.http.request_timeout_ms),
+            },
+        };
+        let api = bind(config.listen).await?;
+        let operations = match config.operations_listen {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        let address = api.local_addr()?;
+        let operations_address = operations.as_ref().map(TcpListener::local_addr).transpose()?;
+        service.start().await.context("submitting can't be started")?;
+        let gateway = Self {
+            address,
+            operations_address,
+            service,
+            store,
+            figures,
+            listeners: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            soft_stop: Duration::from_secs(config.dispatch.soft_stop_s),
+        };
+        gateway.listen(api, http::router(state.clone(), operations.is_none()));
+        if let Some(operations) = operations {
+            gateway.listen(operations, http::operations_router(state));
+        }
+        Ok(gateway)
+    }
+
+    fn listen(&self, listener: TcpListener, router: Router) {
+        let stopping = self.stopping.clone();
+        // Small answers leave at once.
+        let listener = listener.tap_io(|connection| {
+            let _ = connection.set_nodelay(true);
+        });
+        let serving = axum::serve(listener, router).with_graceful_shutdown(stopping.cancelled_owned());
+        self.listeners.spawn(async move {
+            if let Err(problem) = serving.await {
+                tracing::error!(%problem, "a listener failed");
+            }
+        });
+    }
+
+    /// Stops in order: no new requests, requests under way are answered, submissions under way are finished and
+    /// recorded, what is left stays queued.
+    pub async fn stop(self) {
+        self.stopping.cancel();
+        self.listeners.close();
+        if tokio::time::timeout(self.soft_stop, self.listeners.wait()).await.is_err() {
+            tracing::warn!("requests under way did not end in time");
+        }
+        self.service.stop().await;
+        let figures = self.figures.clone();
+        let _ = tokio::task::spawn_blocking(move || figures.stop()).await;
+    }
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}"))
+}

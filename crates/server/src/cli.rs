@@ -1,0 +1,105 @@
+//! The command line: a file for each verb.
+
+mod check;
+mod demo;
+mod keys;
+mod migrate;
+mod send;
+mod serve;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+use crate::config::Config;
+use crate::telemetry;
+
+/// A self-hosted SMS gateway for transactional messages.
+#[derive(Debug, Parser)]
+#[command(name = "tuma", version)]
+pub struct Arguments {
+    /// The settings file [default: tuma.toml, if it is there]
+    #[arg(long, global = true, env = "TUMA_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the gateway.
+    Serve,
+    /// Run the gateway against simulated networks, with nothing configured.
+    Demo(demo::Demo),
+    /// Send a message through a running gateway.
+    Send(send::Send),
+    /// Say what is wrong with the settings, and whether each provider's credentials work.
+    Check(check::Check),
+    /// Make, list and end API keys.
+    Keys(keys::Keys),
+    /// Bring the database's schema up to date.
+    Migrate,
+}
+
+/// Runs what the command line asks for.
+pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let environment = environment()?;
+    let load = || Config::load(arguments.config.as_deref().or(default_file()), environment.clone());
+    let level = environment.iter().find(|(name, _)| name == "RUST_LOG").map(|(_, value)| value.clone());
+    match arguments.verb {
+        Verb::Demo(demo) => {
+            telemetry::start_log(crate::config::LogFormat::Pretty, Some(level.as_deref().unwrap_or("warn")))?;
+            demo.run().await
+        }
+        Verb::Send(send) => send.run(&environment).await,
+        verb => {
+            let config = load()?;
+            let quiet = !matches!(verb, Verb::Serve);
+            let level = level.as_deref().or(quiet.then_some("warn"));
+            telemetry::start_log(config.log.format, level)?;
+            match verb {
+                Verb::Serve => serve::run(&config).await,
+                Verb::Check(check) => check.run(&config).await,
+                Verb::Keys(keys) => keys.run(&config).await,
+                Verb::Migrate => migrate::run(&config).await,
+                Verb::Demo(_) | Verb::Send(_) => Ok(()),
+            }
+        }
+    }
+}
+
+fn default_file() -> Option<&'static Path> {
+    let path = Path::new("tuma.toml");
+    path.exists().then_some(path)
+}
+
+/// The environment, over what a `.env` file in the working directory says.
+fn environment() -> anyhow::Result<Vec<(String, String)>> {
+    let mut variables = Vec::new();
+    if Path::new(".env").exists() {
+        for variable in dotenvy::from_path_iter(".env").context(".env can't be read")? {
+            // The error of a wrong line quotes the line.
+            variables
+                .push(variable.map_err(|_wrong| anyhow::anyhow!(".env has a line that is not NAME=value"))?);
+        }
+    }
+    // Later ones win.
+    variables.extend(
+        std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+    );
+    Ok(variables)
+}
+
+/// Says something to the person at the terminal, beside what a command prints as its result.
+#[expect(clippy::print_stderr, reason = "this is the one place that talks to the terminal")]
+fn say(line: impl std::fmt::Display) {
+    eprintln!("{line}");
+}
+
+/// Prints a command's result.
+#[expect(clippy::print_stdout, reason = "this is the one place that prints results")]
+fn print(line: impl std::fmt::Display) {
+    println!("{line}");
+}

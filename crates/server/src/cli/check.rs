@@ -1,0 +1,121 @@
+//! `tuma check`.
+
+use clap::Args;
+use domain::route::ProviderName;
+use providers::factory::ConfigError;
+use providers::provider::ProbeError;
+use providers::{ProviderFactory, REGISTRY};
+use store::{Options, StoreError};
+
+use super::print;
+use crate::config::{Config, default_settings};
+
+/// Say what is wrong with the settings, and whether each provider's credentials work.
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// Print every setting with its default and meaning, as a file to start from, and check nothing.
+    #[arg(long)]
+    print_defaults: bool,
+    /// Ask no provider.
+    #[arg(long)]
+    offline: bool,
+}
+
+impl Check {
+    /// Fails if anything is wrong, after saying all of it.
+    pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
+        if self.print_defaults {
+            print(default_settings());
+            return Ok(());
+        }
+        let factory = config.factory()?;
+        let mut findings = Findings::default();
+        check_store(config, &mut findings).await;
+        check_addresses(config);
+        for provider in REGISTRY {
+            let name: ProviderName = provider.name.parse()?;
+            self.check_provider(&factory, &name, &mut findings).await;
+        }
+        if findings.working == 0 {
+            findings.wrong("providers", "none is configured");
+        }
+        anyhow::ensure!(findings.wrong == 0, "{} of the above must be mended", findings.wrong);
+        Ok(())
+    }
+
+    async fn check_provider(&self, factory: &ProviderFactory, name: &ProviderName, findings: &mut Findings) {
+        let what = format!("provider {name}");
+        let default = if name == factory.default_provider() { " (default)" } else { "" };
+        let provider = match factory.create_provider(Some(name)) {
+            Ok(provider) => provider,
+            Err(absent @ ConfigError::NotConfigured { .. }) => return note(&what, &absent.to_string()),
+            Err(mistake) => return findings.wrong(&what, &mistake.to_string()),
+        };
+        findings.working += 1;
+        if self.offline {
+            return fine(&what, &format!("configured{default}; not asked"));
+        }
+        match provider.check_credentials().await {
+            Ok(account) => fine(&what, &format!("{account}{default}")),
+            Err(ProbeError::Unsupported) => fine(&what, &format!("configured{default}; can't be asked")),
+            Err(refusal) => findings.wrong(&what, &refusal.to_string()),
+        }
+        if !provider.capabilities().reports_delivery {
+            note(&what, "will not report delivery with these settings");
+        }
+    }
+}
+
+async fn check_store(config: &Config, findings: &mut Findings) {
+    match store::open(&config.database_url, Options { migrate: false, exclusive: false }).await {
+        Ok(store) => {
+            match store.ping().await {
+                Ok(()) => fine("store", "can be read and written"),
+                Err(problem) => findings.wrong("store", &problem.to_string()),
+            }
+            store.close().await;
+        }
+        Err(StoreError::OlderSchema { found: 0, .. }) => {
+            note("store", "is empty; tuma serve sets it up");
+        }
+        Err(StoreError::OlderSchema { found, known }) => {
+            note("store", &format!("has schema version {found}; tuma serve brings it to {known}"));
+        }
+        Err(problem) => findings.wrong("store", &problem.to_string()),
+    }
+}
+
+fn check_addresses(config: &Config) {
+    match &config.public_url {
+        None => note("public_url", "not set: providers are not asked to report delivery"),
+        Some(url) if url.scheme() == "http" => {
+            note("public_url", "is not https: anybody between the provider and here can read the callbacks");
+        }
+        Some(_) => fine("public_url", "set"),
+    }
+    if !config.listen.ip().is_loopback() {
+        note("listen", "is reachable from other machines without TLS: put a TLS proxy before it");
+    }
+}
+
+fn fine(what: &str, how: &str) {
+    print(format_args!("ok    {what}: {how}"));
+}
+
+fn note(what: &str, how: &str) {
+    print(format_args!("note  {what}: {how}"));
+}
+
+/// What was found, said as it is found.
+#[derive(Debug, Default)]
+struct Findings {
+    wrong: usize,
+    working: usize,
+}
+
+impl Findings {
+    fn wrong(&mut self, what: &str, how: &str) {
+        self.wrong += 1;
+        print(format_args!("WRONG {what}: {how}"));
+    }
+}

@@ -1,0 +1,37 @@
+//! `tuma serve`.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+
+use crate::assemble::Gateway;
+use crate::clock::SystemClock;
+use crate::config::Config;
+
+pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
+    let gateway = Gateway::start(config, Arc::new(SystemClock)).await?;
+    tracing::info!(address = %gateway.address, "listening");
+    if let Some(address) = gateway.operations_address {
+        tracing::info!(%address, "health and metrics");
+    }
+    if gateway.store.keys().await?.is_empty() {
+        tracing::warn!(
+            "there is no API key yet: make one with tuma keys create --name NAME --scopes sms:send,sms:read"
+        );
+    }
+    stop_asked().await?;
+    tracing::info!("stopping");
+    gateway.stop().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Returns when the process is asked to stop: Ctrl-C, or what service managers send.
+pub(super) async fn stop_asked() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("can't wait for SIGTERM")?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted.context("can't wait for Ctrl-C"),
+        _ = terminate.recv() => Ok(()),
+    }
+}

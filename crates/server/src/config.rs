@@ -1,0 +1,266 @@
+//! Settings: defaults, then the file, then the environment, into one typed value.
+
+mod layers;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use domain::phone::Country;
+use domain::retry::RetryPolicy;
+use domain::route::Rule;
+use domain::scenario::Scenario;
+use gateway::Settings;
+use gateway::settings::MAX_SEGMENTS;
+use providers::factory::{ConfigError, ProviderConfig};
+use providers::{ProviderFactory, REGISTRY};
+use serde::{Deserialize, Deserializer};
+use url::Url;
+
+pub use self::layers::{LayerError, default_settings};
+
+/// The most characters that fit into the most segments that are ever allowed: 153 to a segment.
+const MAX_CHARACTERS: usize = MAX_SEGMENTS * 153;
+
+/// All settings.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where the API listens.
+    pub listen: SocketAddr,
+    /// Where health and metrics are served apart from the API.
+    #[serde(deserialize_with = "optional")]
+    pub operations_listen: Option<SocketAddr>,
+    /// Where messages are kept.
+    pub database_url: String,
+    /// This gateway's address as seen from outside.
+    #[serde(deserialize_with = "optional")]
+    pub public_url: Option<Url>,
+    /// What messages may be.
+    pub messages: Messages,
+    /// Who carries them.
+    pub routing: Routing,
+    /// How submissions are tried again.
+    pub retry: Retry,
+    /// How messages are submitted.
+    pub dispatch: Dispatch,
+    /// How requests are taken.
+    pub http: Http,
+    /// How the log looks.
+    pub log: Log,
+    /// Where figures go.
+    pub metrics: Metrics,
+    /// Each provider's own settings.
+    pub providers: Providers,
+}
+
+/// What messages may be.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.default.toml says what each key means")]
+pub struct Messages {
+    pub default_region: Country,
+    pub max_characters: usize,
+    pub max_schedule_ahead_days: u32,
+    pub max_characters_by_scenario: BTreeMap<Scenario, usize>,
+}
+
+/// Who carries messages.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.default.toml says what each key means")]
+pub struct Routing {
+    pub default_provider: String,
+    pub rules: Vec<Rule>,
+}
+
+/// How submissions that certainly did not leave are tried again.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.default.toml says what each key means")]
+pub struct Retry {
+    pub base_ms: u64,
+    pub cap_ms: u64,
+    pub max_attempts: u16,
+}
+
+/// How messages are submitted.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.default.toml says what each key means")]
+pub struct Dispatch {
+    pub lease_s: u64,
+    pub soft_stop_s: u64,
+}
+
+/// How requests are taken.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.default.toml says what each key means")]
+pub struct Http {
+    pub max_body_bytes: usize,
+    pub request_timeout_ms: u64,
+    pub idempotency_hours: u32,
+    pub key_cache_ms: u64,
+}
+
+/// How the log looks.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.default.toml says what each key means")]
+pub struct Log {
+    pub format: LogFormat,
+}
+
+/// Forms of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// For machines: one object a line.
+    Json,
+}
+
+/// Where figures go.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.default.toml says what each key means")]
+pub struct Metrics {
+    #[serde(deserialize_with = "optional")]
+    pub otlp_endpoint: Option<Url>,
+    pub otlp_interval_s: u64,
+}
+
+/// The settings of each provider, read by its adapter. They hold credentials, so `Debug` shows names only.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Providers(BTreeMap<String, serde_json::Map<String, serde_json::Value>>);
+
+impl std::fmt::Debug for Providers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+/// Why the settings can't be used. Names keys and variables, never values.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// A layer can't be read.
+    #[error(transparent)]
+    Layer(#[from] LayerError),
+    /// A key has a value that can't be.
+    #[error("setting {key}: {problem}")]
+    Value {
+        /// The key, with dots.
+        key: String,
+        /// What is wrong with its value.
+        problem: String,
+    },
+    /// A provider's settings are wrong.
+    #[error(transparent)]
+    Provider(#[from] ConfigError),
+}
+
+impl Config {
+    /// Reads all layers. `file` must exist if it is given; `environment` holds names and values.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, SettingsError> {
+        let settings = layers::merge(file, environment)?;
+        let config: Self = serde_path_to_error::deserialize(settings).map_err(|error| {
+            let key = error.path().to_string();
+            let inner = error.into_inner().to_string();
+            // Texts in these settings are no secrets but for the database's address, which may hold a
+            // password; the providers' own keys are read by their adapters.
+            let problem = if key == "database_url" { "has the wrong type".into() } else { inner };
+            SettingsError::Value { key, problem }
+        })?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    fn validate(&self) -> Result<(), SettingsError> {
+        let wrong = |key: &str, problem: String| Err(SettingsError::Value { key: key.into(), problem });
+        let lengths =
+            self.messages.max_characters_by_scenario.values().chain([&self.messages.max_characters]);
+        for length in lengths {
+            if !(1..=MAX_CHARACTERS).contains(length) {
+                return wrong("messages.max_characters", format!("must be from 1 to {MAX_CHARACTERS}"));
+            }
+        }
+        if self.retry.max_attempts == 0 {
+            return wrong("retry.max_attempts", "must be at least 1".into());
+        }
+        if self.http.max_body_bytes < 1_024 {
+            return wrong("http.max_body_bytes", "must be at least 1024".into());
+        }
+        if self
+            .public_url
+            .as_ref()
+            .is_some_and(|url| !matches!(url.scheme(), "http" | "https") || url.query().is_some())
+        {
+            return wrong("public_url", "must begin with http:// or https:// and have no query".into());
+        }
+        for config in self.provider_configs()? {
+            if config.pace.request_timeout() >= Duration::from_secs(self.dispatch.lease_s) {
+                return wrong(
+                    "dispatch.lease_s",
+                    format!("must be longer than providers.{}.request_timeout_ms", config.name),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// What the use cases need to be told.
+    pub fn gateway(&self) -> Settings {
+        Settings {
+            default_region: self.messages.default_region,
+            max_characters: self.messages.max_characters,
+            max_characters_by_scenario: self.messages.max_characters_by_scenario.clone(),
+            rules: self.routing.rules.clone(),
+            retry: RetryPolicy {
+                base: Duration::from_millis(self.retry.base_ms),
+                cap: Duration::from_millis(self.retry.cap_ms),
+                max_attempts: self.retry.max_attempts,
+            },
+            lease: Duration::from_secs(self.dispatch.lease_s),
+            idempotency_window: Duration::from_secs(u64::from(self.http.idempotency_hours) * 3_600),
+            max_schedule_ahead: Duration::from_secs(
+                u64::from(self.messages.max_schedule_ahead_days) * 86_400,
+            ),
+            soft_stop: Duration::from_secs(self.dispatch.soft_stop_s),
+            only_node: true,
+        }
+    }
+
+    fn provider_configs(&self) -> Result<Vec<ProviderConfig>, SettingsError> {
+        let configs = self.providers.0.iter().map(|(name, keys)| {
+            let wrong = |error: domain::route::ProviderNameError| SettingsError::Value {
+                key: format!("providers.{name}"),
+                problem: error.to_string(),
+            };
+            Ok(ProviderConfig::new(name.parse().map_err(wrong)?, keys.clone(), self.public_url.clone())?)
+        });
+        configs.collect()
+    }
+
+    /// Makes providers.
+    pub fn factory(&self) -> Result<ProviderFactory, SettingsError> {
+        Ok(ProviderFactory::new(REGISTRY, self.provider_configs()?, Some(&self.routing.default_provider)))
+    }
+}
+
+/// An empty text is "not set".
+fn optional<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(serde::de::Error::custom) }
+}

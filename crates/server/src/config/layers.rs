@@ -1,0 +1,173 @@
+//! The layers of settings: what stands in `config.default.toml` and the providers' own defaults, then a file,
+//! then the environment.
+//!
+//! The defaults name every key there is, with its type. So a key that is not among them is a mistake, and a
+//! variable of the environment is read as the type that its key has.
+
+use std::path::{Path, PathBuf};
+
+use providers::REGISTRY;
+use toml::{Table, Value};
+
+/// Tables whose keys are the operator's own.
+const OPEN_TABLES: &[&str] = &["messages.max_characters_by_scenario"];
+
+/// Variables that begin like settings and are none: read by the command line.
+const NOT_SETTINGS: &[&str] = &["TUMA_CONFIG", "TUMA_URL", "TUMA_API_KEY"];
+
+/// Why a layer can't be read. Names keys and variables, never values.
+#[derive(Debug, thiserror::Error)]
+pub enum LayerError {
+    /// The file can't be read.
+    #[error("{}: {error}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The file is not TOML.
+    #[error("{}: {problem}", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and on which line.
+        problem: String,
+    },
+    /// The file has a key that is none of ours.
+    #[error("{}: unknown setting {key}", path.display())]
+    UnknownKey {
+        /// The file.
+        path: PathBuf,
+        /// The key, with dots.
+        key: String,
+    },
+    /// The environment has a variable of ours that is no setting.
+    #[error("environment variable {0} is no setting")]
+    UnknownVariable(String),
+    /// A variable can't be read as the type of its key.
+    #[error("environment variable {variable} must be {expected}")]
+    Variable {
+        /// The variable.
+        variable: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+}
+
+/// Every key with its default, as TOML text with comments: the file that an operator may start from.
+pub fn default_settings() -> String {
+    let providers = REGISTRY.iter().map(|provider| format!("\n{}", provider.settings.trim_start()));
+    std::iter::once(include_str!("../config.default.toml").to_owned()).chain(providers).collect()
+}
+
+pub(super) fn merge(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<Table, LayerError> {
+    #[expect(clippy::expect_used, reason = "a constant of this program, read by its tests")]
+    let defaults: Table = default_settings().parse().expect("the default settings are TOML");
+    let mut settings = defaults.clone();
+    if let Some(path) = file {
+        let text =
+            std::fs::read_to_string(path).map_err(|error| LayerError::File { path: path.into(), error })?;
+        let layer: Table = text.parse().map_err(|error: toml::de::Error| LayerError::Syntax {
+            path: path.into(),
+            problem: syntax(&text, &error),
+        })?;
+        overlay(&mut settings, &defaults, layer, "")
+            .map_err(|key| LayerError::UnknownKey { path: path.into(), key })?;
+    }
+    for (variable, text) in environment {
+        if let Some(path) = setting_of(&variable) {
+            set(&mut settings, &defaults, &path, &variable, text)?;
+        }
+    }
+    Ok(settings)
+}
+
+/// What is wrong and where, without the line itself, which may hold a secret.
+fn syntax(text: &str, error: &toml::de::Error) -> String {
+    let line = error
+        .span()
+        .and_then(|span| text.get(..span.start))
+        .map_or(1, |before| before.matches('\n').count() + 1);
+    format!("line {line}: {}", error.message())
+}
+
+/// Lays `layer` over `settings`; the error is a key that the defaults don't know.
+fn overlay(settings: &mut Table, defaults: &Table, layer: Table, within: &str) -> Result<(), String> {
+    for (key, value) in layer {
+        let path = if within.is_empty() { key.clone() } else { format!("{within}.{key}") };
+        let known = OPEN_TABLES.contains(&within) || defaults.contains_key(&key);
+        if !known {
+            return Err(path);
+        }
+        match (settings.get_mut(&key), defaults.get(&key), value) {
+            (Some(Value::Table(below)), Some(Value::Table(defaults)), Value::Table(layer)) => {
+                overlay(below, defaults, layer, &path)?;
+            }
+            (_, _, value) => {
+                settings.insert(key, value);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The key that a variable sets, part by part; `None` if it is none of ours.
+fn setting_of(variable: &str) -> Option<Vec<String>> {
+    if variable == "SMS_PROVIDER" {
+        return Some(vec!["routing".into(), "default_provider".into()]);
+    }
+    let of_provider = REGISTRY.iter().find_map(|provider| {
+        let (_, key) = provider.environment.iter().find(|(name, _)| *name == variable)?;
+        Some(vec!["providers".into(), provider.name.into(), (*key).into()])
+    });
+    of_provider.or_else(|| {
+        let key = variable.strip_prefix("TUMA_").filter(|_| !NOT_SETTINGS.contains(&variable))?;
+        Some(key.split("__").map(str::to_lowercase).collect())
+    })
+}
+
+fn set(
+    settings: &mut Table,
+    defaults: &Table,
+    path: &[String],
+    variable: &str,
+    text: String,
+) -> Result<(), LayerError> {
+    let unknown = || LayerError::UnknownVariable(variable.into());
+    let (key, tables) = path.split_last().ok_or_else(unknown)?;
+    let (mut settings, mut defaults) = (settings, defaults);
+    for table in tables {
+        settings = settings.get_mut(table).and_then(Value::as_table_mut).ok_or_else(unknown)?;
+        defaults = defaults.get(table).and_then(Value::as_table).ok_or_else(unknown)?;
+    }
+    let value = match defaults.get(key) {
+        Some(default) => typed(default, text, variable)?,
+        None if OPEN_TABLES.contains(&tables.join(".").as_str()) => {
+            typed(&Value::Integer(0), text, variable)?
+        }
+        None => return Err(unknown()),
+    };
+    settings.insert(key.clone(), value);
+    Ok(())
+}
+
+/// Reads a text as the type that the default has.
+fn typed(default: &Value, text: String, variable: &str) -> Result<Value, LayerError> {
+    let wrong = |expected| LayerError::Variable { variable: variable.into(), expected };
+    match default {
+        Value::String(_) => Ok(Value::String(text)),
+        Value::Integer(_) => text.trim().parse().map(Value::Integer).or(Err(wrong("a whole number"))),
+        Value::Float(_) => text.trim().parse().map(Value::Float).or(Err(wrong("a number"))),
+        Value::Boolean(_) => text.trim().parse().map(Value::Boolean).or(Err(wrong("true or false"))),
+        Value::Array(_) | Value::Table(_) => {
+            // A list is written as in the file: TUMA_ROUTING__RULES='[{countries=["KE"], provider="…"}]'.
+            let list: Result<Table, _> = format!("value = {text}").parse();
+            list.ok().and_then(|mut table| table.remove("value")).ok_or(wrong("a list, written as in TOML"))
+        }
+        Value::Datetime(_) => Err(wrong("a setting of another kind")),
+    }
+}

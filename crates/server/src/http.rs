@@ -1,0 +1,62 @@
+//! The HTTP edge: routes and layers. A handler parses, asks the service and shapes the answer.
+
+pub mod problem;
+
+mod state;
+
+mod extract;
+
+mod layers;
+
+mod mask;
+
+mod hooks;
+
+mod ops;
+
+mod v1;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_swagger_ui::SwaggerUi;
+
+pub use self::state::{Limits, State};
+
+/// The API's routes and its description, from the same handlers.
+fn api() -> (Router<State>, OpenApi) {
+    OpenApiRouter::with_openapi(v1::description())
+        .merge(v1::routes())
+        .merge(hooks::routes())
+        .split_for_parts()
+}
+
+/// The description of the API, as served at `/openapi.json`.
+pub fn openapi() -> OpenApi {
+    let (_routes, mut description) = api();
+    let (_routes, operations) = ops::routes().split_for_parts();
+    description.merge(operations);
+    description
+}
+
+/// What callers and providers reach. With `operations`, health and metrics too.
+pub fn router(state: State, operations: bool) -> Router {
+    let (routes, _) = api();
+    let body_limit = DefaultBodyLimit::max(state.limits.max_body_bytes);
+    let routes = routes.merge(SwaggerUi::new("/docs").url("/openapi.json", openapi()));
+    let routes = if operations { routes.merge(ops::routes().split_for_parts().0) } else { routes };
+    routes
+        .fallback(layers::not_found)
+        .method_not_allowed_fallback(layers::method_not_allowed)
+        .layer(axum::middleware::from_fn_with_state(state.clone(), layers::time_limit))
+        .layer(CatchPanicLayer::custom(layers::panicked))
+        .layer(body_limit)
+        .with_state(state)
+}
+
+/// Health and metrics alone, for a listener of their own.
+pub fn operations_router(state: State) -> Router {
+    ops::routes().split_for_parts().0.fallback(layers::not_found).with_state(state)
+}

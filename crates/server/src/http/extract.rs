@@ -1,0 +1,128 @@
+//! What a handler takes from a request: the caller, and a body with every mistake named.
+
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use bytes::Bytes;
+use domain::secret::SecretString;
+use http::{HeaderMap, header};
+use serde::de::DeserializeOwned;
+
+use super::problem::{Code, FieldProblem, Problem};
+use super::state::State;
+use crate::keys::{Identity, Scope};
+
+/// Whoever shows a valid API key. What it may do is asked by the handler.
+pub(super) struct Authenticated(pub(super) Identity);
+
+impl Authenticated {
+    /// The caller, if it holds one of these scopes.
+    pub(super) fn with_any(self, scopes: &[Scope]) -> Result<Identity, Problem> {
+        if scopes.iter().any(|scope| self.0.may(*scope)) {
+            return Ok(self.0);
+        }
+        let names: Vec<_> = scopes.iter().map(|scope| scope.as_str()).collect();
+        Err(Problem::new(Code::MissingScope, format!("this needs the scope {}", names.join(" or "))))
+    }
+}
+
+impl FromRequestParts<State> for Authenticated {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
+        let key = shown_key(&parts.headers).ok_or_else(|| {
+            Problem::new(Code::Unauthenticated, "send the key as Authorization: Bearer … or X-API-Key: …")
+        })?;
+        let identity = state.authenticator.identify(&key).await?;
+        // One answer for an unknown, an expired and a revoked key.
+        identity.map(Self).ok_or_else(|| Problem::new(Code::Unauthenticated, "the key is not valid"))
+    }
+}
+
+fn shown_key(headers: &HeaderMap) -> Option<SecretString> {
+    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
+        let (scheme, key) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(key.trim())
+    });
+    let key =
+        bearer.or_else(|| headers.get("x-api-key").and_then(|value| value.to_str().ok()).map(str::trim))?;
+    Some(key.into())
+}
+
+/// A JSON body. Unknown fields are refused; a mistake is named by its place, and no value is repeated.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest<State> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &State) -> Result<Self, Problem> {
+        let json = request.headers().get(header::CONTENT_TYPE).is_none_or(is_json);
+        if !json {
+            return Err(Problem::new(Code::UnsupportedMediaType, "send application/json"));
+        }
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
+            BytesRejection::FailedToBufferBody(
+                axum::extract::rejection::FailedToBufferBody::LengthLimitError(_),
+            ) => {
+                let max = state.limits.max_body_bytes;
+                Problem::new(Code::TooLarge, format!("the body may have {max} bytes"))
+            }
+            _ => Problem::new(Code::MalformedJson, "the body could not be read"),
+        })?;
+        // The quick way first: only a body with a mistake is read again, to find the place.
+        serde_json::from_slice(&bytes).map(Self).map_err(|_mistake| mistake::<T>(&bytes))
+    }
+}
+
+/// `curl -d` without a header says that it sends a form: what stands in the body decides then.
+fn is_json(value: &http::HeaderValue) -> bool {
+    let Ok(text) = value.to_str() else { return false };
+    let media_type = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    media_type == "application/json"
+        || media_type.ends_with("+json")
+        || media_type == "application/x-www-form-urlencoded"
+}
+
+fn mistake<T: DeserializeOwned>(bytes: &[u8]) -> Problem {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut deserializer) else {
+        return Problem::new(Code::MalformedJson, "there is something after the JSON value");
+    };
+    let pointer = pointer(error.path());
+    let inner = error.into_inner();
+    if inner.classify() != serde_json::error::Category::Data {
+        let (line, column) = (inner.line(), inner.column());
+        return Problem::new(Code::MalformedJson, format!("not JSON at line {line}, column {column}"));
+    }
+    // serde's own sentence repeats the value, which may be a number or a text that nobody should see.
+    let said = inner.to_string();
+    let named = said.split('`').nth(1).unwrap_or_default();
+    let (pointer, code, detail) = if said.starts_with("unknown field") {
+        (pointer_below(&pointer, named), "unknown_field", "is no field of this request")
+    } else if said.starts_with("missing field") {
+        (pointer_below(&pointer, named), "required", "is required")
+    } else if said.starts_with("duplicate field") {
+        (pointer_below(&pointer, named), "duplicate_field", "is there twice")
+    } else {
+        (pointer, "wrong_type", "has the wrong type or form")
+    };
+    Problem::of_fields(vec![FieldProblem { pointer, code, detail: detail.into() }])
+}
+
+/// A path as a JSON pointer.
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    path.iter().fold(String::new(), |pointer, segment| match segment {
+        Segment::Seq { index } => format!("{pointer}/{index}"),
+        Segment::Map { key } => pointer_below(&pointer, key),
+        Segment::Enum { .. } | Segment::Unknown => pointer,
+    })
+}
+
+fn pointer_below(pointer: &str, key: &str) -> String {
+    if pointer.ends_with(&format!("/{key}")) {
+        return pointer.into();
+    }
+    let short: String = key.chars().take(64).collect();
+    format!("{pointer}/{}", short.replace('~', "~0").replace('/', "~1"))
+}

@@ -1,0 +1,220 @@
+//! Errors as callers see them: RFC 9457 problem details with a stable code.
+//!
+//! The one map from errors to HTTP. The text of a server error is fixed; what really happened goes to the log.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use gateway::receipts::CallbackRefusal;
+use gateway::service::NotReady;
+use gateway::{FieldError, SendError};
+use http::{HeaderValue, StatusCode, header};
+use providers::provider::CallbackError;
+use serde::Serialize;
+use store::StoreError;
+use utoipa::ToSchema;
+
+/// Seconds after which a caller should try again when the store can't take its request.
+const RETRY_AFTER_S: u32 = 2;
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident => $status:ident, $code:literal, $title:literal;)+) => {
+        /// What can go wrong, for callers to decide on. Each code has a section in docs/api.md.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Code { $($(#[$doc])* $variant,)+ }
+
+        impl Code {
+            /// All codes.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The stable word.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $code),+ }
+            }
+
+            /// The HTTP status that it comes with.
+            pub const fn status(self) -> StatusCode {
+                match self { $(Self::$variant => StatusCode::$status),+ }
+            }
+
+            const fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title),+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The body is not JSON.
+    MalformedJson => BAD_REQUEST, "malformed_json", "The body is not JSON";
+    /// The body is of another media type.
+    UnsupportedMediaType => UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body must be application/json";
+    /// A header can't be read.
+    InvalidHeader => BAD_REQUEST, "invalid_header", "A header can't be read";
+    /// Fields are wrong.
+    ValidationFailed => UNPROCESSABLE_ENTITY, "validation_failed", "The request has wrong fields";
+    /// The idempotency key was used with another request.
+    IdempotencyKeyReused => UNPROCESSABLE_ENTITY, "idempotency_key_reused", "The idempotency key was used with another request";
+    /// No provider could carry the message.
+    NoProvider => UNPROCESSABLE_ENTITY, "no_provider", "No provider is configured for this receiver";
+    /// No key, or none that is valid.
+    Unauthenticated => UNAUTHORIZED, "unauthenticated", "A valid API key is needed";
+    /// The key may not do that.
+    MissingScope => FORBIDDEN, "missing_scope", "The API key lacks a scope";
+    /// A callback that is not from the provider.
+    CallbackRefused => FORBIDDEN, "callback_refused", "The callback is not from the provider";
+    /// A callback that can't be read.
+    CallbackMalformed => BAD_REQUEST, "callback_malformed", "The callback can't be read";
+    /// Nothing there.
+    NotFound => NOT_FOUND, "not_found", "There is no such thing";
+    /// Another method.
+    MethodNotAllowed => METHOD_NOT_ALLOWED, "method_not_allowed", "The method is not allowed here";
+    /// The body is too large.
+    TooLarge => PAYLOAD_TOO_LARGE, "too_large", "The body is too large";
+    /// It took too long.
+    Timeout => SERVICE_UNAVAILABLE, "timeout", "The request took too long";
+    /// The store can't be used now.
+    StoreUnavailable => SERVICE_UNAVAILABLE, "store_unavailable", "The message can't be stored now";
+    /// Not ready to take requests.
+    NotReady => SERVICE_UNAVAILABLE, "not_ready", "The gateway is not ready";
+    /// A mistake of ours.
+    Internal => INTERNAL_SERVER_ERROR, "internal", "Something went wrong on our side";
+}
+
+/// A problem on its way to the caller.
+#[derive(Debug)]
+pub struct Problem {
+    code: Code,
+    detail: String,
+    errors: Vec<FieldProblem>,
+}
+
+/// The body of an error answer (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemBody {
+    /// Names the kind of problem: the code's section in the documentation.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The kind of problem in words; always the same for a code.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// A stable word to decide on.
+    code: &'static str,
+    /// What went wrong this time. Holds no number and no text of a message.
+    detail: String,
+    /// The fields that are wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldProblem>,
+}
+
+/// A field that is wrong.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct FieldProblem {
+    /// Where: a JSON pointer (RFC 6901) into the request's body, or the name of a query parameter.
+    pub pointer: String,
+    /// A stable word to decide on.
+    pub code: &'static str,
+    /// What is wrong, in words.
+    pub detail: String,
+}
+
+impl Problem {
+    /// A problem without fields.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into(), errors: Vec::new() }
+    }
+
+    /// A problem of fields.
+    pub fn of_fields(errors: Vec<FieldProblem>) -> Self {
+        let detail = match errors.as_slice() {
+            [single] => format!("{} {}", single.pointer, single.detail),
+            several => format!("{} fields are wrong", several.len()),
+        };
+        Self { code: Code::ValidationFailed, detail, errors }
+    }
+
+    /// A mistake of ours: the cause is logged, not shown.
+    pub fn internal(cause: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%cause, "request failed");
+        Self::new(Code::Internal, "the error was logged")
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.code.status();
+        let body = ProblemBody {
+            kind: format!("urn:tuma:problem:{}", self.code.as_str()),
+            title: self.code.title(),
+            status: status.as_u16(),
+            code: self.code.as_str(),
+            detail: self.detail,
+            errors: self.errors,
+        };
+        let mut response = (status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, RETRY_AFTER_S.into());
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<FieldError> for FieldProblem {
+    fn from(error: FieldError) -> Self {
+        Self { pointer: error.pointer, code: error.problem.code(), detail: error.problem.to_string() }
+    }
+}
+
+impl From<SendError> for Problem {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Invalid(errors) => Self::of_fields(errors.into_iter().map(Into::into).collect()),
+            SendError::KeyReused => Self::new(Code::IdempotencyKeyReused, error.to_string()),
+            SendError::NoProvider => Self::new(Code::NoProvider, error.to_string()),
+            SendError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        if matches!(error, StoreError::Internal(_)) {
+            return Self::internal(&error);
+        }
+        tracing::error!(%error, "the store can't be used");
+        Self::new(Code::StoreUnavailable, "nothing was stored; try again later")
+    }
+}
+
+impl From<NotReady> for Problem {
+    fn from(error: NotReady) -> Self {
+        match error {
+            NotReady::NoProvider => Self::new(Code::NotReady, error.to_string()),
+            NotReady::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<CallbackRefusal> for Problem {
+    fn from(refusal: CallbackRefusal) -> Self {
+        match refusal {
+            CallbackRefusal::UnknownProvider | CallbackRefusal::Refused(CallbackError::Unsupported) => {
+                Self::new(Code::NotFound, refusal.to_string())
+            }
+            CallbackRefusal::Refused(CallbackError::Forged(_)) => {
+                // Whoever forges learns nothing of why it was noticed.
+                Self::new(Code::CallbackRefused, "the callback was not taken")
+            }
+            CallbackRefusal::Refused(CallbackError::Malformed(_)) => {
+                Self::new(Code::CallbackMalformed, refusal.to_string())
+            }
+            CallbackRefusal::Store(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! What handlers need.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway::SmsService;
+use url::Url;
+
+use crate::keys::Authenticator;
+use crate::telemetry::Figures;
+
+/// What every handler can reach. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// The use cases.
+    pub service: Arc<SmsService>,
+    /// Who calls.
+    pub authenticator: Arc<Authenticator>,
+    /// The figures for `/metrics`.
+    pub figures: Figures,
+    /// Our address as providers write it.
+    pub public_url: Option<Url>,
+    /// Bounds of a request.
+    pub limits: Limits,
+}
+
+/// Bounds of a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes of its body.
+    pub max_body_bytes: usize,
+    /// How long it may take.
+    pub timeout: Duration,
+}

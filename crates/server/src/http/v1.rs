@@ -1,0 +1,51 @@
+//! The API of callers.
+
+mod list;
+mod messages;
+pub(super) mod prefer;
+mod view;
+
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::state::State;
+
+pub(super) fn routes() -> OpenApiRouter<State> {
+    OpenApiRouter::new()
+        .routes(routes!(messages::send, list::list))
+        .routes(routes!(messages::send_bulk))
+        .routes(routes!(messages::show))
+}
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Tuma",
+        description = "A self-hosted SMS gateway for transactional messages. Errors are RFC 9457 problem details \
+            with a stable `code`; docs/api.md describes each one.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    tags(
+        (name = "messages", description = "Send messages and see what became of them"),
+        (name = "callbacks", description = "What providers call"),
+        (name = "operations", description = "Health and figures"),
+    ),
+    security(("bearer" = []), ("api_key" = [])),
+)]
+struct Description;
+
+/// What the description says beside its routes.
+pub(super) fn description() -> OpenApi {
+    let mut description = Description::openapi();
+    let components = description.components.get_or_insert_default();
+    let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+    components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    components.add_security_scheme(
+        "api_key",
+        SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key"))),
+    );
+    description
+}

@@ -1,0 +1,292 @@
+//! Sending, and showing one message.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::{Path, State as Shared};
+use axum::response::{IntoResponse, Response};
+use domain::ids::MessageId;
+use domain::time::Timestamp;
+use gateway::request::Content;
+use gateway::{BulkRequest, Caller, SendRequest, Verdict};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::prefer;
+use super::view::{AcceptedMessage, ShownMessage};
+use crate::http::extract::{Authenticated, Body};
+use crate::http::mask;
+use crate::http::problem::{Code, Problem, ProblemBody};
+use crate::http::state::State;
+use crate::keys::{Identity, Scope};
+
+/// Characters that an idempotency key may have.
+const MAX_IDEMPOTENCY_KEY: usize = 255;
+
+/// One text to one receiver.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+#[derive(Default)]
+pub(super) struct SendBody {
+    /// The receiver's phone number: in international form, or in the default country's national form.
+    #[schema(required = true, example = "0712345678")]
+    receiver: Option<String>,
+    /// The text.
+    #[schema(required = true, example = "Habari")]
+    message: Option<String>,
+    /// What it is for: otp, transaction, `chama_invite`, `chama_withdrawal`, alert or general.
+    #[schema(example = "general")]
+    scenario: Option<String>,
+    /// The sender ID to show; the account's own if not given.
+    sender: Option<String>,
+    /// Your own name for the message.
+    reference: Option<String>,
+    /// The savings group or campaign that it belongs to.
+    group: Option<String>,
+    /// Not to be submitted before this time (RFC 3339).
+    #[schema(value_type = Option<String>, format = DateTime)]
+    scheduled_at: Option<Timestamp>,
+    /// Not to be submitted after this time (RFC 3339).
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<Timestamp>,
+    /// Your own data, returned as given: up to 20 entries.
+    metadata: Option<BTreeMap<String, String>>,
+}
+
+/// One text to many receivers.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+#[derive(Default)]
+pub(super) struct BulkBody {
+    /// 1 to 100 phone numbers.
+    #[schema(required = true)]
+    receivers: Option<Vec<String>>,
+    /// The text.
+    #[schema(required = true, example = "Karibu chama chetu")]
+    message: Option<String>,
+    /// What it is for.
+    scenario: Option<String>,
+    /// The sender ID to show.
+    sender: Option<String>,
+    /// Your own name for the messages.
+    reference: Option<String>,
+    /// The savings group or campaign that they belong to.
+    group: Option<String>,
+    /// Not to be submitted before this time (RFC 3339).
+    #[schema(value_type = Option<String>, format = DateTime)]
+    scheduled_at: Option<Timestamp>,
+    /// Not to be submitted after this time (RFC 3339).
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<Timestamp>,
+    /// Your own data, returned as given.
+    metadata: Option<BTreeMap<String, String>>,
+}
+
+/// What became of a bulk request.
+#[derive(Serialize, ToSchema)]
+pub(super) struct BulkResult {
+    /// Names the request.
+    #[schema(example = "blk_019ab0c4e1f27d3c8a5b6f7081920a3b")]
+    bulk_id: String,
+    /// How many messages were accepted.
+    accepted: usize,
+    /// How many receivers were refused.
+    rejected: usize,
+    /// One verdict for each receiver, in the order asked.
+    results: Vec<BulkVerdict>,
+}
+
+/// What became of one receiver.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum BulkVerdict {
+    /// Accepted.
+    Accepted {
+        /// Where it goes; masked unless the key has the scope `sms:read`.
+        receiver: String,
+        /// The message's id.
+        id: String,
+        /// Where it stands.
+        status: &'static str,
+    },
+    /// Refused.
+    Rejected {
+        /// The receiver as given; digits masked unless the key has the scope `sms:read`.
+        receiver: String,
+        /// A stable word for the reason.
+        code: String,
+        /// The reason in words.
+        detail: String,
+    },
+}
+
+/// Sends one message.
+///
+/// 202 means that it is on disk and queued. With `Prefer: wait=N` the answer comes when a provider has accepted
+/// or refused it, or after N seconds.
+#[utoipa::path(
+    post, path = "/sms", tag = "messages", request_body = SendBody,
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "makes the request repeatable: the same key and body get the same answer for 24 hours"),
+        ("Prefer" = Option<String>, Header, description = "wait=N: wait up to N seconds, at most 30, for a provider's answer"),
+    ),
+    responses(
+        (status = 202, description = "stored and queued", body = AcceptedMessage),
+        (status = 200, description = "accepted or refused by a provider, with Prefer: wait", body = AcceptedMessage),
+        (status = 400, description = "not JSON", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "no valid key", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "missing scope", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "wrong fields", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "nothing was stored: try again", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn send(
+    Shared(state): Shared<State>,
+    caller: Authenticated,
+    headers: HeaderMap,
+    Body(body): Body<SendBody>,
+) -> Result<Response, Problem> {
+    let identity = caller.with_any(&[Scope::Send])?;
+    let wait = prefer::wait(&headers)?;
+    let request = SendRequest {
+        receiver: body.receiver.unwrap_or_default(),
+        content: Content {
+            message: body.message.unwrap_or_default(),
+            scenario: body.scenario,
+            sender: body.sender,
+            reference: body.reference,
+            group: body.group,
+            scheduled_at: body.scheduled_at,
+            expires_at: body.expires_at,
+            metadata: body.metadata.unwrap_or_default(),
+        },
+        idempotency_key: idempotency_key(&headers)?,
+    };
+    let by = Caller { key: identity.key };
+    let Some(limit) = wait else {
+        let answer = state.service.send_sms(by, request).await?;
+        return Ok((StatusCode::ACCEPTED, Json(AcceptedMessage::new(&answer, &identity))).into_response());
+    };
+    let (answer, record) = state.service.send_sms_and_wait(by, request, limit).await?;
+    let accepted = AcceptedMessage::new(&answer, &identity);
+    let mut response = match record {
+        Some(record) if record.summary.status.is_submitted_or_final() => {
+            (StatusCode::OK, Json(accepted.at(&record))).into_response()
+        }
+        Some(record) => (StatusCode::ACCEPTED, Json(accepted.at(&record))).into_response(),
+        None => (StatusCode::ACCEPTED, Json(accepted)).into_response(),
+    };
+    let applied = format!("wait={}", limit.as_secs());
+    if let Ok(applied) = HeaderValue::from_str(&applied) {
+        response.headers_mut().insert("preference-applied", applied);
+    }
+    Ok(response)
+}
+
+/// Sends one text to up to 100 receivers.
+///
+/// Receivers that can't be sent to are refused one by one; the others are on disk and queued.
+#[utoipa::path(
+    post, path = "/sms/bulk", tag = "messages", request_body = BulkBody,
+    params(("Idempotency-Key" = Option<String>, Header, description = "makes the request repeatable")),
+    responses(
+        (status = 202, description = "at least one receiver was accepted", body = BulkResult),
+        (status = 400, description = "not JSON", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "no valid key", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "missing scope", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "wrong fields, or no receiver accepted", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "nothing was stored: try again", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn send_bulk(
+    Shared(state): Shared<State>,
+    caller: Authenticated,
+    headers: HeaderMap,
+    Body(body): Body<BulkBody>,
+) -> Result<Response, Problem> {
+    let identity = caller.with_any(&[Scope::Send])?;
+    let receivers = body.receivers.unwrap_or_default();
+    let request = BulkRequest {
+        receivers: receivers.clone(),
+        content: Content {
+            message: body.message.unwrap_or_default(),
+            scenario: body.scenario,
+            sender: body.sender,
+            reference: body.reference,
+            group: body.group,
+            scheduled_at: body.scheduled_at,
+            expires_at: body.expires_at,
+            metadata: body.metadata.unwrap_or_default(),
+        },
+        idempotency_key: idempotency_key(&headers)?,
+    };
+    let answer = state.service.send_bulk_sms(Caller { key: identity.key }, request).await?;
+    let results: Vec<BulkVerdict> = receivers
+        .iter()
+        .zip(answer.verdicts)
+        .map(|(given, verdict)| BulkVerdict::new(given, verdict, &identity))
+        .collect();
+    let accepted = results.iter().filter(|result| matches!(result, BulkVerdict::Accepted { .. })).count();
+    let result = BulkResult {
+        bulk_id: answer.bulk_id.to_string(),
+        accepted,
+        rejected: results.len() - accepted,
+        results,
+    };
+    Ok((StatusCode::ACCEPTED, Json(result)).into_response())
+}
+
+impl BulkVerdict {
+    fn new(given: &str, verdict: Verdict, viewer: &Identity) -> Self {
+        match verdict {
+            Verdict::Accepted(answer) => Self::Accepted {
+                receiver: mask::number(answer.receiver, viewer),
+                id: answer.id.to_string(),
+                status: answer.status.as_str(),
+            },
+            Verdict::Rejected { code, detail } => {
+                Self::Rejected { receiver: mask::as_given(given, viewer), code, detail }
+            }
+        }
+    }
+}
+
+/// Shows one message with all that happened to it.
+///
+/// A key with `sms:send` alone sees its own messages, with masked numbers.
+#[utoipa::path(
+    get, path = "/sms/{id}", tag = "messages",
+    params(("id" = String, Path, description = "the message's id")),
+    responses(
+        (status = 200, body = ShownMessage),
+        (status = 401, description = "no valid key", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "missing scope", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "no such message", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn show(
+    Shared(state): Shared<State>,
+    caller: Authenticated,
+    Path(id): Path<String>,
+) -> Result<Json<ShownMessage>, Problem> {
+    let identity = caller.with_any(&[Scope::Send, Scope::Read])?;
+    let unknown = || Problem::new(Code::NotFound, "there is no message of that id");
+    let id: MessageId = id.parse().map_err(|_no_id| unknown())?;
+    let record = state.service.message(id).await?.ok_or_else(unknown)?;
+    if !identity.may(Scope::Read) && record.summary.message.caller != identity.key {
+        return Err(unknown());
+    }
+    Ok(Json(ShownMessage::new(record, &identity)))
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = value.to_str().ok().filter(|key| (1..=MAX_IDEMPOTENCY_KEY).contains(&key.len()));
+    key.map(|key| Some(key.to_owned())).ok_or_else(|| {
+        let detail =
+            format!("Idempotency-Key must have 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters");
+        Problem::new(Code::InvalidHeader, detail)
+    })
+}

@@ -1,0 +1,15 @@
+//! The edges of the gateway: configuration, HTTP, the command line, and the one place where all is wired.
+
+pub mod clock;
+
+pub mod config;
+
+pub mod telemetry;
+
+pub mod keys;
+
+pub mod http;
+
+pub mod assemble;
+
+pub mod cli;

@@ -1,0 +1,80 @@
+//! Logs to standard error, figures to whoever asks for them.
+
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use opentelemetry::metrics::{Meter, MeterProvider as _};
+use opentelemetry_otlp::{MetricExporter, Protocol, WithExportConfig as _};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
+use prometheus::{Encoder as _, Registry, TextEncoder};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{LogFormat, Metrics};
+
+/// Starts the log. Its level is `RUST_LOG`, `info` if that is not set.
+pub fn start_log(format: LogFormat, directives: Option<&str>) -> anyhow::Result<()> {
+    let filter =
+        EnvFilter::try_new(directives.unwrap_or("info")).context("RUST_LOG is not a list of log levels")?;
+    let colors = std::io::stderr().is_terminal();
+    let log =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colors);
+    let started = match format {
+        LogFormat::Pretty => log.try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    };
+    started.map_err(|error| anyhow::anyhow!("the log can't be started: {error}"))
+}
+
+/// Where figures are gathered.
+#[derive(Debug, Clone)]
+pub struct Figures {
+    provider: SdkMeterProvider,
+    registry: Registry,
+}
+
+impl Figures {
+    /// Gathers figures for `/metrics`, and pushes them by OTLP where an address is set.
+    pub fn start(settings: &Metrics) -> anyhow::Result<Self> {
+        let registry = Registry::new();
+        let scraped = opentelemetry_prometheus::exporter()
+            .with_registry(registry.clone())
+            .scope_info_enabled(false)
+            .build()
+            .context("metrics can't be gathered for /metrics")?;
+        let resource = Resource::builder().with_service_name("tuma").build();
+        let mut provider = SdkMeterProvider::builder().with_resource(resource).with_reader(scraped);
+        if let Some(endpoint) = &settings.otlp_endpoint {
+            let exporter = MetricExporter::builder()
+                .with_http()
+                .with_protocol(Protocol::HttpBinary)
+                .with_endpoint(endpoint.as_str())
+                .build()
+                .context("metrics can't be pushed to metrics.otlp_endpoint")?;
+            let interval = Duration::from_secs(settings.otlp_interval_s.max(1));
+            provider =
+                provider.with_reader(PeriodicReader::builder(exporter).with_interval(interval).build());
+        }
+        Ok(Self { provider: provider.build(), registry })
+    }
+
+    /// Where instruments are made.
+    pub fn meter(&self) -> Meter {
+        self.provider.meter("tuma")
+    }
+
+    /// All figures in Prometheus' text form.
+    pub fn text(&self) -> anyhow::Result<Vec<u8>> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+
+    /// Pushes what is left, where figures are pushed. Blocks: call it from a thread that may.
+    pub fn stop(&self) {
+        if let Err(problem) = self.provider.shutdown() {
+            tracing::warn!(%problem, "the last metrics may not have been pushed");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Why the store can't do what it was asked.
+
+/// What went wrong, in terms of what an operator can do about it. Never holds data of a message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The address names no store.
+    #[error("database address is not of the form sqlite:<path>")]
+    Address,
+    /// The disk, or the quota, is full.
+    #[error("the disk is full")]
+    Full,
+    /// Somebody else holds the database's lock.
+    #[error("the database is locked by another process")]
+    Locked,
+    /// Another process serves this database.
+    #[error("another tuma serve has this database open")]
+    Served,
+    /// The file is damaged, or no database.
+    #[error("the database file is damaged or not a database")]
+    Corrupt,
+    /// The file is a database of something else.
+    #[error("the database belongs to another program")]
+    Foreign,
+    /// The schema is of a newer version of Tuma.
+    #[error("the database has schema version {found}, this program knows {known}: use a newer tuma")]
+    NewerSchema {
+        /// What the database has.
+        found: u32,
+        /// The newest that this program knows.
+        known: u32,
+    },
+    /// The schema is of an older version.
+    #[error("the database has schema version {found}, {known} is needed: run tuma migrate")]
+    OlderSchema {
+        /// What the database has.
+        found: u32,
+        /// What this program needs.
+        known: u32,
+    },
+    /// Reading or writing failed.
+    #[error("the database can't be read or written: {0}")]
+    Io(String),
+    /// More is asked than can be written: try again soon.
+    #[error("more writes are waiting than the database can take")]
+    Overloaded,
+    /// The store has stopped.
+    #[error("the store has stopped")]
+    Stopped,
+    /// A statement failed for a reason of its own: a mistake of ours.
+    #[error("a database statement failed: {0}")]
+    Internal(String),
+}
+
+impl StoreError {
+    /// Whether the same may work a little later.
+    pub const fn is_temporary(&self) -> bool {
+        matches!(self, Self::Full | Self::Locked | Self::Io(_) | Self::Overloaded | Self::Stopped)
+    }
+}

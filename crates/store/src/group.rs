@@ -1,0 +1,229 @@
+//! Group commit: everything that gathered while the last commit ran goes into the next one.
+//!
+//! A disk flush costs the same for one row as for a thousand. So writes wait in a bounded queue; a thread of
+//! its own takes all that is there, runs it as one transaction, and answers each caller after the commit. A
+//! group waits for nobody: a single caller pays for one flush, a thousand callers share it. Accepts, claims,
+//! outcomes and receipts go into the same transaction, for a tick of each kind would cost four flushes.
+//!
+//! The backend sees a batch sorted by kind, so that one with multi-row statements can use them.
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::StoreError;
+use crate::port::keys::ApiKey;
+use crate::port::messages::{Accept, Accepted};
+use crate::port::queue::{AttemptEnd, Claim, Claims, Recovery};
+use crate::port::receipts::{NewReceipt, ReceiptFate};
+use domain::ids::KeyId;
+use domain::time::Timestamp;
+
+/// Rows after which a group is full. Larger ones gain little and make the first in them wait.
+const MAX_ROWS: usize = 2_048;
+
+/// Operations that may wait. Beyond it accepts are refused, which callers see as "try again"; everything
+/// else waits for room, so that an outcome is never dropped.
+const MAX_WAITING: usize = 8_192;
+
+/// A backend, from the side of the thread that writes.
+pub(crate) trait Backend: Send + 'static {
+    /// Runs a batch as one transaction and fills in the answers. On an error nothing of it may be written.
+    fn commit(&mut self, batch: &mut Batch) -> Result<(), StoreError>;
+}
+
+/// A question, its answer once there, and who waits for it.
+pub(crate) struct Pending<Q, A> {
+    pub(crate) question: Q,
+    pub(crate) answer: Option<A>,
+    reply: oneshot::Sender<Result<A, StoreError>>,
+}
+
+impl<Q, A> Pending<Q, A> {
+    fn settle(self, result: &Result<(), StoreError>) {
+        let answer = match result {
+            Ok(()) => self
+                .answer
+                .ok_or_else(|| StoreError::Internal("the backend left a question unanswered".into())),
+            Err(error) => Err(error.clone()),
+        };
+        // A caller that has gone away needs no answer: the write is done all the same.
+        let _ = self.reply.send(answer);
+    }
+}
+
+/// Changes to API keys.
+pub(crate) enum KeyChange {
+    Create(ApiKey),
+    Revoke(KeyId, Timestamp),
+}
+
+/// One operation on its way to the writer.
+pub(crate) enum Operation {
+    Finish(Pending<Vec<AttemptEnd>, ()>),
+    Receipts(Pending<Vec<NewReceipt>, Vec<ReceiptFate>>),
+    Recover(Pending<Recovery, u64>),
+    Accept(Pending<Accept, Accepted>),
+    Claim(Pending<Claim, Claims>),
+    Key(Pending<KeyChange, bool>),
+    Ping(Pending<(), ()>),
+    /// Take in what is waiting, and then no more.
+    Stop,
+}
+
+/// What one commit holds, in the order in which a backend runs it: a claim that shares a commit with an accept
+/// finds the message.
+#[derive(Default)]
+pub(crate) struct Batch {
+    pub(crate) finishes: Vec<Pending<Vec<AttemptEnd>, ()>>,
+    pub(crate) receipts: Vec<Pending<Vec<NewReceipt>, Vec<ReceiptFate>>>,
+    pub(crate) recoveries: Vec<Pending<Recovery, u64>>,
+    pub(crate) accepts: Vec<Pending<Accept, Accepted>>,
+    pub(crate) claims: Vec<Pending<Claim, Claims>>,
+    pub(crate) keys: Vec<Pending<KeyChange, bool>>,
+    pub(crate) pings: Vec<Pending<(), ()>>,
+    rows: usize,
+}
+
+impl Batch {
+    fn push(&mut self, operation: Operation) {
+        self.rows += match &operation {
+            Operation::Finish(pending) => pending.question.len(),
+            Operation::Receipts(pending) => pending.question.len(),
+            Operation::Accept(pending) => pending.question.messages.len(),
+            Operation::Claim(pending) => pending.question.total.min(1_024) as usize,
+            Operation::Recover(_) | Operation::Key(_) | Operation::Ping(_) => 1,
+            Operation::Stop => 0,
+        };
+        match operation {
+            Operation::Finish(pending) => self.finishes.push(pending),
+            Operation::Receipts(pending) => self.receipts.push(pending),
+            Operation::Recover(pending) => self.recoveries.push(pending),
+            Operation::Accept(pending) => self.accepts.push(pending),
+            Operation::Claim(pending) => self.claims.push(pending),
+            Operation::Key(pending) => self.keys.push(pending),
+            Operation::Ping(pending) => self.pings.push(pending),
+            Operation::Stop => {}
+        }
+    }
+
+    /// Messages and receipts that the batch wrote something about, once it has its answers: what a backend
+    /// needs to know when its log has grown.
+    pub(crate) fn written(&self) -> usize {
+        let finished: usize = self.finishes.iter().map(|pending| pending.question.len()).sum();
+        let received: usize = self.receipts.iter().map(|pending| pending.question.len()).sum();
+        let accepted: usize = self.accepts.iter().map(|pending| pending.question.messages.len()).sum();
+        let claimed = self.claims.iter().filter_map(|pending| pending.answer.as_ref());
+        let claimed: usize = claimed.map(|claims| claims.claimed.len() + claims.expired.len()).sum();
+        finished + received + accepted + claimed
+    }
+
+    fn settle(self, result: &Result<(), StoreError>) {
+        self.finishes.into_iter().for_each(|pending| pending.settle(result));
+        self.receipts.into_iter().for_each(|pending| pending.settle(result));
+        self.recoveries.into_iter().for_each(|pending| pending.settle(result));
+        self.accepts.into_iter().for_each(|pending| pending.settle(result));
+        self.claims.into_iter().for_each(|pending| pending.settle(result));
+        self.keys.into_iter().for_each(|pending| pending.settle(result));
+        self.pings.into_iter().for_each(|pending| pending.settle(result));
+    }
+
+    fn into_operations(self) -> Vec<Operation> {
+        let finishes = self.finishes.into_iter().map(Operation::Finish);
+        let receipts = self.receipts.into_iter().map(Operation::Receipts);
+        let recoveries = self.recoveries.into_iter().map(Operation::Recover);
+        let accepts = self.accepts.into_iter().map(Operation::Accept);
+        let claims = self.claims.into_iter().map(Operation::Claim);
+        let keys = self.keys.into_iter().map(Operation::Key);
+        let pings = self.pings.into_iter().map(Operation::Ping);
+        finishes
+            .chain(receipts)
+            .chain(recoveries)
+            .chain(accepts)
+            .chain(claims)
+            .chain(keys)
+            .chain(pings)
+            .collect()
+    }
+}
+
+/// The sending side of the group-commit layer.
+#[derive(Debug, Clone)]
+pub(crate) struct GroupCommit {
+    operations: mpsc::Sender<Operation>,
+}
+
+impl GroupCommit {
+    /// Starts the thread that writes.
+    pub(crate) fn start(backend: impl Backend) -> Result<(Self, std::thread::JoinHandle<()>), StoreError> {
+        let (operations, waiting) = mpsc::channel(MAX_WAITING);
+        let thread = std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || write(backend, waiting))
+            .map_err(|error| StoreError::Io(error.to_string()))?;
+        Ok((Self { operations }, thread))
+    }
+
+    /// Waits for room, then for the commit.
+    pub(crate) async fn ask<Q, A>(
+        self,
+        question: Q,
+        kind: fn(Pending<Q, A>) -> Operation,
+    ) -> Result<A, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let operation = kind(Pending { question, answer: None, reply });
+        self.operations.send(operation).await.map_err(|_closed| StoreError::Stopped)?;
+        answer.await.map_err(|_dropped| StoreError::Stopped)?
+    }
+
+    /// Refuses at once where there is no room, then waits for the commit.
+    pub(crate) async fn ask_if_room<Q, A>(
+        self,
+        question: Q,
+        kind: fn(Pending<Q, A>) -> Operation,
+    ) -> Result<A, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let operation = kind(Pending { question, answer: None, reply });
+        self.operations.try_send(operation).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => StoreError::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => StoreError::Stopped,
+        })?;
+        answer.await.map_err(|_dropped| StoreError::Stopped)?
+    }
+
+    /// Tells the thread to end after all that is waiting. Callers that still wait for room are refused. Needs
+    /// no help of theirs: a call that nobody polls any more must not keep the store open.
+    pub(crate) async fn stop(self) {
+        // Already ended: nothing to tell.
+        let _ = self.operations.send(Operation::Stop).await;
+    }
+}
+
+fn write(mut backend: impl Backend, mut waiting: mpsc::Receiver<Operation>) {
+    while let Some(first) = waiting.blocking_recv() {
+        let mut batch = Batch::default();
+        let mut next = Some(first);
+        while let Some(operation) = next {
+            if matches!(operation, Operation::Stop) {
+                waiting.close();
+            }
+            batch.push(operation);
+            next = if batch.rows < MAX_ROWS { waiting.try_recv().ok() } else { None };
+        }
+        commit(&mut backend, batch);
+    }
+}
+
+fn commit(backend: &mut impl Backend, mut batch: Batch) {
+    let result = backend.commit(&mut batch);
+    let Err(problem @ (StoreError::Internal(_) | StoreError::Corrupt)) = &result else {
+        return batch.settle(&result);
+    };
+    // One operation, or one damaged row, may have spoiled it for all: run each by itself, so that only the
+    // culprit fails.
+    tracing::error!(%problem, "a group could not be committed; trying its operations one by one");
+    for operation in batch.into_operations() {
+        let mut alone = Batch::default();
+        alone.push(operation);
+        let result = backend.commit(&mut alone);
+        alone.settle(&result);
+    }
+}

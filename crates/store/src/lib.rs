@@ -1,0 +1,43 @@
+//! Persistence, and the only crate with SQL.
+//!
+//! [`Store`] is what the gateway sees: a family of traits in [`port`], one for each room, each method one use
+//! case and one transaction. Behind it a group-commit layer gathers concurrent writes into one commit and
+//! answers each caller after it; below that stands a backend.
+
+pub mod error;
+
+pub mod port;
+
+mod group;
+
+mod sqlite;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use error::StoreError;
+pub use port::Store;
+
+/// How to open a store.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Bring the schema up to date. Without it, an older schema is an error.
+    pub migrate: bool,
+    /// Refuse to open what another `tuma serve` has open. Of use only for SQLite, which one process serves.
+    pub exclusive: bool,
+}
+
+/// Opens the store at a URL: `sqlite:<path>`.
+///
+/// # Errors
+/// An address that is not a store's, a file that can't be opened or is not Tuma's, a schema of a newer
+/// version, or a store that is served by another process.
+pub async fn open(url: &str, options: Options) -> Result<Arc<dyn Store>, StoreError> {
+    let path = match url.split_once(':') {
+        Some(("sqlite", path)) if !path.is_empty() => PathBuf::from(path.strip_prefix("//").unwrap_or(path)),
+        _ => return Err(StoreError::Address),
+    };
+    let opened = tokio::task::spawn_blocking(move || sqlite::open(&path, &options)).await;
+    let store = opened.map_err(|_panic| StoreError::Stopped)??;
+    Ok(Arc::new(store))
+}

@@ -1,0 +1,26 @@
+//! What the gateway asks of a store. A method is one use case and one transaction; no transaction handle
+//! leaves this crate.
+
+pub mod keys;
+pub mod messages;
+pub mod queue;
+pub mod receipts;
+
+pub use keys::Keys;
+pub use messages::Messages;
+pub use queue::Queue;
+pub use receipts::Receipts;
+
+use async_trait::async_trait;
+
+use crate::StoreError;
+
+/// Everything that is kept.
+#[async_trait]
+pub trait Store: Messages + Queue + Receipts + Keys + std::fmt::Debug {
+    /// Whether the store answers, for readiness: a read and, within the same call, an empty write.
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Writes what is waiting, and closes. Later calls answer [`StoreError::Stopped`].
+    async fn close(&self);
+}

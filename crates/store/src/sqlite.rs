@@ -1,0 +1,168 @@
+//! SQLite: one file, one writer, and readers beside it (WAL mode).
+
+mod checkpoint;
+mod connection;
+mod migrate;
+#[cfg(test)]
+mod plans;
+mod read;
+mod row;
+mod write;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::ids::{KeyId, MessageId};
+use domain::time::Timestamp;
+use parking_lot::Mutex;
+
+use self::checkpoint::Checkpointer;
+use self::connection::{Lock, Readers};
+use self::write::Writer;
+use crate::group::{GroupCommit, KeyChange, Operation};
+use crate::port::keys::{ApiKey, Keys};
+use crate::port::messages::{Accept, Accepted, Filter, MessageRecord, MessageSummary, Messages, Page};
+use crate::port::queue::{AttemptEnd, Claim, Claims, LaneDepth, Queue, Recovery};
+use crate::port::receipts::{NewReceipt, ReceiptFate, Receipts};
+use crate::{Options, Store, StoreError};
+
+/// A store in one SQLite file.
+pub(crate) struct SqliteStore {
+    group: Mutex<Option<GroupCommit>>,
+    writer: Mutex<Option<std::thread::JoinHandle<()>>>,
+    readers: Arc<Readers>,
+}
+
+/// Opens or creates the file, and brings its schema up to date if asked to.
+pub(crate) fn open(path: &Path, options: &Options) -> Result<SqliteStore, StoreError> {
+    let lock = if options.exclusive { Some(Lock::take(path)?) } else { None };
+    let mut connection = connection::open_writer(path)?;
+    // Looks before it touches anything: the file may be another program's.
+    migrate::check(&connection, options.migrate)?;
+    connection::prepare_writer(&connection)?;
+    migrate::run(&mut connection)?;
+    let checkpointer = Checkpointer::start(path)?;
+    let readers = Arc::new(Readers::new(path));
+    // A first reader shows at once whether the file can be read.
+    readers.with(|connection| connection::check(connection))?;
+    let (group, writer) = GroupCommit::start(Writer::new(connection, checkpointer, lock))?;
+    Ok(SqliteStore { group: Mutex::new(Some(group)), writer: Mutex::new(Some(writer)), readers })
+}
+
+impl std::fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SqliteStore")
+    }
+}
+
+impl SqliteStore {
+    fn group(&self) -> Result<GroupCommit, StoreError> {
+        self.group.lock().clone().ok_or(StoreError::Stopped)
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&rusqlite::Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.group()?;
+        let readers = Arc::clone(&self.readers);
+        let _turn = self.readers.turn().await?;
+        tokio::task::spawn_blocking(move || readers.with(query))
+            .await
+            .map_err(|_panic| StoreError::Stopped)?
+    }
+}
+
+#[async_trait]
+impl Messages for SqliteStore {
+    async fn accept(&self, accept: Accept) -> Result<Accepted, StoreError> {
+        self.group()?.ask_if_room(accept, Operation::Accept).await
+    }
+
+    async fn message(&self, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
+        self.read(move |connection| read::message(connection, id)).await
+    }
+
+    async fn messages(&self, filter: Filter, page: Page) -> Result<Vec<MessageSummary>, StoreError> {
+        self.read(move |connection| read::messages(connection, &filter, page)).await
+    }
+}
+
+#[async_trait]
+impl Queue for SqliteStore {
+    async fn claim(&self, claim: Claim) -> Result<Claims, StoreError> {
+        self.group()?.ask(claim, Operation::Claim).await
+    }
+
+    async fn finish(&self, ends: Vec<AttemptEnd>) -> Result<(), StoreError> {
+        self.group()?.ask(ends, Operation::Finish).await
+    }
+
+    async fn recover(&self, recovery: Recovery) -> Result<u64, StoreError> {
+        self.group()?.ask(recovery, Operation::Recover).await
+    }
+
+    async fn depth(&self) -> Result<Vec<LaneDepth>, StoreError> {
+        self.read(read::depth).await
+    }
+}
+
+#[async_trait]
+impl Receipts for SqliteStore {
+    async fn record_receipts(&self, receipts: Vec<NewReceipt>) -> Result<Vec<ReceiptFate>, StoreError> {
+        self.group()?.ask(receipts, Operation::Receipts).await
+    }
+}
+
+#[async_trait]
+impl Keys for SqliteStore {
+    async fn create_key(&self, key: ApiKey) -> Result<(), StoreError> {
+        self.group()?.ask(KeyChange::Create(key), Operation::Key).await.map(|_changed| ())
+    }
+
+    async fn find_key(&self, hash: [u8; 32]) -> Result<Option<ApiKey>, StoreError> {
+        self.read(move |connection| read::find_key(connection, &hash)).await
+    }
+
+    async fn keys(&self) -> Result<Vec<ApiKey>, StoreError> {
+        self.read(read::keys).await
+    }
+
+    async fn revoke_key(&self, id: KeyId, now: Timestamp) -> Result<bool, StoreError> {
+        self.group()?.ask(KeyChange::Revoke(id, now), Operation::Key).await
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.read(connection::check).await?;
+        self.group()?.ask((), Operation::Ping).await
+    }
+
+    async fn close(&self) {
+        let group = self.group.lock().take();
+        if let Some(group) = group {
+            group.stop().await;
+        }
+        let writer = self.writer.lock().take();
+        let readers = Arc::clone(&self.readers);
+        let closed = tokio::task::spawn_blocking(move || {
+            // The writer's connection is the last one, so that SQLite leaves one whole file without a log.
+            readers.close();
+            writer.map(std::thread::JoinHandle::join)
+        });
+        let _ = closed.await;
+    }
+}
+
+impl Drop for SqliteStore {
+    /// Whoever opens the file next finds the writer gone, its work done and the lock released.
+    fn drop(&mut self) {
+        drop(self.group.lock().take());
+        self.readers.close();
+        let writer = self.writer.lock().take();
+        let _ = writer.map(std::thread::JoinHandle::join);
+    }
+}

@@ -1,0 +1,146 @@
+//! Opening the file: the one writer, the readers, and the lock that keeps a second server out.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::StoreError;
+
+/// How long a statement waits for another process's lock before it gives up.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Connections that read at once.
+const READERS: usize = 4;
+
+/// Statements kept prepared on each connection: more than this crate has.
+const STATEMENTS: usize = 64;
+
+/// A connection that may write, before anything is changed.
+pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
+    // SQLite opens a file that it may not write for reading, and would tell only at the first write.
+    if connection.is_readonly(rusqlite::MAIN_DB).map_err(error)? {
+        return Err(StoreError::Io("the file can't be written".into()));
+    }
+    Ok(connection)
+}
+
+/// Settings of a connection that writes. A commit is on disk when it returns: `synchronous=FULL` flushes the
+/// log at each one (SQLite, "PRAGMA synchronous").
+pub(super) fn prepare_writer(connection: &Connection) -> Result<(), StoreError> {
+    let mode: String =
+        connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0)).map_err(error)?;
+    // SQLite keeps the old mode, and says so, where the file system can't share memory between processes.
+    if mode != "wal" {
+        return Err(StoreError::Io(format!("the file system allows no write-ahead log (mode {mode})")));
+    }
+    connection.pragma_update(None, "synchronous", "full").map_err(error)?;
+    connection.pragma_update(None, "foreign_keys", true).map_err(error)?;
+    // The log is moved into the database by a thread of its own: see `checkpoint`.
+    connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(error)?;
+    // 16 MiB of pages: the growing ends of all trees, with room.
+    connection.pragma_update(None, "cache_size", -16_384).map_err(error)?;
+    Ok(())
+}
+
+fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
+    let connection =
+        Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(error)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(error)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
+}
+
+/// Reads something that is always there.
+pub(super) fn check(connection: &Connection) -> Result<(), StoreError> {
+    let read: Result<i64, _> =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0));
+    read.map(|_count| ()).map_err(error)
+}
+
+/// What SQLite's error means for an operator.
+pub(super) fn error(error: rusqlite::Error) -> StoreError {
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
+    // A value that this crate could not have written.
+    if matches!(
+        error,
+        FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..)
+    ) {
+        return StoreError::Corrupt;
+    }
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StoreError::Full,
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked,
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt,
+        Some(
+            ErrorCode::SystemIoFailure
+            | ErrorCode::CannotOpen
+            | ErrorCode::ReadOnly
+            | ErrorCode::PermissionDenied,
+        ) => StoreError::Io(error.to_string()),
+        _ => StoreError::Internal(error.to_string()),
+    }
+}
+
+/// Connections that only read. They see the last commit and never wait for the writer.
+pub(super) struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+    turns: Semaphore,
+}
+
+impl Readers {
+    pub(super) fn new(path: &Path) -> Self {
+        Self { path: path.into(), idle: Mutex::new(Vec::new()), turns: Semaphore::new(READERS) }
+    }
+
+    /// Waits until one of the connections is free.
+    pub(super) async fn turn(&self) -> Result<SemaphorePermit<'_>, StoreError> {
+        self.turns.acquire().await.map_err(|_closed| StoreError::Stopped)
+    }
+
+    /// Runs a query on an idle connection, or a new one.
+    pub(super) fn with<T>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let idle = self.idle.lock().pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => open(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?,
+        };
+        let result = query(&connection);
+        self.idle.lock().push(connection);
+        result
+    }
+
+    /// Closes the idle connections.
+    pub(super) fn close(&self) {
+        self.idle.lock().clear();
+    }
+}
+
+/// Held while a process serves a database: two would take each other's open attempts for a crash's.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".lock");
+        let io = |error: std::io::Error| StoreError::Io(error.to_string());
+        let file =
+            File::options().create(true).truncate(false).write(true).open(PathBuf::from(name)).map_err(io)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(std::fs::TryLockError::WouldBlock) => Err(StoreError::Served),
+            Err(std::fs::TryLockError::Error(error)) => Err(io(error)),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Bringing the schema up to date. A migration is never edited once it is on main.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::connection::error;
+use crate::StoreError;
+
+/// In order; the position, counted from 1, is the schema version that a migration leads to.
+const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_messages.sql")];
+
+/// Marks the file as ours: "Tuma" in ASCII (SQLite, "PRAGMA `application_id`").
+const APPLICATION_ID: i32 = 0x5475_6d61;
+
+/// Whether the database is ours, and of a version that this program can use. Only reads.
+pub(super) fn check(connection: &Connection, allowed: bool) -> Result<(), StoreError> {
+    let (found, known) = (version(connection)?, known());
+    if found > known {
+        return Err(StoreError::NewerSchema { found, known });
+    }
+    if found < known && !allowed {
+        return Err(StoreError::OlderSchema { found, known });
+    }
+    Ok(())
+}
+
+/// Runs what is missing, each migration in a transaction of its own together with its version.
+pub(super) fn run(connection: &mut Connection) -> Result<(), StoreError> {
+    for step in version(connection)?..known() {
+        let transaction =
+            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error)?;
+        // Another process may have been faster.
+        if version(&transaction)? == step {
+            transaction.execute_batch(MIGRATIONS[step as usize]).map_err(error)?;
+            transaction.pragma_update(None, "user_version", step + 1).map_err(error)?;
+            transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(error)?;
+        }
+        transaction.commit().map_err(error)?;
+        tracing::info!(version = step + 1, "database schema migrated");
+    }
+    Ok(())
+}
+
+/// The newest schema version that this program knows.
+fn known() -> u32 {
+    u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
+}
+
+fn version(connection: &Connection) -> Result<u32, StoreError> {
+    let pragma =
+        |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0)).map_err(error);
+    let (application, version) = (pragma("application_id")?, pragma("user_version")?);
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(error)?;
+    if application == APPLICATION_ID || (application == 0 && version == 0 && tables == 0) {
+        Ok(u32::try_from(version).unwrap_or(0))
+    } else {
+        Err(StoreError::Foreign)
+    }
+}

@@ -1,0 +1,205 @@
+//! What readers ask.
+
+use domain::ids::{KeyId, MessageId};
+use domain::message::MessageStatus;
+use domain::scenario::Priority;
+use domain::time::Timestamp;
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row, params, params_from_iter};
+
+use super::connection::error;
+use super::row::{self, MESSAGE, STATE, get, word};
+use crate::StoreError;
+use crate::port::keys::ApiKey;
+use crate::port::messages::{Filter, MessageRecord, MessageSummary, Page};
+use crate::port::queue::LaneDepth;
+
+/// Microseconds in the hour by which messages are indexed: the migration's `created_at / 3600000000`.
+pub(super) const HOUR: i64 = 3_600_000_000;
+
+/// The first and the last hour of the index by receiver. One each, for SQLite finds both ends of an index only
+/// when asked for them one by one.
+pub(super) const OLDEST_HOUR: &str = "SELECT min(created_at / 3600000000) FROM messages";
+pub(super) const NEWEST_HOUR: &str = "SELECT max(created_at / 3600000000) FROM messages";
+
+pub(super) const ATTEMPTS: &str = "SELECT number, provider, started_at, ended_at, outcome, reason, provider_code, \
+     provider_message_id, segments, cost_micros, cost_currency FROM attempts WHERE message_id = ?1 ORDER BY number";
+
+pub(super) const RECEIPTS: &str = "SELECT received_at, provider, provider_status, status, reason, provider_code, \
+     network_code FROM callbacks WHERE message_id = ?1 ORDER BY id";
+
+pub(super) const DEPTH: &str =
+    "SELECT provider, lane, count(*), min(due_at) FROM queue GROUP BY provider, lane";
+
+pub(super) fn message(connection: &Connection, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
+    // One snapshot for all three queries.
+    let snapshot = connection.unchecked_transaction().map_err(error)?;
+    let sql = format!(
+        "SELECT {MESSAGE}, {STATE} FROM messages m JOIN states s ON s.message_id = m.id WHERE m.id = ?1"
+    );
+    let Some(summary) = collect(&snapshot, &sql, params![id.as_bytes()], row::summary)?.pop() else {
+        return Ok(None);
+    };
+    let attempts = collect(&snapshot, ATTEMPTS, params![id.as_bytes()], row::attempt)?;
+    let receipts = collect(&snapshot, RECEIPTS, params![id.as_bytes()], row::receipt)?;
+    Ok(Some(MessageRecord { summary, attempts, receipts }))
+}
+
+pub(super) fn messages(
+    connection: &Connection,
+    filter: &Filter,
+    page: Page,
+) -> Result<Vec<MessageSummary>, StoreError> {
+    match filter.receiver {
+        Some(_) => messages_of_receiver(connection, filter, page),
+        None => newest(connection, filter, page, None, page.limit),
+    }
+}
+
+/// The index is by hour first: walks back hour by hour, from the newest wanted to the oldest there is.
+fn messages_of_receiver(
+    connection: &Connection,
+    filter: &Filter,
+    page: Page,
+) -> Result<Vec<MessageSummary>, StoreError> {
+    let bound = |sql: &str| -> Result<Option<i64>, StoreError> {
+        connection.query_row(sql, [], |row| row.get(0)).map_err(error)
+    };
+    let (Some(oldest), Some(newest_hour)) = (bound(OLDEST_HOUR)?, bound(NEWEST_HOUR)?) else {
+        return Ok(Vec::new());
+    };
+    let first = filter.until.map_or(newest_hour, |until| newest_hour.min(until.as_micros() / HOUR));
+    let last = filter.since.map_or(oldest, |since| oldest.max(since.as_micros() / HOUR));
+    let mut found = Vec::new();
+    let mut hour = first;
+    while hour >= last && found.len() < page.limit as usize {
+        let missing = page.limit.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
+        found.extend(newest(connection, filter, page, Some(hour), missing)?);
+        hour -= 1;
+    }
+    Ok(found)
+}
+
+fn newest(
+    connection: &Connection,
+    filter: &Filter,
+    page: Page,
+    hour: Option<i64>,
+    limit: u32,
+) -> Result<Vec<MessageSummary>, StoreError> {
+    let (sql, values) = newest_sql(filter, page, hour, limit);
+    collect(connection, &sql, params_from_iter(values), row::summary)
+}
+
+/// The query for a page, within one hour of the index by receiver where the receiver is given.
+pub(super) fn newest_sql(filter: &Filter, page: Page, hour: Option<i64>, limit: u32) -> (String, Vec<Value>) {
+    let mut sql = format!("SELECT {MESSAGE}, {STATE} FROM ");
+    let mut values: Vec<Value> = Vec::new();
+    let mut conditions: Vec<String> = Vec::new();
+    let mut condition = |sql: &str, value: Value| {
+        values.push(value);
+        conditions.push(sql.replace('?', &format!("?{}", values.len())));
+    };
+    let trouble = filter.receiver.is_none() && filter.status.is_some_and(in_trouble);
+    // The trouble index is partial: a query uses it only if it repeats the index's condition.
+    sql.push_str(if trouble {
+        "states s JOIN messages m ON m.id = s.message_id \
+         WHERE (s.status = 'undelivered' OR s.status = 'failed' OR s.status = 'canceled' OR s.status = 'expired')"
+    } else {
+        "messages m JOIN states s ON s.message_id = m.id WHERE true"
+    });
+    let id = if trouble { "s.message_id" } else { "m.id" };
+    if let Some(hour) = hour {
+        condition("m.created_at / 3600000000 = ?", Value::Integer(hour));
+    }
+    if let Some(receiver) = filter.receiver {
+        condition("m.receiver = ?", Value::Integer(receiver.number().cast_signed()));
+    }
+    if let Some(status) = filter.status {
+        condition("s.status = ?", Value::Text(status.as_str().into()));
+    }
+    if let Some(caller) = filter.caller {
+        condition("m.caller = ?", Value::Blob(caller.as_bytes().to_vec()));
+    }
+    if let Some(scenario) = filter.scenario {
+        condition("m.scenario = ?", Value::Text(scenario.as_str().into()));
+    }
+    if let Some(provider) = &filter.provider {
+        condition("s.provider = ?", Value::Text(provider.as_str().into()));
+    }
+    // Ids begin with the time of creation: a bound on the id keeps the scan short, the exact one follows.
+    if let Some(since) = filter.since {
+        let first = MessageId::new(since, [0; 10]).as_bytes()[..6].to_vec();
+        condition(&format!("{id} >= ?"), Value::Blob(first));
+        condition("m.created_at >= ?", Value::Integer(since.as_micros()));
+    }
+    if let Some(until) = filter.until {
+        let last = MessageId::new(until, [255; 10]).as_bytes().to_vec();
+        condition(&format!("{id} <= ?"), Value::Blob(last));
+        condition("m.created_at < ?", Value::Integer(until.as_micros()));
+    }
+    if let Some(after) = page.after {
+        condition(&format!("{id} < ?"), Value::Blob(after.as_bytes().to_vec()));
+    }
+    for condition in conditions {
+        sql.push_str(" AND ");
+        sql.push_str(&condition);
+    }
+    sql.push_str(&format!(" ORDER BY {id} DESC LIMIT {limit}"));
+    (sql, values)
+}
+
+fn in_trouble(status: MessageStatus) -> bool {
+    use MessageStatus::{Canceled, Expired, Failed, Undelivered};
+    matches!(status, Undelivered | Failed | Canceled | Expired)
+}
+
+pub(super) fn depth(connection: &Connection) -> Result<Vec<LaneDepth>, StoreError> {
+    collect(connection, DEPTH, [], |row| {
+        let lane: usize = get(row, 1)?;
+        Ok(LaneDepth {
+            provider: word(row, 0)?,
+            priority: *Priority::ALL.get(lane).ok_or(StoreError::Corrupt)?,
+            messages: get(row, 2)?,
+            oldest_due_at: Timestamp::from_micros(get(row, 3)?),
+        })
+    })
+}
+
+const KEY: &str = "SELECT id, name, hash, scopes, created_at, expires_at, revoked_at FROM api_keys";
+
+pub(super) fn find_key(connection: &Connection, hash: &[u8; 32]) -> Result<Option<ApiKey>, StoreError> {
+    collect(connection, &format!("{KEY} WHERE hash = ?1"), params![hash], key).map(|mut keys| keys.pop())
+}
+
+pub(super) fn keys(connection: &Connection) -> Result<Vec<ApiKey>, StoreError> {
+    collect(connection, &format!("{KEY} ORDER BY id"), [], key)
+}
+
+fn key(row: &Row<'_>) -> Result<ApiKey, StoreError> {
+    let scopes: String = get(row, 3)?;
+    Ok(ApiKey {
+        id: KeyId::from_bytes(get(row, 0)?),
+        name: get(row, 1)?,
+        hash: get(row, 2)?,
+        scopes: scopes.split(',').filter(|scope| !scope.is_empty()).map(Into::into).collect(),
+        created_at: Timestamp::from_micros(get(row, 4)?),
+        expires_at: get::<Option<i64>>(row, 5)?.map(Timestamp::from_micros),
+        revoked_at: get::<Option<i64>>(row, 6)?.map(Timestamp::from_micros),
+    })
+}
+
+fn collect<T>(
+    connection: &Connection,
+    sql: &str,
+    values: impl rusqlite::Params,
+    read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let mut statement = connection.prepare_cached(sql).map_err(error)?;
+    let mut rows = statement.query(values).map_err(error)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(error)? {
+        found.push(read(row)?);
+    }
+    Ok(found)
+}

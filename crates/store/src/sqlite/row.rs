@@ -1,0 +1,151 @@
+//! Rows into values. A value that can't be read back means a damaged file.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use domain::attempt::{Acceptance, Attempt, Failure, OutcomeKind, ProviderMessageId, Reason, SubmitOutcome};
+use domain::ids::{BulkId, KeyId, MessageId};
+use domain::message::Message;
+use domain::money::Money;
+use domain::phone::{Country, Msisdn};
+use domain::secret::Body;
+use domain::time::Timestamp;
+use rusqlite::Row;
+
+use super::connection::error;
+use crate::StoreError;
+use crate::port::messages::{MessageSummary, ReceiptRecord};
+
+/// The columns of a message, for [`message`], which reads them by position.
+pub(super) const MESSAGE: &str = "m.id, m.bulk_id, m.caller, m.receiver, m.country, m.sender, m.scenario, \
+     m.priority, m.body, m.encoding, m.segments, m.reference, m.group_name, m.metadata, m.scheduled_at, \
+     m.expires_at, m.created_at";
+
+/// How many columns [`MESSAGE`] has: the position of the first one after it.
+const AFTER_MESSAGE: usize = 17;
+
+/// The columns of a state, for [`summary`], after those of the message.
+pub(super) const STATE: &str = "s.status, s.provider, s.reason, s.provider_code, s.updated_at";
+
+pub(super) fn message(row: &Row<'_>) -> Result<Message, StoreError> {
+    Ok(Message {
+        id: MessageId::from_bytes(get(row, 0)?),
+        bulk_id: get::<Option<[u8; 16]>>(row, 1)?.map(BulkId::from_bytes),
+        caller: KeyId::from_bytes(get(row, 2)?),
+        receiver: msisdn(row, 3)?,
+        sender: optional_word(row, 5)?,
+        scenario: word(row, 6)?,
+        priority: word(row, 7)?,
+        body: body(row, 8)?,
+        encoding: word(row, 9)?,
+        segments: get(row, 10)?,
+        reference: get(row, 11)?,
+        group: get(row, 12)?,
+        metadata: metadata(row, 13)?,
+        scheduled_at: get::<Option<i64>>(row, 14)?.map(Timestamp::from_micros),
+        expires_at: get::<Option<i64>>(row, 15)?.map(Timestamp::from_micros),
+        created_at: Timestamp::from_micros(get(row, 16)?),
+    })
+}
+
+pub(super) fn summary(row: &Row<'_>) -> Result<MessageSummary, StoreError> {
+    Ok(MessageSummary {
+        message: message(row)?,
+        status: word(row, AFTER_MESSAGE)?,
+        provider: word(row, AFTER_MESSAGE + 1)?,
+        failure: failure(row, AFTER_MESSAGE + 2)?,
+        updated_at: Timestamp::from_micros(get(row, AFTER_MESSAGE + 4)?),
+    })
+}
+
+/// Reads `number, provider, started_at, ended_at, outcome, reason, provider_code, provider_message_id,
+/// segments, cost_micros, cost_currency`.
+pub(super) fn attempt(row: &Row<'_>) -> Result<Attempt, StoreError> {
+    let ended_at = get::<Option<i64>>(row, 3)?.map(Timestamp::from_micros);
+    let ended = match (ended_at, optional_word::<OutcomeKind>(row, 4)?) {
+        (Some(at), Some(kind)) => Some((at, outcome(row, kind)?)),
+        _ => None,
+    };
+    Ok(Attempt {
+        number: get(row, 0)?,
+        provider: word(row, 1)?,
+        started_at: Timestamp::from_micros(get(row, 2)?),
+        ended,
+    })
+}
+
+fn outcome(row: &Row<'_>, kind: OutcomeKind) -> Result<SubmitOutcome, StoreError> {
+    let failed = || Ok(failure(row, 5)?.unwrap_or(Failure::new(Reason::Unknown)));
+    Ok(match kind {
+        OutcomeKind::Accepted => SubmitOutcome::Accepted(Acceptance {
+            provider_message_id: ProviderMessageId::new(get::<String>(row, 7)?).ok_or(StoreError::Corrupt)?,
+            segments: get(row, 8)?,
+            cost: match (get::<Option<i64>>(row, 9)?, get::<Option<String>>(row, 10)?) {
+                (Some(micros), Some(currency)) => {
+                    Some(Money::new(micros, &currency).map_err(|_unreadable| StoreError::Corrupt)?)
+                }
+                _ => None,
+            },
+        }),
+        OutcomeKind::Rejected => SubmitOutcome::Rejected(failed()?),
+        OutcomeKind::NotSubmitted => SubmitOutcome::not_submitted(failed()?),
+        OutcomeKind::Ambiguous => SubmitOutcome::Ambiguous(failed()?),
+    })
+}
+
+/// Reads `received_at, provider, provider_status, status, reason, provider_code, network_code`.
+pub(super) fn receipt(row: &Row<'_>) -> Result<ReceiptRecord, StoreError> {
+    Ok(ReceiptRecord {
+        received_at: Timestamp::from_micros(get(row, 0)?),
+        provider: word(row, 1)?,
+        provider_status: get(row, 2)?,
+        status: optional_word(row, 3)?,
+        failure: failure(row, 4)?,
+        network_code: get(row, 6)?,
+    })
+}
+
+/// Reads a reason and, in the next column, the provider's code.
+fn failure(row: &Row<'_>, at: usize) -> Result<Option<Failure>, StoreError> {
+    let Some(reason) = optional_word::<Reason>(row, at)? else { return Ok(None) };
+    Ok(Some(Failure { reason, provider_code: get(row, at + 1)? }))
+}
+
+/// Reads a number and, in the next column, its country.
+pub(super) fn msisdn(row: &Row<'_>, at: usize) -> Result<Msisdn, StoreError> {
+    let country: Country = word(row, at + 1)?;
+    Msisdn::from_parts(get(row, at)?, country).map_err(|_impossible| StoreError::Corrupt)
+}
+
+pub(super) fn body(row: &Row<'_>, at: usize) -> Result<Body, StoreError> {
+    text(row, at).map(Body::new)
+}
+
+fn metadata(row: &Row<'_>, at: usize) -> Result<BTreeMap<String, String>, StoreError> {
+    match row.get_ref(at).map_err(error)?.as_str_or_null() {
+        Ok(Some(json)) => serde_json::from_str(json).map_err(|_unreadable| StoreError::Corrupt),
+        Ok(None) => Ok(BTreeMap::new()),
+        Err(_) => Err(StoreError::Corrupt),
+    }
+}
+
+pub(super) fn get<T: rusqlite::types::FromSql>(row: &Row<'_>, at: usize) -> Result<T, StoreError> {
+    row.get(at).map_err(error)
+}
+
+fn text<'row>(row: &'row Row<'_>, at: usize) -> Result<&'row str, StoreError> {
+    row.get_ref(at).map_err(error)?.as_str().map_err(|_other_type| StoreError::Corrupt)
+}
+
+/// A column that holds one of a closed set of words.
+pub(super) fn word<T: FromStr>(row: &Row<'_>, at: usize) -> Result<T, StoreError> {
+    text(row, at)?.parse().map_err(|_unknown| StoreError::Corrupt)
+}
+
+pub(super) fn optional_word<T: FromStr>(row: &Row<'_>, at: usize) -> Result<Option<T>, StoreError> {
+    match row.get_ref(at).map_err(error)?.as_str_or_null() {
+        Ok(Some(text)) => text.parse().map(Some).map_err(|_unknown| StoreError::Corrupt),
+        Ok(None) => Ok(None),
+        Err(_) => Err(StoreError::Corrupt),
+    }
+}

@@ -1,0 +1,156 @@
+//! The one writer: a batch is one transaction, its rows go through prepared statements.
+//!
+//! SQLite runs in this process, so a row costs a call, not a round trip: a prepared statement for each row is
+//! as fast here as a statement for many.
+
+pub(super) mod accept;
+pub(super) mod claim;
+pub(super) mod finish;
+pub(super) mod receipts;
+
+use domain::ids::MessageId;
+use domain::message::{MessageStatus, StatusEvent};
+use domain::route::ProviderName;
+use domain::time::Timestamp;
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+
+use super::checkpoint::Checkpointer;
+use super::connection::{Lock, error};
+use super::row::word;
+use crate::StoreError;
+use crate::group::{Backend, Batch, KeyChange};
+use crate::port::keys::ApiKey;
+use crate::port::queue::Recovery;
+use domain::attempt::Failure;
+
+/// Dropped in this order: the checkpointer's connection is the last to close, the lock outlives all writing.
+pub(super) struct Writer {
+    connection: Connection,
+    checkpointer: Checkpointer,
+    _lock: Option<Lock>,
+}
+
+impl Writer {
+    pub(super) fn new(connection: Connection, checkpointer: Checkpointer, lock: Option<Lock>) -> Self {
+        Self { connection, checkpointer, _lock: lock }
+    }
+}
+
+impl Backend for Writer {
+    fn commit(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
+        // Dropping the transaction on an error takes everything back.
+        let transaction =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error)?;
+        run(&transaction, batch)?;
+        transaction.commit().map_err(error)?;
+        self.checkpointer.wrote(batch.written());
+        Ok(())
+    }
+}
+
+fn run(transaction: &Transaction<'_>, batch: &mut Batch) -> Result<(), StoreError> {
+    for pending in &mut batch.finishes {
+        pending.answer = Some(finish::finish(transaction, &pending.question)?);
+    }
+    for pending in &mut batch.receipts {
+        pending.answer = Some(receipts::record(transaction, &pending.question)?);
+    }
+    for pending in &mut batch.recoveries {
+        pending.answer = Some(recover(transaction, pending.question)?);
+    }
+    for pending in &mut batch.accepts {
+        pending.answer = Some(accept::accept(transaction, &pending.question)?);
+    }
+    for pending in &mut batch.claims {
+        pending.answer = Some(claim::claim(transaction, &pending.question)?);
+    }
+    for pending in &mut batch.keys {
+        pending.answer = Some(change_key(transaction, &pending.question)?);
+    }
+    for pending in &mut batch.pings {
+        pending.answer = Some(());
+    }
+    Ok(())
+}
+
+fn execute(connection: &Connection, sql: &str, values: impl rusqlite::Params) -> Result<usize, StoreError> {
+    connection.prepare_cached(sql).and_then(|mut statement| statement.execute(values)).map_err(error)
+}
+
+pub(in crate::sqlite) const STATUS: &str = "SELECT status FROM states WHERE message_id = ?1";
+
+pub(in crate::sqlite) const MOVE: &str = "UPDATE states SET status = ?2, reason = ?3, provider_code = ?4, \
+     provider = coalesce(?5, provider), updated_at = ?6 WHERE message_id = ?1";
+
+/// A change to a message's state row. Every one goes through here, and so through the domain's one function.
+struct Move<'a> {
+    message_id: MessageId,
+    event: StatusEvent,
+    failure: Option<&'a Failure>,
+    /// The route in force from now on, if it changes.
+    provider: Option<&'a ProviderName>,
+    now: Timestamp,
+}
+
+/// Moves a message's status; answers where it stood and stands, or `None` if there is no such message.
+fn move_status(
+    connection: &Connection,
+    change: &Move<'_>,
+) -> Result<Option<(MessageStatus, MessageStatus)>, StoreError> {
+    let mut select = connection.prepare_cached(STATUS).map_err(error)?;
+    let mut rows = select.query(params![change.message_id.as_bytes()]).map_err(error)?;
+    let Some(row) = rows.next().map_err(error)? else { return Ok(None) };
+    let from: MessageStatus = word(row, 0)?;
+    drop(rows);
+    let to = from.after(change.event);
+    if to != from {
+        execute(
+            connection,
+            MOVE,
+            params![
+                change.message_id.as_bytes(),
+                to.as_str(),
+                change.failure.map(|failure| failure.reason.as_str()),
+                change.failure.and_then(|failure| failure.provider_code.as_deref()),
+                change.provider.map(ProviderName::as_str),
+                change.now.as_micros(),
+            ],
+        )?;
+    }
+    Ok(Some((from, to)))
+}
+
+/// Repeats the condition of the partial index, so that history costs nothing.
+pub(in crate::sqlite) const RECOVER: &str = "UPDATE attempts \
+     SET outcome = 'ambiguous', reason = 'crashed', ended_at = ?1 \
+     WHERE outcome IS NULL AND (lease_until <= ?1 OR (?2 AND node <> ?3))";
+
+fn recover(connection: &Connection, recovery: Recovery) -> Result<u64, StoreError> {
+    let values = params![recovery.now.as_micros(), recovery.only_node, recovery.node.as_bytes()];
+    execute(connection, RECOVER, values).map(|closed| closed as u64)
+}
+
+fn change_key(connection: &Connection, change: &KeyChange) -> Result<bool, StoreError> {
+    let changed = match change {
+        KeyChange::Create(ApiKey { id, name, hash, scopes, created_at, expires_at, revoked_at }) => execute(
+            connection,
+            "INSERT INTO api_keys (id, name, hash, scopes, created_at, expires_at, revoked_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            params![
+                id.as_bytes(),
+                name,
+                hash,
+                scopes.join(","),
+                created_at.as_micros(),
+                expires_at.map(Timestamp::as_micros),
+                revoked_at.map(Timestamp::as_micros),
+            ],
+        )?,
+        KeyChange::Revoke(id, now) => execute(
+            connection,
+            "UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?2) WHERE id = ?1",
+            params![id.as_bytes(), now.as_micros()],
+        )?,
+    };
+    Ok(changed > 0)
+}

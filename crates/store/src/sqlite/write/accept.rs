@@ -1,0 +1,129 @@
+//! Accepting: message, state and queue row, or the reply of an earlier request with the same key.
+
+use domain::time::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::execute;
+use crate::StoreError;
+use crate::port::messages::{Accept, Accepted, Idempotency, NewMessage};
+use crate::sqlite::connection::error;
+
+const INSERT_MESSAGE: &str = "INSERT INTO messages (id, bulk_id, caller, receiver, country, sender, scenario, \
+     priority, body, encoding, segments, reference, group_name, metadata, scheduled_at, expires_at, created_at) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
+
+const INSERT_STATE: &str =
+    "INSERT INTO states (message_id, status, provider, updated_at) VALUES (?1, ?2, ?3, ?4)";
+
+const ENQUEUE: &str = "INSERT INTO queue (provider, lane, due_at, message_id, attempt, expires_at) \
+     VALUES (?1, ?2, ?3, ?4, 1, ?5)";
+
+pub(in crate::sqlite) const EARLIER: &str =
+    "SELECT request, reply FROM idempotency WHERE day = ?1 AND key = ?2 AND created_at >= ?3";
+
+/// A key of the same day that has run out makes room for its successor.
+const REMEMBER: &str = "INSERT OR REPLACE INTO idempotency (day, key, request, reply, created_at) \
+     VALUES (?1, ?2, ?3, ?4, ?5)";
+
+pub(super) fn accept(connection: &Connection, accept: &Accept) -> Result<Accepted, StoreError> {
+    if let Some(idempotency) = &accept.idempotency {
+        if let Some(earlier) = earlier(connection, idempotency)? {
+            return Ok(earlier);
+        }
+        remember(connection, idempotency)?;
+    }
+    for new in &accept.messages {
+        insert(connection, new)?;
+    }
+    Ok(Accepted::Stored)
+}
+
+fn insert(connection: &Connection, new: &NewMessage) -> Result<(), StoreError> {
+    let message = &new.message;
+    let (id, provider) = (message.id.as_bytes(), new.provider.as_str());
+    let metadata = if message.metadata.is_empty() {
+        None
+    } else {
+        Some(
+            serde_json::to_string(&message.metadata)
+                .map_err(|error| StoreError::Internal(error.to_string()))?,
+        )
+    };
+    execute(
+        connection,
+        INSERT_MESSAGE,
+        params![
+            id,
+            message.bulk_id.as_ref().map(|bulk_id| bulk_id.as_bytes()),
+            message.caller.as_bytes(),
+            message.receiver.number(),
+            message.receiver.country().as_str(),
+            message.sender.as_ref().map(|sender| sender.as_str()),
+            message.scenario.as_str(),
+            message.priority.as_str(),
+            message.body.expose(),
+            message.encoding.as_str(),
+            message.segments,
+            message.reference,
+            message.group,
+            metadata,
+            message.scheduled_at.map(Timestamp::as_micros),
+            message.expires_at.map(Timestamp::as_micros),
+            message.created_at.as_micros(),
+        ],
+    )?;
+    execute(
+        connection,
+        INSERT_STATE,
+        params![id, new.status().as_str(), provider, message.created_at.as_micros()],
+    )?;
+    execute(
+        connection,
+        ENQUEUE,
+        params![
+            provider,
+            message.priority.index(),
+            new.due_at().as_micros(),
+            id,
+            message.expires_at.map(Timestamp::as_micros),
+        ],
+    )?;
+    Ok(())
+}
+
+/// What was answered to an earlier request with this key. A key lives for a day or two: both days are asked.
+fn earlier(connection: &Connection, wanted: &Idempotency) -> Result<Option<Accepted>, StoreError> {
+    let mut select = connection.prepare_cached(EARLIER).map_err(error)?;
+    for day in (day(wanted.since)..=day(wanted.now)).rev() {
+        let found: Option<([u8; 32], String)> = select
+            .query_row(params![day, wanted.key, wanted.since.as_micros()], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .optional()
+            .map_err(error)?;
+        if let Some((request, reply)) = found {
+            let same = request == wanted.request;
+            return Ok(Some(if same { Accepted::Repeated(reply) } else { Accepted::KeyReused }));
+        }
+    }
+    Ok(None)
+}
+
+fn remember(connection: &Connection, idempotency: &Idempotency) -> Result<(), StoreError> {
+    execute(
+        connection,
+        REMEMBER,
+        params![
+            day(idempotency.now),
+            idempotency.key,
+            idempotency.request,
+            idempotency.reply,
+            idempotency.now.as_micros(),
+        ],
+    )
+    .map(|_rows| ())
+}
+
+fn day(time: Timestamp) -> i64 {
+    time.as_micros() / 86_400_000_000
+}

@@ -1,0 +1,122 @@
+//! Recording how attempts ended, and what comes next.
+
+use domain::attempt::{Acceptance, SubmitOutcome};
+use domain::message::StatusEvent;
+use domain::route::ProviderName;
+use domain::time::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{Move, execute, move_status, receipts};
+use crate::StoreError;
+use crate::port::queue::{AttemptEnd, Next};
+use crate::sqlite::connection::error;
+use crate::sqlite::row::word;
+
+/// The end of an attempt, if it is still open or ambiguous: an attempt ends once, and only an ambiguous one may
+/// still be told how it really ended. Answers the provider that was asked.
+pub(in crate::sqlite) const CLOSE: &str = "UPDATE attempts SET ended_at = ?3, outcome = ?4, reason = ?5, \
+     provider_code = ?6, provider_message_id = ?7, segments = ?8, cost_micros = ?9, cost_currency = ?10 \
+     WHERE message_id = ?1 AND number = ?2 AND (outcome IS NULL OR outcome = 'ambiguous') RETURNING provider";
+
+/// Whether it is for this attempt to say what comes next: the message still waits for its outcome, and no later
+/// attempt was made.
+pub(in crate::sqlite) const IS_IN_FORCE: &str = "SELECT status = 'sending' AND NOT EXISTS \
+     (SELECT 1 FROM attempts WHERE message_id = ?1 AND number > ?2) FROM states WHERE message_id = ?1";
+
+const REQUEUE: &str = "INSERT INTO queue (provider, lane, due_at, message_id, attempt, expires_at) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+
+pub(super) fn finish(connection: &Connection, ends: &[AttemptEnd]) -> Result<(), StoreError> {
+    for end in ends {
+        let Some(provider) = close_attempt(connection, end)? else { continue };
+        match &end.outcome {
+            SubmitOutcome::Accepted(acceptance) => accepted(connection, end, &provider, acceptance)?,
+            _ => move_on(connection, end)?,
+        }
+    }
+    Ok(())
+}
+
+fn close_attempt(connection: &Connection, end: &AttemptEnd) -> Result<Option<ProviderName>, StoreError> {
+    let failure = end.outcome.failure();
+    let acceptance = match &end.outcome {
+        SubmitOutcome::Accepted(acceptance) => Some(acceptance),
+        _ => None,
+    };
+    let cost = acceptance.and_then(|acceptance| acceptance.cost);
+    let values = params![
+        end.message_id.as_bytes(),
+        end.attempt,
+        end.ended_at.as_micros(),
+        end.outcome.kind().as_str(),
+        failure.map(|failure| failure.reason.as_str()),
+        failure.and_then(|failure| failure.provider_code.as_deref()),
+        acceptance.map(|acceptance| acceptance.provider_message_id.as_str()),
+        acceptance.and_then(|acceptance| acceptance.segments),
+        cost.map(|cost| cost.micros()),
+        cost.as_ref().map(|cost| cost.currency()),
+    ];
+    let mut update = connection.prepare_cached(CLOSE).map_err(error)?;
+    let mut rows = update.query(values).map_err(error)?;
+    rows.next().map_err(error)?.map(|row| word(row, 0)).transpose()
+}
+
+/// The provider has it, whatever was decided meanwhile.
+fn accepted(
+    connection: &Connection,
+    end: &AttemptEnd,
+    provider: &ProviderName,
+    acceptance: &Acceptance,
+) -> Result<(), StoreError> {
+    let change = Move {
+        message_id: end.message_id,
+        event: StatusEvent::Accepted,
+        failure: None,
+        provider: Some(provider),
+        now: end.ended_at,
+    };
+    move_status(connection, &change)?;
+    receipts::match_parked(connection, end.message_id, provider, &acceptance.provider_message_id)
+}
+
+fn move_on(connection: &Connection, end: &AttemptEnd) -> Result<(), StoreError> {
+    let (event, provider) = match &end.next {
+        Next::Stop => (StatusEvent::Refused, None),
+        Next::Retry { provider, .. } => (StatusEvent::Requeued, Some(provider)),
+        Next::Wait => return Ok(()),
+    };
+    // A receipt may have come meanwhile, and what a provider has is not tried again. Or somebody gave the attempt
+    // up and tries again already: once is enough.
+    let in_force = connection
+        .prepare_cached(IS_IN_FORCE)
+        .and_then(|mut select| {
+            select.query_row(params![end.message_id.as_bytes(), end.attempt], |row| row.get(0)).optional()
+        })
+        .map_err(error)?;
+    if in_force != Some(true) {
+        return Ok(());
+    }
+    let change = Move {
+        message_id: end.message_id,
+        event,
+        failure: end.outcome.failure(),
+        provider,
+        now: end.ended_at,
+    };
+    move_status(connection, &change)?;
+    if let Next::Retry { provider, priority, due_at, expires_at } = &end.next {
+        execute(
+            connection,
+            REQUEUE,
+            params![
+                provider.as_str(),
+                priority.index(),
+                due_at.as_micros(),
+                end.message_id.as_bytes(),
+                end.attempt.saturating_add(1),
+                expires_at.map(Timestamp::as_micros),
+            ],
+        )?;
+    }
+    Ok(())
+}

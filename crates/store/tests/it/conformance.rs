@@ -1,0 +1,171 @@
+//! What every backend must do. A backend is held to it by one line, `conformance!(name, itsFixture)`.
+//!
+//! A test is a function over a [`Bench`](crate::support::Bench), listed below. One that is written but not
+//! listed is dead code, and so a warning.
+
+mod finish;
+mod group;
+mod idempotency;
+mod keys;
+mod lists;
+mod messages;
+mod queue;
+mod receipts;
+
+use crate::support::{Bench, SqliteFixture};
+
+macro_rules! conformance {
+    ($backend:ident, $fixture:ty) => {
+        mod $backend {
+            use super::*;
+
+            conformance!(@room messages, $fixture,
+                message_with_every_field_reads_back_equal,
+                message_without_options_reads_back_equal,
+                text_reads_back_character_for_character,
+                long_text_reads_back,
+                each_scenario_and_lane_reads_back,
+                accepting_shows_lists_and_queues_the_message,
+                message_is_scheduled_only_if_due_after_it_was_accepted,
+                accepted_message_survives_reopening,
+                accept_of_many_stores_all,
+                accept_of_many_stores_none_when_one_of_them_is_there_already,
+                refused_accept_does_not_harm_those_beside_it,
+                accept_of_nothing_stores_nothing,
+                unknown_message_is_none,
+                times_keep_their_microseconds,
+            );
+            conformance!(@room idempotency, $fixture,
+                repeated_request_is_answered_as_before_and_stores_nothing,
+                key_with_another_request_is_refused_and_stores_nothing,
+                other_key_with_the_same_request_is_another_request,
+                of_fifty_equal_requests_at_once_one_is_stored,
+                key_is_remembered_to_the_end_of_its_window,
+                forgotten_key_begins_a_new_window,
+                key_is_remembered_across_midnight,
+                key_is_remembered_after_reopening,
+                key_of_an_accept_that_failed_is_not_remembered,
+                request_in_which_nothing_was_accepted_is_remembered_too,
+            );
+            conformance!(@room lists, $fixture,
+                empty_store_lists_nothing,
+                list_is_newest_first_and_complete,
+                each_status_lists_its_messages,
+                failed_message_is_listed_with_its_reason,
+                caller_sees_only_its_own,
+                scenario_and_provider_list_their_messages,
+                provider_is_the_one_that_has_it_or_is_asked_next,
+                conditions_combine,
+                since_is_inclusive_and_until_exclusive_to_the_microsecond,
+                bounds_hold_in_the_list_of_trouble,
+                pages_return_every_message_once,
+                pages_do_not_shift_when_messages_arrive,
+                receiver_lists_its_messages_over_many_hours,
+            );
+            conformance!(@room queue, $fixture,
+                claim_opens_an_attempt_with_what_the_provider_needs,
+                claimed_message_is_not_claimed_again,
+                claim_of_an_empty_queue_is_empty,
+                scheduled_message_is_not_claimed_before_it_is_due,
+                claim_takes_only_its_providers_messages,
+                lanes_are_served_in_order_and_each_first_in_first_out,
+                messages_due_at_once_go_in_the_order_of_their_ids,
+                time_that_a_message_is_due_decides_its_turn,
+                claim_takes_no_more_of_a_lane_than_allowed,
+                claim_takes_no_more_than_allowed_in_total,
+                rest_of_a_lane_is_claimed_next_in_order,
+                next_due_is_the_next_that_waits_in_each_lane,
+                message_whose_time_ran_out_expires_and_is_not_claimed,
+                expired_messages_of_all_lanes_are_told,
+                concurrent_claimers_never_get_the_same_message,
+                message_accepted_while_others_are_claimed_is_claimed_once,
+                depth_counts_each_lane_of_each_provider,
+                message_that_a_receipt_settled_while_it_waited_is_not_claimed,
+                message_that_a_receipt_settled_does_not_expire,
+            );
+            conformance!(@room finish, $fixture,
+                each_outcome_leads_where_it_should,
+                acceptance_is_kept_with_id_segments_and_cost,
+                each_reason_and_code_reads_back,
+                retry_is_claimed_as_the_second_attempt_once_due,
+                retry_takes_the_provider_lane_and_expiry_that_it_was_given,
+                retry_whose_time_ran_out_expires,
+                attempts_are_counted_over_many_retries,
+                attempt_ends_once,
+                attempt_ends_once_within_one_call,
+                ambiguous_attempt_may_still_end_in_any_way,
+                ambiguous_attempt_is_not_tried_again_twice,
+                late_end_of_an_earlier_attempt_does_not_queue_the_message_beside_an_open_one,
+                late_refusal_of_an_earlier_attempt_does_not_stop_a_later_one,
+                late_acceptance_of_an_earlier_attempt_takes_the_message_off_the_queue,
+                receipt_that_came_first_prevents_the_retry,
+                end_of_an_attempt_that_never_was_changes_nothing,
+                many_attempts_end_in_one_call,
+                outcome_survives_reopening,
+                recovery_closes_attempts_whose_lease_has_run_out,
+                recovery_of_the_only_node_closes_all_of_others_and_leaves_its_own,
+                recovery_leaves_attempts_that_have_ended,
+                late_end_after_a_recovery_still_wins,
+                recovery_finds_what_a_closed_store_left_open,
+            );
+            conformance!(@room receipts, $fixture,
+                receipt_is_matched_by_our_id_and_moves_the_status,
+                receipt_is_kept_as_it_came,
+                receipts_are_shown_in_the_order_they_came,
+                delivered_clears_the_reason_of_an_earlier_failure,
+                receipt_for_another_receiver_is_parked_and_changes_nothing,
+                receipt_for_an_unknown_message_is_parked,
+                receipt_is_matched_by_the_providers_id_and_the_receiver,
+                providers_id_alone_matches_nothing_of_another_receiver_or_provider,
+                receipt_by_the_providers_id_finds_a_message_of_three_days_ago,
+                receipt_by_the_providers_id_finds_a_message_that_was_scheduled_long_ago,
+                receipt_of_any_attempt_of_the_message_is_matched,
+                receipt_before_the_providers_answer_is_parked_and_applied_with_it,
+                parked_receipt_of_another_provider_is_not_applied,
+                parked_receipt_for_another_receiver_is_not_applied,
+                parked_receipt_of_another_message_is_left_alone,
+                receipt_while_the_attempt_is_open_counts_at_once,
+                receipts_in_any_order_and_twice_end_in_delivered,
+                receipts_of_one_call_are_answered_in_order,
+                unknown_word_is_kept_and_changes_nothing,
+                unknown_word_may_be_parked_too,
+                receipt_settles_an_ambiguous_attempt,
+                receipt_outranks_what_was_concluded,
+                receipts_survive_reopening,
+            );
+            conformance!(@room keys, $fixture,
+                created_key_is_found_by_its_hash_with_every_field,
+                unknown_hash_finds_no_key,
+                keys_are_listed_oldest_first,
+                revoked_key_is_still_found_with_the_time_it_ended,
+                first_revocation_stands,
+                unknown_key_is_not_revoked,
+                key_with_a_hash_or_id_in_use_is_refused,
+                refused_key_does_not_harm_what_is_written_beside_it,
+            );
+            conformance!(@room group, $fixture,
+                five_hundred_accepts_at_once_are_all_answered_and_all_there,
+                whole_lives_side_by_side_end_as_they_should,
+                what_was_answered_is_seen_by_the_next_read,
+                write_is_done_also_when_its_caller_has_gone_away,
+                closing_finishes_what_is_waiting,
+                closed_store_answers_stopped,
+                store_that_is_dropped_unclosed_can_be_opened_again_at_once,
+            );
+        }
+    };
+    (@room $room:ident, $fixture:ty, $($name:ident,)+) => {
+        mod $room {
+            use super::*;
+
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    $crate::conformance::$room::$name(Bench::<$fixture>::new().await).await;
+                }
+            )+
+        }
+    };
+}
+
+conformance!(sqlite, SqliteFixture);

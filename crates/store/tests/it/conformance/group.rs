@@ -1,0 +1,144 @@
+//! Many callers at once, those that leave, and the end.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use domain::message::MessageStatus;
+use domain::receipt::ReceiptStatus;
+use store::StoreError;
+use store::port::keys::ApiKey;
+use store::port::messages::{Accept, Accepted, Filter, Page};
+use store::port::queue::{Next, Recovery};
+use store::port::receipts::NewReceipt;
+use tokio::task::JoinSet;
+
+use crate::support::{
+    Bench, Fixture, HOUR, MINUTE, NOW, With, accepted, caller, claim, end, ids_of, message, node, receipt_for,
+};
+
+fn one(n: u64) -> Accept {
+    Accept { messages: vec![message(n)], idempotency: None }
+}
+
+pub(crate) async fn five_hundred_accepts_at_once_are_all_answered_and_all_there<F: Fixture>(
+    mut bench: Bench<F>,
+) {
+    let mut accepts = JoinSet::new();
+    for n in 0..500 {
+        let store = Arc::clone(&bench.store);
+        accepts.spawn(async move { store.accept(one(n)).await });
+    }
+    let answers = accepts.join_all().await;
+    assert_eq!(answers, vec![Ok(Accepted::Stored); 500]);
+    bench.reopen().await;
+    let mut claimed = ids_of(&bench.take(NOW.plus(MINUTE)).await);
+    claimed.sort_unstable();
+    assert_eq!(claimed, (0..500).map(|n| message(n).id()).collect::<Vec<_>>());
+}
+
+pub(crate) async fn whole_lives_side_by_side_end_as_they_should<F: Fixture>(bench: Bench<F>) {
+    let mut lives = JoinSet::new();
+    for n in 0..100 {
+        let store = Arc::clone(&bench.store);
+        lives.spawn(async move {
+            let name = format!("p{n}");
+            let new = message(n).via(&name);
+            let id = new.id();
+            store.accept(Accept { messages: vec![new], idempotency: None }).await.unwrap();
+            let own =
+                store::port::queue::Claim { provider: name.parse().unwrap(), ..claim(NOW.plus(MINUTE)) };
+            let claimed = store.claim(own).await.unwrap().claimed.remove(0);
+            assert_eq!(claimed.submission.message_id, id);
+            store.finish(vec![end(&claimed, accepted("SM1"), Next::Stop)]).await.unwrap();
+            let receipt = receipt_for(id, ReceiptStatus::Delivered);
+            store.record_receipts(vec![NewReceipt { receipt, raw: Vec::new() }]).await.unwrap();
+            assert_eq!(store.message(id).await.unwrap().unwrap().summary.status, MessageStatus::Delivered);
+        });
+    }
+    assert_eq!(lives.join_all().await.len(), 100);
+    assert_eq!(bench.depth().await, Ok(Vec::new()));
+}
+
+pub(crate) async fn what_was_answered_is_seen_by_the_next_read<F: Fixture>(bench: Bench<F>) {
+    for n in 0..50 {
+        bench.add([message(n)]).await;
+        assert_eq!(bench.list(Filter::default()).await[0], message(n).id());
+    }
+}
+
+pub(crate) async fn write_is_done_also_when_its_caller_has_gone_away<F: Fixture>(bench: Bench<F>) {
+    let mut accept = bench.accept(one(1));
+    assert!(poll_once(&mut accept).is_pending());
+    drop(accept);
+    bench.ping().await.unwrap();
+    assert_eq!(bench.list(Filter::default()).await, [message(1).id()]);
+}
+
+pub(crate) async fn closing_finishes_what_is_waiting<F: Fixture>(mut bench: Bench<F>) {
+    let store = Arc::clone(&bench.store);
+    let mut accepts: Vec<_> = (0..200).map(|n| store.accept(one(n))).collect();
+    for accept in &mut accepts {
+        assert!(poll_once(accept).is_pending());
+    }
+    bench.store.close().await;
+    for accept in accepts {
+        assert_eq!(accept.await, Ok(Accepted::Stored));
+    }
+    drop(store);
+    bench.reopen().await;
+    assert_eq!(bench.take(NOW.plus(MINUTE)).await.len(), 200);
+}
+
+pub(crate) async fn closed_store_answers_stopped<F: Fixture>(bench: Bench<F>) {
+    let claimed = bench.add_and_take(message(1)).await;
+    bench.close().await;
+    let stopped = Err(StoreError::Stopped);
+    assert_eq!(bench.accept(one(2)).await, Err(StoreError::Stopped));
+    assert_eq!(bench.claim(claim(NOW)).await.map(|claims| claims.claimed.len()), Err(StoreError::Stopped));
+    assert_eq!(bench.finish(vec![end(&claimed, accepted("SM1"), Next::Stop)]).await, stopped);
+    let receipt = receipt_for(message(1).id(), ReceiptStatus::Delivered);
+    let fates = bench.record_receipts(vec![NewReceipt { receipt, raw: Vec::new() }]).await;
+    assert_eq!(fates, Err(StoreError::Stopped));
+    let recovery = Recovery { node: node(1), now: NOW.plus(HOUR), only_node: false };
+    assert_eq!(bench.recover(recovery).await, Err(StoreError::Stopped));
+    assert_eq!(bench.message(message(1).id()).await.map(|_| ()), stopped);
+    let page = Page { after: None, limit: 1 };
+    assert_eq!(bench.messages(Filter::default(), page).await.map(|_| ()), stopped);
+    assert_eq!(bench.depth().await.map(|_| ()), stopped);
+    let key = ApiKey {
+        id: caller(1),
+        name: "late".into(),
+        hash: [1; 32],
+        scopes: Vec::new(),
+        created_at: NOW,
+        expires_at: None,
+        revoked_at: None,
+    };
+    assert_eq!(bench.create_key(key).await, stopped);
+    assert_eq!(bench.find_key([1; 32]).await.map(|_| ()), stopped);
+    assert_eq!(bench.keys().await.map(|_| ()), stopped);
+    assert_eq!(bench.revoke_key(caller(1), NOW).await.map(|_| ()), stopped);
+    assert_eq!(bench.ping().await, stopped);
+    // Closing again does no harm.
+    bench.close().await;
+}
+
+pub(crate) async fn store_that_is_dropped_unclosed_can_be_opened_again_at_once<F: Fixture>(
+    mut bench: Bench<F>,
+) {
+    for n in 0..5 {
+        bench.add([message(n)]).await;
+        bench = {
+            let Bench { fixture, store } = bench;
+            drop(store);
+            let store = fixture.open().await;
+            Bench { fixture, store }
+        };
+    }
+    assert_eq!(bench.list(Filter::default()).await.len(), 5);
+}
+
+/// Brings a call to the point where it waits for its answer.
+fn poll_once<T>(call: &mut (impl Future<Output = T> + Unpin)) -> Poll<T> {
+    std::pin::Pin::new(call).poll(&mut Context::from_waker(Waker::noop()))
+}

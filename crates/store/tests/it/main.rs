@@ -1,0 +1,7 @@
+//! The store from outside: what every backend must do, and what SQLite's file adds to it.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod conformance;
+
+mod support;

@@ -1,0 +1,307 @@
+//! Messages, claims and receipts to try a store with, and a fresh store of each backend.
+
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::attempt::{Acceptance, Failure, ProviderMessageId, Reason, SubmitOutcome};
+use domain::encoding::Encoding;
+use domain::ids::{KeyId, MessageId, NodeId};
+use domain::message::{Message, MessageStatus};
+use domain::phone::{Country, Msisdn};
+use domain::receipt::{Receipt, ReceiptStatus};
+use domain::route::ProviderName;
+use domain::scenario::{Priority, Scenario};
+use domain::secret::Body;
+use domain::time::Timestamp;
+use store::port::messages::{Accept, Accepted, Filter, MessageRecord, NewMessage, Page};
+use store::port::queue::{AttemptEnd, Claim, Claimed, Claims, Next};
+use store::port::receipts::{NewReceipt, ReceiptFate};
+use store::{Options, Store};
+
+/// When every test begins. Not at the full millisecond: ids know milliseconds only.
+pub(crate) const NOW: Timestamp = Timestamp::from_micros(1_795_422_600_123_456);
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
+pub(crate) const DAY: Duration = Duration::from_secs(86_400);
+
+/// How long a claim's lease runs.
+pub(crate) const LEASE: Duration = MINUTE;
+
+/// A fresh, empty store of one backend, kept until it is dropped.
+pub(crate) trait Fixture: Send + Sync {
+    /// Makes a place for a store, with nothing in it.
+    fn fresh() -> Self;
+
+    /// Opens the store in that place, also after it was closed.
+    async fn open(&self) -> Arc<dyn Store>;
+}
+
+/// A file in a folder of its own. Not `:memory:`, whose locks are others than a file's.
+pub(crate) struct SqliteFixture {
+    folder: tempfile::TempDir,
+}
+
+impl SqliteFixture {
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join("tuma.db")
+    }
+}
+
+impl Fixture for SqliteFixture {
+    fn fresh() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    async fn open(&self) -> Arc<dyn Store> {
+        store::open(&url(&self.path()), Options { migrate: true, exclusive: true }).await.unwrap()
+    }
+}
+
+pub(crate) fn url(path: &Path) -> String {
+    format!("sqlite:{}", path.display())
+}
+
+/// A store on the bench, with short words for what most tests do.
+pub(crate) struct Bench<F> {
+    pub(crate) fixture: F,
+    pub(crate) store: Arc<dyn Store>,
+}
+
+impl<F> Deref for Bench<F> {
+    type Target = dyn Store;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.store
+    }
+}
+
+impl<F: Fixture> Bench<F> {
+    pub(crate) async fn new() -> Self {
+        let fixture = F::fresh();
+        let store = fixture.open().await;
+        Self { fixture, store }
+    }
+
+    /// Closes the store and opens it again.
+    pub(crate) async fn reopen(&mut self) {
+        self.store.close().await;
+        self.store = self.fixture.open().await;
+    }
+
+    pub(crate) async fn add(&self, messages: impl IntoIterator<Item = NewMessage>) {
+        let accept = Accept { messages: messages.into_iter().collect(), idempotency: None };
+        assert_eq!(self.accept(accept).await, Ok(Accepted::Stored));
+    }
+
+    /// Claims all that is due.
+    pub(crate) async fn take(&self, now: Timestamp) -> Vec<Claimed> {
+        self.claim(claim(now)).await.unwrap().claimed
+    }
+
+    /// Accepts one message and claims it.
+    pub(crate) async fn add_and_take(&self, new: NewMessage) -> Claimed {
+        let due_at = new.due_at();
+        self.add([new]).await;
+        let mut claimed = self.take(due_at).await;
+        assert_eq!(claimed.len(), 1);
+        claimed.remove(0)
+    }
+
+    /// Accepts one message and has the provider take it.
+    pub(crate) async fn add_and_send(&self, new: NewMessage, provider_message_id: &str) -> MessageId {
+        let claimed = self.add_and_take(new).await;
+        self.end(&claimed, accepted(provider_message_id), Next::Stop).await;
+        claimed.submission.message_id
+    }
+
+    /// Ends a claimed attempt a second after the message was due.
+    pub(crate) async fn end(&self, claimed: &Claimed, outcome: SubmitOutcome, next: Next) {
+        self.finish(vec![end(claimed, outcome, next)]).await.unwrap();
+    }
+
+    pub(crate) async fn receive(&self, receipt: Receipt) -> ReceiptFate {
+        let new = NewReceipt { receipt, raw: b"MessageStatus=x".to_vec() };
+        let fates = self.record_receipts(vec![new]).await.unwrap();
+        assert_eq!(fates.len(), 1);
+        fates[0]
+    }
+
+    pub(crate) async fn show(&self, id: MessageId) -> MessageRecord {
+        self.message(id).await.unwrap().unwrap()
+    }
+
+    pub(crate) async fn status(&self, id: MessageId) -> MessageStatus {
+        self.show(id).await.summary.status
+    }
+
+    /// The ids of the first hundred messages of a list.
+    pub(crate) async fn list(&self, filter: Filter) -> Vec<MessageId> {
+        let page = Page { after: None, limit: 100 };
+        self.messages(filter, page).await.unwrap().into_iter().map(|summary| summary.message.id).collect()
+    }
+}
+
+/// The `n`-th message: accepted `n` milliseconds after [`NOW`], to a receiver of its own.
+pub(crate) fn message(n: u64) -> NewMessage {
+    let created_at = NOW.plus(Duration::from_millis(n));
+    NewMessage { message: plain(n, created_at), provider: provider("twilio") }
+}
+
+/// A message that was accepted at a certain time.
+pub(crate) fn message_at(n: u64, created_at: Timestamp) -> NewMessage {
+    NewMessage { message: plain(n, created_at), provider: provider("twilio") }
+}
+
+fn plain(n: u64, created_at: Timestamp) -> Message {
+    Message {
+        id: MessageId::new(created_at, entropy(n)),
+        bulk_id: None,
+        caller: caller(1),
+        receiver: receiver(n),
+        sender: None,
+        scenario: Scenario::Transaction,
+        priority: Priority::Normal,
+        body: Body::new(format!("Deposit {n} received.")),
+        encoding: Encoding::Gsm7,
+        segments: 1,
+        reference: None,
+        group: None,
+        metadata: std::collections::BTreeMap::new(),
+        scheduled_at: None,
+        expires_at: None,
+        created_at,
+    }
+}
+
+/// Changes to a message under construction.
+pub(crate) trait With: Sized {
+    fn with(self, change: impl FnOnce(&mut Message)) -> Self;
+    fn via(self, name: &str) -> Self;
+    fn id(&self) -> MessageId;
+}
+
+impl With for NewMessage {
+    fn with(mut self, change: impl FnOnce(&mut Message)) -> Self {
+        change(&mut self.message);
+        self
+    }
+
+    fn via(self, name: &str) -> Self {
+        Self { provider: provider(name), ..self }
+    }
+
+    fn id(&self) -> MessageId {
+        self.message.id
+    }
+}
+
+pub(crate) fn entropy(n: u64) -> [u8; 10] {
+    let mut entropy = [0; 10];
+    entropy[2..].copy_from_slice(&n.to_be_bytes());
+    entropy
+}
+
+pub(crate) fn caller(n: u64) -> KeyId {
+    KeyId::new(NOW, entropy(n))
+}
+
+pub(crate) fn node(n: u64) -> NodeId {
+    NodeId::new(NOW, entropy(n))
+}
+
+pub(crate) fn receiver(n: u64) -> Msisdn {
+    Msisdn::from_parts(254_712_000_000 + n, Country::KE).unwrap()
+}
+
+pub(crate) fn provider(name: &str) -> ProviderName {
+    name.parse().unwrap()
+}
+
+/// Claims everything that is due at a provider, by the first node.
+pub(crate) fn claim(now: Timestamp) -> Claim {
+    Claim {
+        node: node(1),
+        provider: provider("twilio"),
+        at_most: [1_000; 4],
+        total: 1_000,
+        now,
+        lease_until: now.plus(LEASE),
+    }
+}
+
+pub(crate) fn ids(claims: &Claims) -> Vec<MessageId> {
+    ids_of(&claims.claimed)
+}
+
+pub(crate) fn ids_of(claimed: &[Claimed]) -> Vec<MessageId> {
+    claimed.iter().map(|claimed| claimed.submission.message_id).collect()
+}
+
+pub(crate) fn end(claimed: &Claimed, outcome: SubmitOutcome, next: Next) -> AttemptEnd {
+    AttemptEnd {
+        message_id: claimed.submission.message_id,
+        attempt: claimed.submission.attempt,
+        outcome,
+        ended_at: claimed.due_at.plus(SECOND),
+        next,
+    }
+}
+
+pub(crate) fn accepted(id: &str) -> SubmitOutcome {
+    SubmitOutcome::Accepted(Acceptance { provider_message_id: provider_id(id), segments: None, cost: None })
+}
+
+pub(crate) fn rejected() -> SubmitOutcome {
+    SubmitOutcome::Rejected(Failure::with_code(Reason::InvalidRecipient, 21_211))
+}
+
+pub(crate) fn not_submitted() -> SubmitOutcome {
+    SubmitOutcome::not_submitted(Failure::with_code(Reason::RateLimited, 429))
+}
+
+pub(crate) fn ambiguous() -> SubmitOutcome {
+    SubmitOutcome::Ambiguous(Failure::new(Reason::Timeout))
+}
+
+/// Another try in the same lane.
+pub(crate) fn retry(due_at: Timestamp) -> Next {
+    Next::Retry { provider: provider("twilio"), priority: Priority::Normal, due_at, expires_at: None }
+}
+
+pub(crate) fn provider_id(id: &str) -> ProviderMessageId {
+    ProviderMessageId::new(id).unwrap()
+}
+
+/// A receipt that names the message by our id, as Twilio's do through the callback URL.
+pub(crate) fn receipt_for(id: MessageId, status: ReceiptStatus) -> Receipt {
+    Receipt {
+        provider: provider("twilio"),
+        provider_message_id: provider_id("SM1"),
+        message_id: Some(id),
+        receiver: None,
+        provider_status: status.as_str().into(),
+        status: Some(status),
+        failure: None,
+        network_code: None,
+        received_at: NOW.plus(MINUTE),
+    }
+}
+
+/// A receipt that names the message by the provider's id and the receiver, as those of Africa's Talking do.
+pub(crate) fn receipt_by(provider_message_id: &str, to: Msisdn, status: ReceiptStatus) -> Receipt {
+    Receipt {
+        provider: provider("twilio"),
+        provider_message_id: provider_id(provider_message_id),
+        message_id: None,
+        receiver: Some(to),
+        provider_status: status.as_str().into(),
+        status: Some(status),
+        failure: None,
+        network_code: None,
+        received_at: NOW.plus(MINUTE),
+    }
+}

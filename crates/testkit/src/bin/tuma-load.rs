@@ -1,0 +1,254 @@
+//! `tuma-load`: how much a gateway takes on this machine, and how much of R that is.
+//!
+//! R is what a bare HTTP client submits to the same simulator with nothing stored. Everything runs on the
+//! loopback interface, in a temporary folder, and ends by itself.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use clap::Parser;
+use testkit::load::connection::{self, Connection, post};
+use testkit::load::process::{Process, Usage, create_key, free_address};
+use testkit::load::report::{Line, table};
+use testkit::load::workload::{self, MakeRequest, Measured};
+use testkit::sim::{TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_PHONE_NUMBER};
+use tokio::time::Instant;
+
+/// How long the gateway may take to send what it accepted.
+const DRAIN: Duration = Duration::from_mins(2);
+
+/// Measure a gateway.
+#[derive(Debug, Parser)]
+struct Load {
+    /// The gateway's program.
+    #[arg(long)]
+    tuma: PathBuf,
+    /// The simulator's program [default: beside this one]
+    #[arg(long)]
+    provider_sim: Option<PathBuf>,
+    /// Seconds for each kind of work.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// Connections that send at once.
+    #[arg(long, default_value_t = 64)]
+    connections: usize,
+    /// Messages that wait in the queue before anything is measured.
+    #[arg(long, default_value_t = 0)]
+    backlog: u64,
+    /// Only this kind of work.
+    #[arg(long, value_enum)]
+    only: Vec<Work>,
+    /// Where the databases are put [default: the system's temporary folder]
+    #[arg(long)]
+    folder: Option<PathBuf>,
+}
+
+/// Kinds of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Work {
+    /// One message a request, accepted and durable; submitting stands still.
+    Accept,
+    /// One message a request: accepted, submitted one by one, outcome recorded.
+    EndToEnd,
+    /// The same, with a delivery receipt for each.
+    Receipts,
+    /// 100 receivers a request, accepted.
+    Bulk,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let mut load = Load::parse();
+    load.tuma = load.tuma.canonicalize().with_context(|| format!("{} is not there", load.tuma.display()))?;
+    let raw = load.raw().await?;
+    let mut lines = vec![Line {
+        work: "R: bare client to the simulator",
+        per_second: raw.per_second(),
+        of_raw: Some(1.0),
+        latency_ms: Some(latency(&raw)),
+        cpu_us: None,
+        resident_mib: None,
+    }];
+    for work in [Work::Accept, Work::EndToEnd, Work::Receipts, Work::Bulk] {
+        if load.only.is_empty() || load.only.contains(&work) {
+            lines.push(load.measure(work, raw.per_second()).await?);
+        }
+    }
+    print(&table(&lines));
+    Ok(())
+}
+
+impl Load {
+    async fn raw(&self) -> anyhow::Result<Measured> {
+        let simulator = self.simulator(None).await?;
+        let path = format!("/2010-04-01/Accounts/{TWILIO_ACCOUNT_SID}/Messages.json");
+        let credentials = format!("{TWILIO_ACCOUNT_SID}:{TWILIO_AUTH_TOKEN}");
+        let authorization =
+            format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(credentials));
+        let make: MakeRequest = Arc::new(move |number| {
+            let body =
+                format!("To=%2B447400{:06}&From=%2B15005550006&Body=Habari+{number}", number % 1_000_000);
+            post(&path, &authorization, "application/x-www-form-urlencoded", &body)
+        });
+        workload::run(&simulator.address, self.connections, self.limit(), u64::MAX, 201, make).await
+    }
+
+    fn limit(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+
+    async fn simulator(&self, seed: Option<u64>) -> anyhow::Result<Process> {
+        let program = match &self.provider_sim {
+            Some(program) => program.clone(),
+            None => std::env::current_exe()?.with_file_name("provider-sim"),
+        };
+        let address = free_address()?;
+        let mut command = Command::new(program);
+        command.args(["--listen", &address, "--count-only", "--no-magic", "--final-only"]);
+        command.args(["--sent-after", "1", "--ended-after", "5", "--callback-concurrency", "64"]);
+        command.args(["--seed", &seed.unwrap_or(1).to_string()]).env("RUST_LOG", "warn");
+        Process::start(command, address, "/_sim/stats").await
+    }
+
+    async fn gateway(
+        &self,
+        work: Work,
+        simulator: &Process,
+        folder: &Path,
+    ) -> anyhow::Result<(Process, String)> {
+        let database = format!("sqlite:{}", folder.join("tuma.db").display());
+        let key = create_key(&self.tuma, &database)?;
+        let address = free_address()?;
+        let mut command = Command::new(&self.tuma);
+        command
+            .arg("serve")
+            .current_dir(folder)
+            .env("TUMA_DATABASE_URL", database)
+            .env("TUMA_LISTEN", &address)
+            .env("RUST_LOG", "warn")
+            .env("TWILIO_ACCOUNT_SID", TWILIO_ACCOUNT_SID)
+            .env("TWILIO_AUTH_TOKEN", TWILIO_AUTH_TOKEN)
+            .env("TWILIO_PHONE_NUMBER", TWILIO_PHONE_NUMBER)
+            .env("TWILIO_API_BASE_URL", format!("http://{}", simulator.address))
+            .env("TUMA_PROVIDERS__TWILIO__BULK_BATCH_SIZE", "0")
+            // Accepting alone: one message a second leaves.
+            .env(
+                "TUMA_PROVIDERS__TWILIO__MESSAGES_PER_SECOND",
+                match work {
+                    Work::Accept | Work::Bulk => "1",
+                    Work::EndToEnd | Work::Receipts => "0",
+                },
+            );
+        if work == Work::Receipts {
+            command.env("TUMA_PUBLIC_URL", format!("http://{address}"));
+        }
+        Ok((Process::start(command, address, "/health/ready").await?, format!("Bearer {key}")))
+    }
+
+    async fn measure(&self, work: Work, raw: f64) -> anyhow::Result<Line> {
+        let folder = match &self.folder {
+            Some(folder) => tempfile::tempdir_in(folder)?,
+            None => tempfile::tempdir()?,
+        };
+        let simulator = self.simulator(Some(2)).await?;
+        let (gateway, authorization) = self.gateway(work, &simulator, folder.path()).await?;
+        if self.backlog > 0 {
+            let make = bulk_request(authorization.clone());
+            workload::run(&gateway.address, 8, DRAIN, self.backlog.div_ceil(100), 202, make).await?;
+        }
+        let before = gateway.usage();
+        let begun = Instant::now();
+        let (make, each): (MakeRequest, u64) = match work {
+            Work::Bulk => (bulk_request(authorization), 100),
+            _ => (single_request(authorization), 1),
+        };
+        let measured =
+            workload::run(&gateway.address, self.connections, self.limit(), u64::MAX, 202, make).await?;
+        let messages = measured.answered * each;
+        let took = match work {
+            Work::Accept | Work::Bulk => measured.took,
+            Work::EndToEnd => drained(&gateway, "sms_sent_count_total", messages, begun).await?,
+            Work::Receipts => drained(&gateway, "sms_receipt_count_total", messages, begun).await?,
+        };
+        Ok(line(work, &measured, messages, took, raw, (before, gateway.usage())))
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures to read")]
+fn line(
+    work: Work,
+    measured: &Measured,
+    messages: u64,
+    took: Duration,
+    raw: f64,
+    (before, after): (Usage, Usage),
+) -> Line {
+    let per_second = messages as f64 / took.as_secs_f64();
+    Line {
+        work: match work {
+            Work::Accept => "POST /sms: accepted, durable",
+            Work::EndToEnd => "POST /sms: end to end, outcome recorded",
+            Work::Receipts => "POST /sms: end to end, with a receipt",
+            Work::Bulk => "POST /sms/bulk, 100 receivers: accepted",
+        },
+        per_second,
+        of_raw: Some(per_second / raw),
+        latency_ms: Some(latency(measured)),
+        cpu_us: Some((after.cpu_us - before.cpu_us) as f64 / messages as f64),
+        resident_mib: Some(after.resident_kib as f64 / 1_024.0),
+    }
+}
+
+fn latency(measured: &Measured) -> [f64; 3] {
+    [measured.latency_ms(0.5), measured.latency_ms(0.99), measured.latency_ms(1.0)]
+}
+
+fn single_request(authorization: String) -> MakeRequest {
+    Arc::new(move |number| {
+        let body = format!(
+            r#"{{"receiver":"+447400{:06}","message":"You have received KES 1,500 from a friend. Ref {number}","scenario":"transaction"}}"#,
+            number % 1_000_000
+        );
+        post("/sms", &authorization, "application/json", &body)
+    })
+}
+
+fn bulk_request(authorization: String) -> MakeRequest {
+    Arc::new(move |number| {
+        let receivers: Vec<String> =
+            (0..100).map(|index| format!("\"+447400{:06}\"", (number * 100 + index) % 1_000_000)).collect();
+        let body = format!(r#"{{"receivers":[{}],"message":"Karibu chama chetu"}}"#, receivers.join(","));
+        post("/sms/bulk", &authorization, "application/json", &body)
+    })
+}
+
+/// Waits until a counter of the gateway has reached `wanted`; answers how long it took from `begun`.
+async fn drained(gateway: &Process, counter: &str, wanted: u64, begun: Instant) -> anyhow::Result<Duration> {
+    let mut connection = Connection::open(&gateway.address).await?;
+    let request = connection::get("/metrics");
+    loop {
+        let (_, body) = connection.exchange(&request).await?;
+        let counted = total(std::str::from_utf8(body)?, counter);
+        if counted >= wanted {
+            return Ok(begun.elapsed());
+        }
+        anyhow::ensure!(begun.elapsed() < DRAIN, "{counter} stands at {counted} of {wanted}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The sum of a counter over all its labels.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+fn total(metrics: &str, counter: &str) -> u64 {
+    let lines = metrics.lines().filter(|line| line.split(['{', ' ']).next() == Some(counter));
+    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() as u64
+}
+
+#[expect(clippy::print_stdout, reason = "the table is the result")]
+fn print(table: &str) {
+    println!("{table}");
+}

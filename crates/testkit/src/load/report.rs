@@ -1,0 +1,45 @@
+//! Figures in a table.
+
+/// One line of the table.
+#[derive(Debug)]
+pub struct Line {
+    /// What was asked.
+    pub work: &'static str,
+    /// Messages per second.
+    pub per_second: f64,
+    /// The same as a share of what the bare HTTP client does.
+    pub of_raw: Option<f64>,
+    /// Latency of a request in milliseconds: half are faster, 99 of 100 are, all are.
+    pub latency_ms: Option<[f64; 3]>,
+    /// Processor time of the gateway for a message, in microseconds.
+    pub cpu_us: Option<f64>,
+    /// Resident memory of the gateway at the end, in MiB.
+    pub resident_mib: Option<f64>,
+}
+
+/// The table in Markdown.
+pub fn table(lines: &[Line]) -> String {
+    let mut table = String::from(
+        "| work | messages/s | of R | p50 ms | p99 ms | max ms | CPU µs/message | resident MiB |\n\
+         |---|---|---|---|---|---|---|---|\n",
+    );
+    for line in lines {
+        let number = |value: Option<f64>, decimals: usize| {
+            value.map_or_else(|| "–".to_owned(), |value| format!("{value:.decimals$}"))
+        };
+        let latency =
+            |index: usize| number(line.latency_ms.and_then(|latency| latency.get(index).copied()), 1);
+        table.push_str(&format!(
+            "| {} | {:.0} | {} | {} | {} | {} | {} | {} |\n",
+            line.work,
+            line.per_second,
+            number(line.of_raw, 2),
+            latency(0),
+            latency(1),
+            latency(2),
+            number(line.cpu_us, 0),
+            number(line.resident_mib, 0),
+        ));
+    }
+    table
+}

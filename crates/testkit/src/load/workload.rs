@@ -1,0 +1,84 @@
+//! What is asked of a server, and how fast it answered.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::connection::Connection;
+
+/// Makes the request with this number. Numbers start at 0 and never come twice.
+pub type MakeRequest = Arc<dyn Fn(u64) -> Vec<u8> + Send + Sync>;
+
+/// What a workload measured.
+#[derive(Debug)]
+pub struct Measured {
+    /// Requests answered with the wanted status.
+    pub answered: u64,
+    /// From the first request to the last answer.
+    pub took: Duration,
+    /// Latencies in microseconds.
+    pub latency: Histogram<u64>,
+}
+
+impl Measured {
+    /// Requests per second.
+    #[expect(clippy::cast_precision_loss, reason = "a figure to read")]
+    pub fn per_second(&self) -> f64 {
+        self.answered as f64 / self.took.as_secs_f64()
+    }
+
+    /// A latency in milliseconds, for instance at 0.99.
+    #[expect(clippy::cast_precision_loss, reason = "a figure to read")]
+    pub fn latency_ms(&self, quantile: f64) -> f64 {
+        self.latency.value_at_quantile(quantile) as f64 / 1_000.0
+    }
+}
+
+/// Keeps `connections` busy with one request at a time each, for a time or for a number of requests, whichever
+/// ends first. Fails at the first answer with another status than `wanted`.
+pub async fn run(
+    address: &str,
+    connections: usize,
+    limit: Duration,
+    requests: u64,
+    wanted: u16,
+    make: MakeRequest,
+) -> anyhow::Result<Measured> {
+    let begun = Instant::now();
+    let next = Arc::new(AtomicU64::new(0));
+    let mut tasks = JoinSet::new();
+    for _ in 0..connections {
+        let (address, next, make) = (address.to_owned(), Arc::clone(&next), Arc::clone(&make));
+        tasks.spawn(async move {
+            let mut connection = Connection::open(&address).await?;
+            let mut latency = Histogram::<u64>::new_with_max(60_000_000, 3)?;
+            let mut answered = 0;
+            while begun.elapsed() < limit {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= requests {
+                    break;
+                }
+                let request = make(number);
+                let sent = Instant::now();
+                let (status, body) = connection.exchange(&request).await?;
+                anyhow::ensure!(status == wanted, "answered {status}: {}", String::from_utf8_lossy(body));
+                latency.saturating_record(u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX));
+                answered += 1;
+            }
+            anyhow::Ok((answered, latency))
+        });
+    }
+    let mut measured =
+        Measured { answered: 0, took: Duration::ZERO, latency: Histogram::new_with_max(60_000_000, 3)? };
+    while let Some(task) = tasks.join_next().await {
+        let (answered, latency) = task??;
+        measured.answered += answered;
+        measured.latency.add(latency)?;
+    }
+    measured.took = begun.elapsed();
+    Ok(measured)
+}

@@ -1,0 +1,40 @@
+//! The full gate: what a change must pass before it is merged.
+
+use std::ffi::OsString;
+
+use anyhow::Result;
+
+use crate::report::Report;
+use crate::{prism, shell, tidy, tools};
+
+pub(crate) fn run(nextest: &[OsString]) -> Result<()> {
+    let mut report = Report::default();
+    steps(&mut report, nextest);
+    report.finish()
+}
+
+/// Every step of the gate, the quick ones first.
+pub(crate) fn steps(report: &mut Report, nextest: &[OsString]) {
+    report.step("fmt", || shell::run(shell::cargo("fmt").args(["--all", "--check"])));
+    report.step("tidy", tidy::run);
+    report.step("C compiler", tools::compiler);
+    report.step("clippy", clippy);
+    report.step("cargo-nextest", tools::nextest);
+    let prism = report.step("prism", || tools::node().and_then(|()| prism::install()));
+    report.step("tests", || {
+        let mut command = shell::cargo("nextest");
+        command.args(["run", "--workspace", "--all-targets"]);
+        if shell::in_ci() {
+            command.args(["--profile", "ci"]);
+        }
+        if let Some(program) = &prism {
+            command.env(prism::VARIABLE, program);
+        }
+        shell::run(command.args(nextest))
+    });
+    report.step("doc tests", || shell::run(shell::cargo("test").args(["--doc", "--workspace"])));
+}
+
+fn clippy() -> Result<()> {
+    shell::run(shell::cargo("clippy").args(["--all-targets", "--workspace", "--", "-D", "warnings"]))
+}

@@ -1,0 +1,88 @@
+//! What must stand on the machine besides Rust; put there if it is missing and we may.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::shell;
+
+/// The oldest Node that the pinned Prism runs on.
+const NODE_MAJOR: u32 = 18;
+
+/// The bundled SQLite is C.
+pub(crate) fn compiler() -> Result<()> {
+    if shell::variable("CC").is_some() || version("cc").is_some() {
+        return Ok(());
+    }
+    install_packages(&["build-essential"])
+}
+
+/// Without the updater, which would bring a second TLS stack to build.
+pub(crate) fn nextest() -> Result<()> {
+    cargo_tool("nextest", &["cargo-nextest", "--no-default-features", "--features", "default-no-update"])
+}
+
+pub(crate) fn deny() -> Result<()> {
+    cargo_tool("deny", &["cargo-deny"])
+}
+
+/// Prism, the mock server of the tests, runs on Node.
+pub(crate) fn node() -> Result<()> {
+    if version("node").is_none() || version("npm").is_none() {
+        install_packages(&["nodejs", "npm"])?;
+    }
+    let version = version("node").context("node does not answer")?;
+    match major(&version) {
+        Some(found) if found >= NODE_MAJOR => Ok(()),
+        _ => bail!("node {} is too old: {NODE_MAJOR} or newer is needed", version.trim()),
+    }
+}
+
+/// Builds the tool if `cargo <verb>` does not answer. The dev profile: it takes a third of the time, and what the
+/// tool does itself is little.
+fn cargo_tool(verb: &str, install: &[&str]) -> Result<()> {
+    if shell::answer(shell::cargo(verb).arg("--version")).is_some() {
+        return Ok(());
+    }
+    let mut command = shell::cargo("install");
+    command.args(["--locked", "--debug", "--root"]).arg(shell::tools()).args(install);
+    shell::run(command.env("CARGO_PROFILE_DEV_DEBUG", "0"))
+}
+
+fn install_packages(packages: &[&str]) -> Result<()> {
+    let list = packages.join(" ");
+    let is_root = shell::answer(Command::new("id").arg("-u")).is_some_and(|id| id.trim() == "0");
+    if !is_root || !Path::new("/usr/bin/apt-get").exists() {
+        bail!(
+            "missing: {list}. Install it (on Debian and Ubuntu: sudo apt-get install {list}) and run this again"
+        );
+    }
+    shell::run(apt_get().arg("update"))?;
+    shell::run(apt_get().args(["install", "-y", "--no-install-recommends"]).args(packages))
+}
+
+fn apt_get() -> Command {
+    let mut command = Command::new("apt-get");
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    command
+}
+
+fn version(program: &str) -> Option<String> {
+    shell::answer(Command::new(program).arg("--version"))
+}
+
+fn major(version: &str) -> Option<u32> {
+    version.trim().trim_start_matches('v').split('.').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::major;
+
+    #[test]
+    fn major_is_read_from_what_node_prints() {
+        assert_eq!(major("v20.20.2\n"), Some(20));
+        assert_eq!(major("nothing"), None);
+    }
+}
