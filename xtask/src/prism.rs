@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use crate::shell;
 
 /// Tells the tests where Prism is: the absolute path of a program that takes `mock`.
-pub(crate) const VARIABLE: &str = "TUMA_PRISM";
+pub(crate) const VARIABLE: &str = "PRISM_CLI";
 
 const LOCK: &str = "package-lock.json";
 

@@ -30,7 +30,7 @@ impl Wakeups {
 
 /// Callers that wait until a provider has accepted or refused their message.
 #[derive(Debug, Default)]
-pub(crate) struct Outcomes(Mutex<HashMap<MessageId, oneshot::Sender<()>>>);
+pub(crate) struct Outcomes(Mutex<HashMap<MessageId, Vec<oneshot::Sender<()>>>>);
 
 /// A place in [`Outcomes`], given up when dropped.
 pub(crate) struct Ticket<'a> {
@@ -43,13 +43,14 @@ impl Outcomes {
     /// Takes a place before the message is accepted, so that no outcome is missed.
     pub(crate) fn expect(&self, id: MessageId) -> Ticket<'_> {
         let (settle, settled) = oneshot::channel();
-        self.0.lock().insert(id, settle);
+        self.0.lock().entry(id).or_default().push(settle);
         Ticket { outcomes: self, id, settled }
     }
 
-    /// Tells whoever waits for this message.
+    /// Tells all who wait for this message.
     pub(crate) fn settle(&self, id: MessageId) {
-        if let Some(waiting) = self.0.lock().remove(&id) {
+        let waiting = self.0.lock().remove(&id);
+        for waiting in waiting.into_iter().flatten() {
             // Whoever has stopped waiting needs no word.
             let _ = waiting.send(());
         }
@@ -59,13 +60,19 @@ impl Outcomes {
 impl Ticket<'_> {
     /// Returns when the message is settled.
     pub(crate) async fn settled(&mut self) {
-        // The sender is dropped only after sending, or with the whole service.
         let _ = (&mut self.settled).await;
     }
 }
 
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
-        self.outcomes.0.lock().remove(&self.id);
+        self.settled.close();
+        let mut outcomes = self.outcomes.0.lock();
+        if let Some(waiting) = outcomes.get_mut(&self.id) {
+            waiting.retain(|waiting| !waiting.is_closed());
+            if waiting.is_empty() {
+                outcomes.remove(&self.id);
+            }
+        }
     }
 }

@@ -93,7 +93,10 @@ impl Metrics {
         let rates = providers.iter().map(|provider| (provider.clone(), Rates::default())).collect();
         let metrics = Self {
             accepted: counter("sms.accepted.count", "Messages stored and queued."),
-            refused: counter("sms.refused.count", "Requests refused before anything was stored, by reason."),
+            refused: counter(
+                "sms.refused.count",
+                "Reasons for which requests were refused before anything was stored: a request may have several.",
+            ),
             sent: counter("sms.sent.count", "Messages that a provider took."),
             failed: counter("sms.failed.count", "Messages that no provider took, by reason."),
             retried: counter(
@@ -108,7 +111,7 @@ impl Metrics {
                 .with_boundaries(vec![70.0, 160.0, 306.0, 459.0, 612.0, 918.0, 1_530.0])
                 .build(),
             segments: counter("sms.segments.count", "Segments of accepted messages, by our count."),
-            usage: counter("sms.provider", "Messages handed to each provider."),
+            usage: counter("sms.provider", "Attempts by provider: how much each one is used."),
             requests: counter("sms.provider.requests", "Attempts by how they ended."),
             latency: seconds("sms.provider.latency", "From a request's first byte to the end of the answer."),
             cost: meter

@@ -1,11 +1,11 @@
 //! Step 3: what providers tell us, from a callback to a moved status.
 
-use domain::message::MessageStatus;
 use domain::route::ProviderName;
 use providers::provider::{CallbackError, CallbackRequest};
 use store::port::receipts::{NewReceipt, ReceiptFate};
 use store::{Store, StoreError};
 
+use crate::arrivals::Outcomes;
 use crate::metrics::Metrics;
 use crate::routing::Router;
 
@@ -27,6 +27,7 @@ pub enum CallbackRefusal {
 pub(crate) async fn receive(
     store: &dyn Store,
     router: &Router,
+    outcomes: &Outcomes,
     metrics: &Metrics,
     provider: &ProviderName,
     callback: CallbackRequest<'_>,
@@ -44,8 +45,9 @@ pub(crate) async fn receive(
         metrics.receipt(provider, word, fate);
         if let ReceiptFate::Matched { message_id, from, to } = fate
             && from != to
-            && to != MessageStatus::Sent
         {
+            // A receipt may be the first to tell that a provider has a message.
+            outcomes.settle(message_id);
             tracing::info!(message.id = %message_id, %provider, status = %to, "sms.receipt");
         }
     }

@@ -210,7 +210,7 @@ impl SmsService {
         provider: &ProviderName,
         callback: CallbackRequest<'_>,
     ) -> Result<(), CallbackRefusal> {
-        receipts::receive(&*self.store, &self.router, &self.metrics, provider, callback).await
+        receipts::receive(&*self.store, &self.router, &self.outcomes, &self.metrics, provider, callback).await
     }
 
     /// Whether messages can be accepted: the store answers, and a provider is configured.

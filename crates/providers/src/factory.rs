@@ -213,7 +213,7 @@ fn choose_default(registry: &[Registration], asked: Option<&str>) -> ProviderNam
     let known = asked.and_then(|name| name.to_ascii_lowercase().parse().ok()).filter(registered);
     match (asked, known) {
         (_, Some(name)) => {
-            tracing::info!(provider = %name, "default provider chosen by SMS_PROVIDER");
+            tracing::info!(provider = %name, "default provider chosen by the settings");
             name
         }
         (Some(_), None) => {

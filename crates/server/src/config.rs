@@ -184,11 +184,18 @@ impl Config {
 
     fn validate(&self) -> Result<(), SettingsError> {
         let wrong = |key: &str, problem: String| Err(SettingsError::Value { key: key.into(), problem });
+        if self.messages.default_region.calling_code().is_none() {
+            let problem = "is no country with phone numbers; write its ISO 3166-1 code";
+            return wrong("messages.default_region", problem.into());
+        }
         let lengths =
             self.messages.max_characters_by_scenario.values().chain([&self.messages.max_characters]);
         for length in lengths {
             if !(1..=MAX_CHARACTERS).contains(length) {
-                return wrong("messages.max_characters", format!("must be from 1 to {MAX_CHARACTERS}"));
+                return wrong(
+                    "messages.max_characters",
+                    format!("(also by scenario) must be from 1 to {MAX_CHARACTERS}"),
+                );
             }
         }
         if self.retry.max_attempts == 0 {
@@ -238,12 +245,9 @@ impl Config {
     }
 
     fn provider_configs(&self) -> Result<Vec<ProviderConfig>, SettingsError> {
-        let configs = self.providers.0.iter().map(|(name, keys)| {
-            let wrong = |error: domain::route::ProviderNameError| SettingsError::Value {
-                key: format!("providers.{name}"),
-                problem: error.to_string(),
-            };
-            Ok(ProviderConfig::new(name.parse().map_err(wrong)?, keys.clone(), self.public_url.clone())?)
+        let configs = REGISTRY.iter().map(|provider| {
+            let keys = self.providers.0.get(provider.name).cloned().unwrap_or_default();
+            Ok(provider.configure(keys, self.public_url.clone())?)
         });
         configs.collect()
     }

@@ -47,16 +47,20 @@ pub fn router(state: State, operations: bool) -> Router {
     let body_limit = DefaultBodyLimit::max(state.limits.max_body_bytes);
     let routes = routes.merge(SwaggerUi::new("/docs").url("/openapi.json", openapi()));
     let routes = if operations { routes.merge(ops::routes().split_for_parts().0) } else { routes };
+    layered(routes, &state).layer(body_limit).with_state(state)
+}
+
+/// What holds on every listener.
+fn layered(routes: Router<State>, state: &State) -> Router<State> {
     routes
         .fallback(layers::not_found)
         .method_not_allowed_fallback(layers::method_not_allowed)
         .layer(axum::middleware::from_fn_with_state(state.clone(), layers::time_limit))
         .layer(CatchPanicLayer::custom(layers::panicked))
-        .layer(body_limit)
-        .with_state(state)
 }
 
 /// Health and metrics alone, for a listener of their own.
 pub fn operations_router(state: State) -> Router {
-    ops::routes().split_for_parts().0.fallback(layers::not_found).with_state(state)
+    let routes = ops::routes().split_for_parts().0;
+    layered(routes, &state).with_state(state)
 }

@@ -46,6 +46,8 @@ impl Figures {
         let resource = Resource::builder().with_service_name("tuma").build();
         let mut provider = SdkMeterProvider::builder().with_resource(resource).with_reader(scraped);
         if let Some(endpoint) = &settings.otlp_endpoint {
+            // The exporter's client takes the process's provider of cryptography. If one was set before: that one.
+            let _ = rustls::crypto::ring::default_provider().install_default();
             let exporter = MetricExporter::builder()
                 .with_http()
                 .with_protocol(Protocol::HttpBinary)

@@ -47,7 +47,7 @@ struct Prism {
 
 impl Prism {
     async fn start() -> Self {
-        let program = std::env::var_os("TUMA_PRISM").filter(|program| Path::new(program).exists());
+        let program = std::env::var_os("PRISM_CLI").filter(|program| Path::new(program).exists());
         let mut process = Command::new("node")
             .arg(program.expect("run `cargo xtask test`, which installs Prism"))
             .args(["mock", "--port", "0", "--errors"])

@@ -23,11 +23,15 @@ pub(super) fn routes() -> OpenApiRouter<State> {
 ///
 /// The provider's signature is checked. 200 means that it is stored.
 #[utoipa::path(
-    post, path = "/webhooks/{provider}/{kind}", tag = "callbacks",
+    post, path = "/webhooks/{provider}/{kind}", tag = "callbacks", security(()),
     params(("provider" = String, Path, description = "a provider's name"), ("kind" = String, Path, description = "status")),
     responses(
         (status = 200, description = "stored"),
+        (status = 400, description = "can't be read", body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, description = "not from the provider", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "no such callback", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "not stored: try again", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 async fn callback(
@@ -40,7 +44,7 @@ async fn callback(
 
 /// Takes in a callback of a provider that does not sign: the last part of the address is a shared secret.
 #[utoipa::path(
-    post, path = "/webhooks/{provider}/{kind}/{token}", tag = "callbacks",
+    post, path = "/webhooks/{provider}/{kind}/{token}", tag = "callbacks", security(()),
     params(
         ("provider" = String, Path, description = "a provider's name"),
         ("kind" = String, Path, description = "status"),
@@ -48,7 +52,11 @@ async fn callback(
     ),
     responses(
         (status = 200, description = "stored"),
+        (status = 400, description = "can't be read", body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, description = "not from the provider", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "no such callback", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "not stored: try again", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 async fn callback_with_token(

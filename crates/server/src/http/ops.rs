@@ -24,14 +24,14 @@ struct Health {
 }
 
 /// Whether the process runs.
-#[utoipa::path(get, path = "/health/live", tag = "operations", responses((status = 200, body = Health)))]
+#[utoipa::path(get, path = "/health/live", tag = "operations", security(()), responses((status = 200, body = Health)))]
 async fn live() -> Json<Health> {
     Json(Health { status: "live" })
 }
 
 /// Whether messages can be accepted: the store writes, and a provider is configured.
 #[utoipa::path(
-    get, path = "/health/ready", tag = "operations",
+    get, path = "/health/ready", tag = "operations", security(()),
     responses(
         (status = 200, body = Health),
         (status = 503, description = "not ready", body = ProblemBody, content_type = "application/problem+json"),
@@ -44,7 +44,7 @@ async fn ready(Shared(state): Shared<State>) -> Result<Json<Health>, Problem> {
 
 /// All figures in Prometheus' text form.
 #[utoipa::path(
-    get, path = "/metrics", tag = "operations",
+    get, path = "/metrics", tag = "operations", security(()),
     responses((status = 200, body = String, content_type = "text/plain"))
 )]
 async fn metrics(Shared(state): Shared<State>) -> Result<Response, Problem> {

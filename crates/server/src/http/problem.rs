@@ -73,7 +73,7 @@ codes! {
     /// It took too long.
     Timeout => SERVICE_UNAVAILABLE, "timeout", "The request took too long";
     /// The store can't be used now.
-    StoreUnavailable => SERVICE_UNAVAILABLE, "store_unavailable", "The message can't be stored now";
+    StoreUnavailable => SERVICE_UNAVAILABLE, "store_unavailable", "The store can't be used now";
     /// Not ready to take requests.
     NotReady => SERVICE_UNAVAILABLE, "not_ready", "The gateway is not ready";
     /// A mistake of ours.
@@ -188,7 +188,10 @@ impl From<StoreError> for Problem {
             return Self::internal(&error);
         }
         tracing::error!(%error, "the store can't be used");
-        Self::new(Code::StoreUnavailable, "nothing was stored; try again later")
+        Self::new(
+            Code::StoreUnavailable,
+            "the store can't be used now; try again later with the same Idempotency-Key",
+        )
     }
 }
 

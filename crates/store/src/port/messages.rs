@@ -1,9 +1,10 @@
 //! Accepting messages and showing them.
 
 use async_trait::async_trait;
-use domain::attempt::{Attempt, Failure};
+use domain::attempt::{Acceptance, Attempt, Failure, SubmitOutcome};
 use domain::ids::{KeyId, MessageId};
 use domain::message::{Message, MessageStatus};
+use domain::money::Money;
 use domain::phone::Msisdn;
 use domain::receipt::ReceiptStatus;
 use domain::route::ProviderName;
@@ -46,7 +47,8 @@ pub struct NewMessage {
 impl NewMessage {
     /// When it may leave.
     pub fn due_at(&self) -> Timestamp {
-        self.message.scheduled_at.unwrap_or(self.message.created_at)
+        // A time in the past is now: it must not overtake what is waiting.
+        self.message.scheduled_at.map_or(self.message.created_at, |at| at.max(self.message.created_at))
     }
 
     /// Where it stands at first.
@@ -105,6 +107,21 @@ pub struct MessageRecord {
     pub attempts: Vec<Attempt>,
     /// Everything the provider told us, in the order it came.
     pub receipts: Vec<ReceiptRecord>,
+}
+
+impl MessageRecord {
+    /// What the provider that has the message said when it took it.
+    pub fn acceptance(&self) -> Option<&Acceptance> {
+        self.attempts.iter().rev().find_map(|attempt| match &attempt.ended {
+            Some((_, SubmitOutcome::Accepted(acceptance))) => Some(acceptance),
+            _ => None,
+        })
+    }
+
+    /// What the provider charges, if it said so.
+    pub fn cost(&self) -> Option<Money> {
+        self.acceptance().and_then(|acceptance| acceptance.cost)
+    }
 }
 
 /// A receipt as kept.

@@ -1,65 +1,202 @@
 //! The plans of the statements that run all day: SQLite must find their rows by an index, whatever the history.
 //! It plans without statistics, for nobody runs `ANALYZE`, so an empty database shows the plans of a full one.
 
-use std::path::Path;
-
-use domain::ids::MessageId;
+use domain::ids::{KeyId, MessageId};
 use domain::message::MessageStatus;
 use domain::phone::{Country, Msisdn};
+use domain::scenario::Scenario;
 use domain::time::Timestamp;
 use rusqlite::Connection;
 
 use super::write::{accept, claim, finish, receipts};
-use super::{connection, migrate, read, write};
+use super::{migrate, read, write};
 use crate::port::messages::{Filter, Page};
 
-/// A database with nothing but its schema.
-fn database(folder: &Path) -> Connection {
-    let mut connection = connection::open_writer(&folder.join("tuma.db")).unwrap();
-    connection::prepare_writer(&connection).unwrap();
+/// What SQLite says of statements, a line for each table that one visits.
+fn plans<'a>(statements: impl IntoIterator<Item = &'a str>) -> Vec<Vec<String>> {
+    let mut connection = Connection::open_in_memory().unwrap();
     migrate::run(&mut connection).unwrap();
-    connection
+    let plan = |sql: &str| {
+        let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        // Values are left out: without statistics they change nothing.
+        explain.raw_query().mapped(|row| row.get("detail")).collect::<Result<_, _>>().unwrap()
+    };
+    statements.into_iter().map(plan).collect()
 }
 
-/// What SQLite says of a statement, a line for each table it visits.
-fn plan(sql: &str) -> Vec<String> {
-    let folder = tempfile::tempdir().unwrap();
-    let connection = database(folder.path());
-    let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-    // Values are left out: without statistics they change nothing.
-    let lines = explain.raw_query().mapped(|row| row.get("detail")).collect::<Result<_, _>>();
-    lines.unwrap()
+/// Claims that the statement visits these tables, in this way and order, and sorts nothing by the way.
+#[track_caller]
+fn visits(sql: &str, expected: &[&str]) {
+    assert_eq!(plans([sql])[0], expected, "{sql}");
+}
+
+const BY_ID: &str = "SEARCH m USING INDEX sqlite_autoindex_messages_1 (id=?)";
+const STATE_BY_ID: &str = "SEARCH s USING PRIMARY KEY (message_id=?)";
+
+#[test]
+fn claim_reads_the_front_of_a_lane() {
+    visits(claim::FRONT, &["SEARCH q USING PRIMARY KEY (provider=? AND lane=? AND due_at<?)", BY_ID]);
+    visits(claim::NEXT_DUE, &["SEARCH queue USING PRIMARY KEY (provider=? AND lane=?)"]);
 }
 
 #[test]
-fn dump() {
-    let c = format!("{}, {}", super::row::MESSAGE, super::row::STATE);
-    for sql in [
-        format!(
-            "SELECT {c} FROM states s JOIN messages m ON m.id=s.message_id WHERE s.status='failed' ORDER BY s.message_id DESC LIMIT 10"
-        ),
-        format!(
-            "SELECT {c} FROM states s JOIN messages m ON m.id=s.message_id WHERE s.status='failed' ORDER BY s.message_id DESC"
-        ),
-        format!(
-            "SELECT {c} FROM states s JOIN messages m ON m.id=s.message_id WHERE s.status='failed' ORDER BY s.message_id LIMIT 10"
-        ),
-        format!(
-            "SELECT {c} FROM states s CROSS JOIN messages m ON m.id=s.message_id WHERE s.status='failed' ORDER BY s.message_id DESC LIMIT 10"
-        ),
-        format!(
-            "SELECT {c} FROM states s CROSS JOIN messages m ON m.id=s.message_id WHERE s.status='failed' AND s.message_id < ?1 ORDER BY s.message_id DESC LIMIT 10"
-        ),
-        format!(
-            "SELECT {c} FROM states s JOIN messages m ON m.id=s.message_id WHERE s.status='failed' AND true ORDER BY s.message_id DESC LIMIT 10"
-        ),
-        format!(
-            "SELECT {c} FROM states s JOIN messages m ON m.id=s.message_id WHERE s.status='failed' AND s.message_id <= ?1 AND s.message_id < ?2 AND s.message_id >= ?3 AND m.created_at < ?4 AND m.created_at > ?5 AND m.caller=?6 ORDER BY s.message_id DESC LIMIT 10"
-        ),
-        format!(
-            "SELECT {c} FROM states s INDEXED BY states_in_trouble JOIN messages m ON m.id=s.message_id WHERE s.status='failed' AND s.message_id <= ?1 AND s.message_id < ?2 AND s.message_id >= ?3 AND m.created_at < ?4 AND m.created_at > ?5 AND m.caller=?6 ORDER BY s.message_id DESC LIMIT 10"
-        ),
-    ] {
-        println!("Q {:?}", plan(&sql));
+fn claimed_run_leaves_the_queue_by_its_key() {
+    let run = "SEARCH queue USING PRIMARY KEY (provider=? AND lane=? AND (due_at,message_id)<(?,?))";
+    visits(claim::LEAVE, &[run]);
+}
+
+#[test]
+fn attempt_is_closed_by_its_key() {
+    visits(finish::CLOSE, &["SEARCH attempts USING PRIMARY KEY (message_id=? AND number=?)"]);
+    visits(
+        finish::IS_IN_FORCE,
+        &[
+            "SEARCH states USING PRIMARY KEY (message_id=?)",
+            "SCALAR SUBQUERY 1",
+            "SEARCH attempts USING PRIMARY KEY (message_id=? AND number>?)",
+        ],
+    );
+}
+
+#[test]
+fn status_is_read_and_moved_by_its_key() {
+    visits(write::STATUS, &["SEARCH states USING PRIMARY KEY (message_id=?)"]);
+    visits(write::MOVE, &["SEARCH states USING PRIMARY KEY (message_id=?)"]);
+}
+
+#[test]
+fn recovery_visits_open_attempts_only() {
+    // All of them, which are few: the partial index holds no other. Not the table.
+    visits(write::RECOVER, &["SCAN attempts USING INDEX attempts_open"]);
+}
+
+#[test]
+fn receipt_finds_its_message_by_hour_and_receiver() {
+    visits(receipts::RECEIVER, &["SEARCH messages USING INDEX sqlite_autoindex_messages_1 (id=?)"]);
+    visits(
+        receipts::FIND,
+        &[
+            "COMPOUND QUERY",
+            "LEFT-MOST SUBQUERY",
+            "SEARCH m USING INDEX messages_by_receiver (<expr>=? AND receiver=?)",
+            "SEARCH a USING PRIMARY KEY (message_id=?)",
+            "UNION ALL",
+            "SEARCH m USING INDEX messages_scheduled (<expr>=? AND receiver=?)",
+            "SEARCH a USING PRIMARY KEY (message_id=?)",
+        ],
+    );
+}
+
+#[test]
+fn parked_receipts_are_found_by_the_providers_id() {
+    visits(
+        receipts::PARKED,
+        &[
+            "SEARCH callbacks USING INDEX callbacks_parked (provider_message_id=?)",
+            "SCALAR SUBQUERY 1",
+            "SEARCH messages USING INDEX sqlite_autoindex_messages_1 (id=?)",
+        ],
+    );
+    visits(receipts::MATCH, &["SEARCH callbacks USING INTEGER PRIMARY KEY (rowid=?)"]);
+}
+
+#[test]
+fn earlier_request_is_found_by_day_and_key() {
+    visits(accept::EARLIER, &["SEARCH idempotency USING PRIMARY KEY (day=? AND key=?)"]);
+}
+
+#[test]
+fn message_is_shown_by_its_id() {
+    visits(&read::message_sql(), &[STATE_BY_ID, BY_ID]);
+    visits(read::ATTEMPTS, &["SEARCH attempts USING PRIMARY KEY (message_id=?)"]);
+    visits(read::RECEIPTS, &["SEARCH callbacks USING INDEX callbacks_by_message (message_id=?)"]);
+}
+
+#[test]
+fn first_and_last_hour_are_the_ends_of_the_index() {
+    let end = "SEARCH messages USING COVERING INDEX messages_by_receiver";
+    visits(read::OLDEST_HOUR, &[end]);
+    visits(read::NEWEST_HOUR, &[end]);
+}
+
+#[test]
+fn depth_counts_the_queue_and_sorts_nothing() {
+    // Its size is what is asked.
+    visits(read::DEPTH, &["SCAN queue"]);
+}
+
+#[test]
+fn key_is_found_by_its_hash() {
+    let by_hash = "SEARCH api_keys USING INDEX sqlite_autoindex_api_keys_2 (hash=?)";
+    visits(&read::find_key_sql(), &[by_hash]);
+}
+
+/// Every combination of the conditions that do not choose the index.
+fn filters(base: &Filter) -> Vec<Filter> {
+    let time = Some(Timestamp::from_micros(1_795_422_600_123_456));
+    let all = (0..32).map(|mask| {
+        let on = |bit: u32| mask >> bit & 1 == 1;
+        Filter {
+            since: time.filter(|_| on(0)),
+            until: time.filter(|_| on(1)),
+            caller: on(2).then(|| KeyId::from_bytes([0; 16])),
+            scenario: on(3).then_some(Scenario::Otp),
+            provider: on(4).then(|| "twilio".parse().unwrap()),
+            ..base.clone()
+        }
+    });
+    all.collect()
+}
+
+/// The plans of a list's first page and of a later one, whatever else is asked.
+fn list_plans(base: &Filter, hour: Option<i64>) -> Vec<Vec<String>> {
+    let pages = [None, Some(MessageId::from_bytes([0; 16]))].map(|after| Page { after, limit: 50 });
+    let lists: Vec<_> = filters(base)
+        .iter()
+        .flat_map(|filter| pages.map(|page| read::newest_sql(filter, page, hour, page.limit).0))
+        .collect();
+    plans(lists.iter().map(String::as_str))
+}
+
+/// The beginning of a line, which names the index; the range behind it depends on the bounds.
+#[track_caller]
+fn assert_begins(line: &str, expected: &str) {
+    assert!(line.starts_with(expected), "{line}");
+}
+
+#[test]
+fn list_walks_back_by_id_and_sorts_nothing() {
+    // Through messages, or through states where the list asks for something that stands there.
+    let messages = "m USING INDEX sqlite_autoindex_messages_1";
+    let ways = ["SCAN s".into(), "SEARCH s USING PRIMARY KEY (message_id".into()];
+    let other_ways = [format!("SCAN {messages}"), format!("SEARCH {messages} (id")];
+    for status in [None, Some(MessageStatus::Queued), Some(MessageStatus::Delivered)] {
+        for plan in list_plans(&Filter { status, ..Filter::default() }, None) {
+            let first = |ways: &[String]| ways.iter().any(|way| plan[0].starts_with(way));
+            assert!(first(&ways) || (status.is_none() && first(&other_ways)), "{}", plan[0]);
+            assert_eq!(&plan[1..], [if first(&ways) { BY_ID } else { STATE_BY_ID }]);
+        }
+    }
+}
+
+#[test]
+fn list_of_trouble_reads_its_own_index_and_sorts_nothing() {
+    use MessageStatus::{Canceled, Expired, Failed, Undelivered};
+    for status in [Undelivered, Failed, Canceled, Expired] {
+        for plan in list_plans(&Filter { status: Some(status), ..Filter::default() }, None) {
+            assert_begins(&plan[0], "SEARCH s USING INDEX states_in_trouble (status=?");
+            assert_eq!(&plan[1..], [BY_ID]);
+        }
+    }
+}
+
+#[test]
+fn list_of_a_receiver_reads_one_hour_of_its_index() {
+    let receiver = Msisdn::from_parts(254_712_345_678, Country::KE).ok();
+    for status in [None, Some(MessageStatus::Sent), Some(MessageStatus::Failed)] {
+        for plan in list_plans(&Filter { receiver, status, ..Filter::default() }, Some(1)) {
+            assert_eq!(plan[0], "SEARCH m USING INDEX messages_by_receiver (<expr>=? AND receiver=?)");
+            assert_eq!(plan[1], STATE_BY_ID);
+        }
     }
 }

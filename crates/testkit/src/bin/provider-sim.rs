@@ -26,8 +26,8 @@ struct Options {
     /// What all chance comes from
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Something that goes wrong, as [provider:]fault[=value][@rate or @xCount]: slow=200@0.1,
-    /// twilio:accept-then-reset@x3, 429=5; may be given many times
+    /// Something that goes wrong; may be given many times. The form is `provider:fault=value@when`, where only the
+    /// fault is needed and `when` is a rate or a count: slow=200@0.1, twilio:accept-then-reset@x3, 429=5
     #[arg(long = "fault", value_name = "FAULT")]
     faults: Vec<FaultRule>,
     /// Keep counters only: for load

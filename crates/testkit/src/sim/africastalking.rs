@@ -3,10 +3,13 @@
 //! What is not simulated: premium messages, XML answers (without `Accept: application/json` the real one may
 //! answer so), and tokens instead of keys.
 
-mod report;
-mod request;
-mod take;
 mod words;
+
+mod request;
+
+mod report;
+
+mod take;
 
 use std::fmt::Write;
 use std::sync::atomic::{AtomicI64, Ordering};

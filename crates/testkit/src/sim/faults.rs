@@ -238,10 +238,12 @@ impl Faults {
         Ok(())
     }
 
+    /// No rule is in force, and chance begins anew.
     pub(crate) fn clear(&self) {
         let mut live = self.rules.write();
         live.clear();
         self.any.store(false, Ordering::Release);
+        self.draws.store(0, Ordering::Relaxed);
     }
 
     /// The rules that can still strike, with what is left of their counts.

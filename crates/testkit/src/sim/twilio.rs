@@ -5,14 +5,22 @@
 //! change nothing. The parameter `MaxPrice` has had no effect at Twilio since 2024 and has none here.
 
 mod error;
-mod journey;
-mod list;
+
 mod message;
-mod request;
-mod resource;
-mod sign;
+
 mod store;
+
+mod request;
+
+mod sign;
+
+mod journey;
+
+mod list;
+
 mod take;
+
+mod resource;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};

@@ -128,7 +128,7 @@ pub(super) enum BulkVerdict {
 #[utoipa::path(
     post, path = "/sms", tag = "messages", request_body = SendBody,
     params(
-        ("Idempotency-Key" = Option<String>, Header, description = "makes the request repeatable: the same key and body get the same answer for 24 hours"),
+        ("Idempotency-Key" = Option<String>, Header, description = "makes the request repeatable: the same key and request get the same answer, for 24 hours unless set otherwise"),
         ("Prefer" = Option<String>, Header, description = "wait=N: wait up to N seconds, at most 30, for a provider's answer"),
     ),
     responses(
@@ -138,6 +138,7 @@ pub(super) enum BulkVerdict {
         (status = 401, description = "no valid key", body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, description = "missing scope", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "not application/json", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "wrong fields", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "nothing was stored: try again", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -196,6 +197,8 @@ pub(super) async fn send(
         (status = 400, description = "not JSON", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "no valid key", body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, description = "missing scope", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "not application/json", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "wrong fields, or no receiver accepted", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "nothing was stored: try again", body = ProblemBody, content_type = "application/problem+json"),
     )

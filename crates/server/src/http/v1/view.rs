@@ -234,14 +234,12 @@ pub(super) struct TimelineEntry {
 
 impl ShownMessage {
     pub(super) fn new(record: MessageRecord, viewer: &Identity) -> Self {
+        let provider_message_id = record.acceptance().map(|taken| taken.provider_message_id.as_str().into());
+        let cost = record.cost().map(Cost::from);
         let MessageRecord { summary, attempts, receipts } = record;
-        let acceptance = attempts.iter().rev().find_map(|attempt| match &attempt.ended {
-            Some((_, SubmitOutcome::Accepted(acceptance))) => Some(acceptance),
-            _ => None,
-        });
         Self {
-            provider_message_id: acceptance.map(|acceptance| acceptance.provider_message_id.as_str().into()),
-            cost: acceptance.and_then(|acceptance| acceptance.cost).map(Cost::from),
+            provider_message_id,
+            cost,
             timeline: timeline(summary.message.created_at, &attempts, &receipts),
             attempts: attempts.iter().map(ShownAttempt::from).collect(),
             message: ListedMessage::new(summary, viewer),

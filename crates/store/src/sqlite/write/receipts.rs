@@ -19,7 +19,7 @@ use crate::sqlite::row;
 /// How far back a receipt that names only the provider's id is matched. Later ones are parked.
 const HOURS_BACK: i64 = 72;
 
-const RECEIVER: &str = "SELECT receiver FROM messages WHERE id = ?1";
+pub(in crate::sqlite) const RECEIVER: &str = "SELECT receiver FROM messages WHERE id = ?1";
 
 /// The message to a receiver, accepted in an hour or scheduled for it, with an attempt that a provider took under
 /// this id. Scheduled ones may have been accepted long before.
@@ -42,7 +42,7 @@ pub(in crate::sqlite) const PARKED: &str = "SELECT received_at, provider, provid
      WHERE message_id IS NULL AND provider_message_id = ?1 AND provider = ?2 \
      AND (receiver IS NULL OR receiver = (SELECT receiver FROM messages WHERE id = ?3)) ORDER BY id";
 
-const MATCH: &str = "UPDATE callbacks SET message_id = ?2 WHERE id = ?1";
+pub(in crate::sqlite) const MATCH: &str = "UPDATE callbacks SET message_id = ?2 WHERE id = ?1";
 
 pub(super) fn record(
     connection: &Connection,

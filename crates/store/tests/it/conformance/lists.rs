@@ -11,8 +11,8 @@ use store::port::messages::{Filter, NewMessage, Page};
 use store::port::queue::Next;
 
 use crate::support::{
-    Bench, Fixture, HOUR, MINUTE, NOW, With, accepted, caller, message, message_at, provider, receipt_for,
-    receiver, rejected,
+    Bench, Fixture, HOUR, MINUTE, NOW, With, caller, message, message_at, provider, receipt_for, receiver,
+    rejected,
 };
 
 /// Every message of a list, page by page.
