@@ -20,6 +20,8 @@ pub(crate) fn run(args: &[OsString]) -> Result<()> {
         "testkit",
         "--bin",
         "tuma-load",
+        "--bin",
+        "provider-sim",
     ]);
     shell::run(&mut build)?;
     let folder = shell::target().join("release");

@@ -23,6 +23,8 @@ pub mod route;
 
 pub mod attempt;
 
+pub mod batch;
+
 pub mod receipt;
 
 pub mod retry;

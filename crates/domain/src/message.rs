@@ -142,7 +142,6 @@ mod tests {
 
     use super::MessageStatus as S;
     use super::StatusEvent as E;
-    use super::*;
 
     /// Every pair of status and event that moves something, one row a status. What is not here stays.
     /// docs/state-machine.md shows the same table.

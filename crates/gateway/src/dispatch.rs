@@ -5,14 +5,13 @@
 //! the request itself. Requests run side by side up to the provider's limit; each records its own outcome,
 //! and the store's group commit makes one flush of many.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::attempt::{Submission, SubmitOutcome};
+use domain::attempt::{Failure, Reason, Submission, SubmitOutcome};
+use domain::batch::Requests;
 use domain::ids::NodeId;
 use domain::scenario::Priority;
-use domain::secret::Body;
 use domain::time::{Clock, Timestamp};
 use providers::SmsProvider;
 use store::port::queue::{AttemptEnd, Claim, Claimed, Next};
@@ -48,8 +47,6 @@ struct Progress {
     pacer: Pacer,
     /// By lane, when the first waiting message is due, as far as known.
     next_due: [Option<Timestamp>; Priority::ALL.len()],
-    /// Claimed, and waiting for a free request. Messages that were claimed to share one, and could not.
-    ready: VecDeque<Vec<Claimed>>,
     under_way: JoinSet<()>,
 }
 
@@ -60,11 +57,9 @@ impl Dispatcher {
         let mut progress = Progress {
             pacer: Pacer::new(*self.provider.pace()),
             next_due: [Some(start); Priority::ALL.len()],
-            ready: VecDeque::new(),
             under_way: JoinSet::new(),
         };
         while !stop.soft.is_cancelled() {
-            self.start_ready(&mut progress);
             let now = self.clock.now();
             let look_at = progress.look_at(now);
             if look_at.is_some_and(|at| at <= now) {
@@ -79,8 +74,7 @@ impl Dispatcher {
                 () = pause, if look_at.is_some() => {}
             }
         }
-        while !progress.under_way.is_empty() || !progress.ready.is_empty() {
-            self.start_ready(&mut progress);
+        while !progress.under_way.is_empty() {
             tokio::select! {
                 () = stop.hard.cancelled() => return,
                 () = progress.request_ended() => {}
@@ -88,13 +82,15 @@ impl Dispatcher {
         }
     }
 
-    async fn claim(&self, progress: &mut Progress, now: Timestamp) {
+    async fn claim(self: &Arc<Self>, progress: &mut Progress, now: Timestamp) {
         let room = progress.pacer.room(now);
         let claim = Claim {
             node: self.node,
             provider: self.provider.provider_name().clone(),
             at_most: room.at_most,
             total: room.total,
+            requests: room.requests,
+            receivers_per_request: self.provider.pace().max_receivers_per_request,
             now,
             lease_until: now.plus(self.settings.lease),
         };
@@ -109,7 +105,10 @@ impl Dispatcher {
                     progress.pacer.passes(claimed.priority, now);
                     self.metrics.claimed(claimed.priority, now.since(claimed.due_at));
                 }
-                progress.ready.extend(self.requests(claims.claimed));
+                for request in self.requests(claims.claimed) {
+                    progress.pacer.request_starts();
+                    progress.under_way.spawn(Arc::clone(self).submit(request));
+                }
             }
             Err(problem) => {
                 tracing::error!(%problem, provider = %self.provider.provider_name(), "the queue can't be read");
@@ -119,37 +118,17 @@ impl Dispatcher {
         }
     }
 
-    /// Messages into requests: in the bulk lane, those with one text and one sender share a request where the
-    /// provider knows such. In other lanes each goes alone, so that a doubt concerns one message.
+    /// Messages into requests, by the rule that the claim counted them by.
     fn requests(&self, claimed: Vec<Claimed>) -> Vec<Vec<Claimed>> {
-        let most = self.provider.pace().max_receivers_per_request.max(1) as usize;
+        let mut places = Requests::new(self.provider.pace().max_receivers_per_request);
         let mut requests: Vec<Vec<Claimed>> = Vec::with_capacity(claimed.len());
-        let mut open: HashMap<(Body, Option<String>), usize> = HashMap::new();
         for message in claimed {
-            if most == 1 || message.priority != Priority::Bulk {
-                requests.push(vec![message]);
-                continue;
-            }
-            let sender = message.submission.sender.as_ref().map(ToString::to_string);
-            let index = *open.entry((message.submission.body.clone(), sender)).or_insert(requests.len());
-            match requests.get_mut(index) {
-                Some(request) if request.len() < most => request.push(message),
-                _ => {
-                    let sender = message.submission.sender.as_ref().map(ToString::to_string);
-                    open.insert((message.submission.body.clone(), sender), requests.len());
-                    requests.push(vec![message]);
-                }
+            match places.place(&message.submission, message.priority, usize::MAX) {
+                Some(position) if position < requests.len() => requests[position].push(message),
+                _ => requests.push(vec![message]),
             }
         }
         requests
-    }
-
-    fn start_ready(self: &Arc<Self>, progress: &mut Progress) {
-        while !progress.ready.is_empty() && progress.pacer.start_request() {
-            if let Some(request) = progress.ready.pop_front() {
-                progress.under_way.spawn(Arc::clone(self).submit(request));
-            }
-        }
     }
 
     /// One request to the provider, from its first byte to its recorded outcome.
@@ -165,8 +144,7 @@ impl Dispatcher {
         let ended_at = self.clock.now();
         self.metrics.request_ended(self.provider.provider_name(), ended_at.since(begun));
         // A provider answers for each message or, by mistake, for fewer: then nobody knows of the rest.
-        let unanswered =
-            || SubmitOutcome::Ambiguous(domain::attempt::Failure::new(domain::attempt::Reason::BadAnswer));
+        let unanswered = || SubmitOutcome::Ambiguous(Failure::new(Reason::BadAnswer));
         let outcomes = outcomes.into_iter().chain(std::iter::repeat_with(unanswered));
         let ends: Vec<AttemptEnd> = request
             .iter()
@@ -238,9 +216,6 @@ impl Progress {
     /// When to look into the queue again: when a lane has both a message that is due and room for it. `None`
     /// if only an arrival or the end of a request can change that.
     fn look_at(&mut self, now: Timestamp) -> Option<Timestamp> {
-        if !self.ready.is_empty() {
-            return None;
-        }
         let lanes = Priority::ALL.iter().zip(self.next_due);
         let openings = lanes.filter_map(|(lane, due)| match due {
             Some(due) if due > now => Some(due),

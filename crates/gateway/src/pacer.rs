@@ -32,10 +32,12 @@ pub(crate) struct Pacer {
 /// What may be claimed now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Room {
-    /// By lane.
+    /// Messages by lane.
     pub(crate) at_most: [u32; Priority::ALL.len()],
-    /// Over all lanes.
+    /// Messages over all lanes.
     pub(crate) total: u32,
+    /// Requests that may start, by the lane that asks for one.
+    pub(crate) requests: [u32; Priority::ALL.len()],
 }
 
 /// When a lane may take messages.
@@ -60,27 +62,22 @@ impl Pacer {
     }
 
     pub(crate) fn room(&mut self, now: Timestamp) -> Room {
-        let mut at_most = [0; Priority::ALL.len()];
+        let total = self.rate.available(100, now).min(MAX_CLAIM);
+        let mut room = Room { at_most: [0; Priority::ALL.len()], total, requests: [0; Priority::ALL.len()] };
         for lane in Priority::ALL {
-            at_most[lane.index()] = self.lane_room(*lane, now);
+            room.at_most[lane.index()] = self.lane_room(*lane, now);
+            room.requests[lane.index()] = self.free_slots(*lane);
         }
-        let free = self.free_slots(Priority::Critical);
-        let total =
-            free.max(at_most[Priority::Bulk.index()]).min(self.rate.available(100, now)).min(MAX_CLAIM);
-        Room { at_most, total }
+        room
     }
 
     fn lane_room(&mut self, lane: Priority, now: Timestamp) -> u32 {
         let slots = self.free_slots(lane);
-        let rate = self.rate.available(RATE_SHARE[lane.index()], now);
+        let rate = self.rate.available(RATE_SHARE[lane.index()], now).min(MAX_CLAIM);
         match lane {
-            // Messages with one text share a request: a slot is good for as many as it may carry.
-            Priority::Bulk if slots > 0 => slots
-                .max(self.pace.max_receivers_per_request)
-                .min(self.bulk.available(100, now))
-                .min(rate)
-                .min(MAX_CLAIM),
-            _ => slots.min(rate).min(MAX_CLAIM),
+            // Messages with one text share a request, so a request may be good for many.
+            Priority::Bulk if slots > 0 => rate.min(self.bulk.available(100, now)),
+            _ => rate.min(slots),
         }
     }
 
@@ -116,11 +113,8 @@ impl Pacer {
         }
     }
 
-    /// Whether a request may start; if so, it counts as under way.
-    pub(crate) fn start_request(&mut self) -> bool {
-        let free = self.under_way < self.pace.max_in_flight.max(1);
-        self.under_way += u32::from(free);
-        free
+    pub(crate) fn request_starts(&mut self) {
+        self.under_way += 1;
     }
 
     pub(crate) fn request_ended(&mut self) {
@@ -164,10 +158,11 @@ mod tests {
     fn bulk_leaves_requests_for_the_lanes_above() {
         let mut pacer = Pacer::new(pace());
         for _ in 0..15 {
-            assert!(pacer.start_request());
+            pacer.request_starts();
         }
         assert_eq!(pacer.opens(Priority::Bulk, at(0)), Opening::AfterRequest);
-        assert_eq!(pacer.room(at(0)).at_most, [5, 5, 3, 0]);
+        let room = pacer.room(at(0));
+        assert_eq!((room.at_most, room.requests), ([5, 5, 3, 0], [5, 5, 3, 0]));
         pacer.request_ended();
         assert_eq!(pacer.opens(Priority::Bulk, at(0)), Opening::Now);
     }
@@ -176,7 +171,8 @@ mod tests {
     fn one_request_may_carry_many_receivers() {
         let pace = Pace { max_receivers_per_request: 100, bulk_batch_size: 0, max_in_flight: 4, ..pace() };
         let mut pacer = Pacer::new(pace);
-        assert_eq!(pacer.room(at(0)), Room { at_most: [4, 4, 4, 95], total: 95 });
+        let room = pacer.room(at(0));
+        assert_eq!(room, Room { at_most: [4, 4, 4, 95], total: 100, requests: [4, 4, 4, 3] });
     }
 
     #[test]

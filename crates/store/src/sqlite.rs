@@ -143,25 +143,24 @@ impl Store for SqliteStore {
 
     async fn close(&self) {
         let group = self.group.lock().take();
+        // Readers first: when a connection that writes is the last to close, SQLite leaves one whole file and no
+        // log.
+        self.readers.close();
         if let Some(group) = group {
             group.stop().await;
         }
         let writer = self.writer.lock().take();
-        let readers = Arc::clone(&self.readers);
-        let closed = tokio::task::spawn_blocking(move || {
-            // The writer's connection is the last one, so that SQLite leaves one whole file without a log.
-            readers.close();
-            writer.map(std::thread::JoinHandle::join)
-        });
-        let _ = closed.await;
+        if let Some(writer) = writer {
+            let _ = tokio::task::spawn_blocking(move || writer.join()).await;
+        }
     }
 }
 
 impl Drop for SqliteStore {
     /// Whoever opens the file next finds the writer gone, its work done and the lock released.
     fn drop(&mut self) {
-        drop(self.group.lock().take());
         self.readers.close();
+        drop(self.group.lock().take());
         let writer = self.writer.lock().take();
         let _ = writer.map(std::thread::JoinHandle::join);
     }

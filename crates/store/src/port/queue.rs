@@ -38,6 +38,10 @@ pub struct Claim {
     pub at_most: [u32; Priority::ALL.len()],
     /// How many at most over all lanes.
     pub total: u32,
+    /// By lane, how many requests may have been filled when a message of it opens another one.
+    pub requests: [u32; Priority::ALL.len()],
+    /// How many messages of the bulk lane with one text and sender share a request (`domain::batch`).
+    pub receivers_per_request: u32,
     /// The present.
     pub now: Timestamp,
     /// When somebody else may conclude that this node is gone.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -18,6 +19,9 @@ const READERS: usize = 4;
 
 /// Statements kept prepared on each connection: more than this crate has.
 const STATEMENTS: usize = 64;
+
+/// Bytes that the log's file keeps when it begins anew: twice as long as it grows in everyday use.
+const LOG_KEEPS: u32 = 64 << 20;
 
 /// A connection that may write, before anything is changed.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
@@ -42,6 +46,8 @@ pub(super) fn prepare_writer(connection: &Connection) -> Result<(), StoreError> 
     connection.pragma_update(None, "foreign_keys", true).map_err(error)?;
     // The log is moved into the database by a thread of its own: see `checkpoint`.
     connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(error)?;
+    // After a reader that took long, the log does not keep the room that it had grown to.
+    connection.pragma_update(None, "journal_size_limit", LOG_KEEPS).map_err(error)?;
     // 16 MiB of pages: the growing ends of all trees, with room.
     connection.pragma_update(None, "cache_size", -16_384).map_err(error)?;
     Ok(())
@@ -52,6 +58,9 @@ fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
         Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(error)?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(error)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // One plan for each statement, whatever values are bound: without it, SQLite prepares statements anew that
+    // a partial index might serve for one value and not for another.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(error)?;
     Ok(connection)
 }
 
@@ -89,13 +98,14 @@ pub(super) fn error(error: rusqlite::Error) -> StoreError {
 /// Connections that only read. They see the last commit and never wait for the writer.
 pub(super) struct Readers {
     path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
+    /// `None` after the end.
+    idle: Mutex<Option<Vec<Connection>>>,
     turns: Semaphore,
 }
 
 impl Readers {
     pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.into(), idle: Mutex::new(Vec::new()), turns: Semaphore::new(READERS) }
+        Self { path: path.into(), idle: Mutex::new(Some(Vec::new())), turns: Semaphore::new(READERS) }
     }
 
     /// Waits until one of the connections is free.
@@ -108,19 +118,22 @@ impl Readers {
         &self,
         query: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let idle = self.idle.lock().pop();
+        let idle = self.idle.lock().as_mut().and_then(Vec::pop);
         let connection = match idle {
             Some(connection) => connection,
             None => open(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?,
         };
         let result = query(&connection);
-        self.idle.lock().push(connection);
+        if let Some(idle) = self.idle.lock().as_mut() {
+            idle.push(connection);
+        }
         result
     }
 
-    /// Closes the idle connections.
+    /// Closes the idle connections, and the others when their queries end.
     pub(super) fn close(&self) {
-        self.idle.lock().clear();
+        let idle = self.idle.lock().take();
+        drop(idle);
     }
 }
 

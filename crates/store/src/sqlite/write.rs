@@ -34,17 +34,26 @@ impl Writer {
     pub(super) fn new(connection: Connection, checkpointer: Checkpointer, lock: Option<Lock>) -> Self {
         Self { connection, checkpointer, _lock: lock }
     }
-}
 
-impl Backend for Writer {
-    fn commit(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
+    fn transact(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
         // Dropping the transaction on an error takes everything back.
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error)?;
         run(&transaction, batch)?;
-        transaction.commit().map_err(error)?;
-        self.checkpointer.wrote(batch.written());
-        Ok(())
+        transaction.commit().map_err(error)
+    }
+}
+
+impl Backend for Writer {
+    fn commit(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
+        let result = self.transact(batch);
+        match &result {
+            Ok(()) => self.checkpointer.wrote(batch.written()),
+            // A log that is in the database is used again from its beginning: there may be room in it.
+            Err(StoreError::Full | StoreError::Io(_)) => _ = self.checkpointer.wake(),
+            Err(_) => {}
+        }
+        result
     }
 }
 

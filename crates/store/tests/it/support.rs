@@ -228,6 +228,8 @@ pub(crate) fn claim(now: Timestamp) -> Claim {
         provider: provider("twilio"),
         at_most: [1_000; 4],
         total: 1_000,
+        requests: [1_000; 4],
+        receivers_per_request: 1,
         now,
         lease_until: now.plus(LEASE),
     }

@@ -1,6 +1,7 @@
 //! Claiming: rows leave the front of a lane, attempts are opened.
 
 use domain::attempt::{Failure, Reason, Submission};
+use domain::batch::Requests;
 use domain::ids::MessageId;
 use domain::message::{MessageStatus, StatusEvent};
 use domain::scenario::Priority;
@@ -31,24 +32,26 @@ const OPEN: &str = "INSERT INTO attempts (message_id, number, provider, node, le
 
 pub(super) fn claim(connection: &Connection, claim: &Claim) -> Result<Claims, StoreError> {
     let mut claims = Claims::default();
+    let mut requests = Requests::new(claim.receivers_per_request);
     for (lane, at_most) in Priority::ALL.iter().zip(claim.at_most) {
         let taken = u32::try_from(claims.claimed.len()).unwrap_or(u32::MAX);
         let room = claim.total.saturating_sub(taken).min(at_most);
         if room > 0 {
-            take(connection, claim, *lane, room, &mut claims)?;
+            take(connection, claim, *lane, room, &mut requests, &mut claims)?;
         }
         claims.next_due[lane.index()] = next_due(connection, claim, *lane)?;
     }
     Ok(claims)
 }
 
-/// Takes up to `room` messages from the front of a lane. They are a run of the table's own order, so that they
+/// Takes up to `room` messages from the front of a lane, and no more than the requests have places for. They are a run of the table's own order, so that they
 /// leave with one statement.
 fn take(
     connection: &Connection,
     claim: &Claim,
     lane: Priority,
     room: u32,
+    requests: &mut Requests,
     claims: &mut Claims,
 ) -> Result<(), StoreError> {
     let mut select = connection.prepare_cached(FRONT).map_err(error)?;
@@ -59,8 +62,13 @@ fn take(
     let (mut due, mut too_late) = (Vec::new(), Vec::new());
     while let Some(row) = rows.next().map_err(error)? {
         let claimed = claimed(row, lane)?;
+        let too_late_now = claimed.submission.expires_at.is_some_and(|end| end <= claim.now);
+        let limit = claim.requests[lane.index()] as usize;
+        if !too_late_now && requests.place(&claimed.submission, lane, limit).is_none() {
+            break;
+        }
         last = Some((claimed.due_at, claimed.submission.message_id));
-        if claimed.submission.expires_at.is_some_and(|end| end <= claim.now) {
+        if too_late_now {
             too_late.push(claimed.submission.message_id);
         } else {
             due.push(claimed);

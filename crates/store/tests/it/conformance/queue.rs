@@ -147,6 +147,39 @@ pub(crate) async fn claim_takes_no_more_than_allowed_in_total<F: Fixture>(bench:
     assert_eq!(waiting(&bench).await, 12);
 }
 
+pub(crate) async fn claim_fills_no_more_requests_than_each_lane_may_open<F: Fixture>(bench: Bench<F>) {
+    for (n, lane) in Priority::ALL.iter().enumerate() {
+        bench.add((0..5).map(|m| in_lane(n as u64 * 10 + m, *lane))).await;
+    }
+    // Counted over all lanes: two of the first, up to four with the next, none of the third, up to five in all.
+    let limited = Claim { requests: [2, 4, 3, 5], ..claim(NOW.plus(MINUTE)) };
+    let claims = bench.claim(limited).await.unwrap();
+    assert_eq!(ids(&claims), [0, 1, 10, 11, 30].map(|n| message(n).id()));
+    assert_eq!(waiting(&bench).await, 15);
+}
+
+pub(crate) async fn bulk_messages_with_one_text_share_a_request<F: Fixture>(bench: Bench<F>) {
+    let bulk = |n, text: &str| {
+        in_lane(n, Priority::Bulk).with(|message| message.body = domain::secret::Body::new(text))
+    };
+    let texts = ["a", "a", "b", "a", "a", "b", "c", "a"];
+    bench.add((0..).zip(texts).map(|(n, text)| bulk(n, text))).await;
+    // Two requests of three receivers: the fourth "a" would open a third, and what stands behind it waits too.
+    let shared = Claim { requests: [2; 4], receivers_per_request: 3, ..claim(NOW.plus(MINUTE)) };
+    let claims = bench.claim(shared.clone()).await.unwrap();
+    assert_eq!(ids(&claims), [0, 1, 2, 3].map(|n| message(n).id()));
+    assert_eq!(claims.next_due[3], Some(message(4).message.created_at));
+    let claims = bench.claim(shared).await.unwrap();
+    assert_eq!(ids(&claims), [4, 5].map(|n| message(n).id()));
+}
+
+pub(crate) async fn message_of_another_lane_has_a_request_to_itself<F: Fixture>(bench: Bench<F>) {
+    let same = |n| message(n).with(|message| message.body = domain::secret::Body::new("same"));
+    bench.add((0..5).map(same)).await;
+    let shared = Claim { requests: [2; 4], receivers_per_request: 100, ..claim(NOW.plus(MINUTE)) };
+    assert_eq!(ids(&bench.claim(shared).await.unwrap()), [0, 1].map(|n| message(n).id()));
+}
+
 pub(crate) async fn rest_of_a_lane_is_claimed_next_in_order<F: Fixture>(bench: Bench<F>) {
     bench.add((0..10).map(message)).await;
     let mut all = Vec::new();

@@ -1,0 +1,234 @@
+//! The gateway as `tuma serve` wires it, in this process: over HTTP, with a fresh SQLite file and the simulator.
+//!
+//! Each test starts its own, on free ports and in a folder of its own, so tests run side by side.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use domain::secret::ExposeSecret as _;
+use domain::time::Clock;
+use reqwest::Method;
+use serde_json::Value;
+use server::assemble::Gateway;
+use server::clock::SystemClock;
+use server::config::Config;
+use server::keys::{self, Scope};
+use store::Store;
+use tempfile::TempDir;
+use testkit::endpoint::{Endpoint, Received};
+use testkit::sim::{
+    AFRICASTALKING_API_KEY, AFRICASTALKING_SENDER, AFRICASTALKING_USERNAME, SimConfig, Simulator,
+    TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_PHONE_NUMBER,
+};
+use testkit::wait::{LONG, wait_for};
+use tokio::net::TcpSocket;
+
+use crate::http::{Answer, Client, Request};
+
+/// The last part of the address that Africa's Talking calls.
+pub(crate) const CALLBACK_SECRET: &str = concat!("a-path-that-", "nobody-guesses");
+
+/// A number that means nothing, in Kenya.
+pub(crate) const KENYAN: &str = "+254712345678";
+/// A number that means nothing, in the United States.
+pub(crate) const AMERICAN: &str = "+14155550100";
+
+/// A running gateway with what stands around it.
+pub(crate) struct TestApp {
+    pub(crate) sim: Simulator,
+    /// What providers see as the gateway's address: it keeps what they post, and the test passes it on.
+    pub(crate) public: Endpoint,
+    pub(crate) gateway: Gateway,
+    /// A key with `sms:send` and `sms:read`.
+    pub(crate) key: String,
+    client: Client,
+    environment: Vec<(String, String)>,
+    clock: Arc<dyn Clock>,
+    folder: TempDir,
+}
+
+/// A gateway before its start.
+pub(crate) struct Setup {
+    sim: SimConfig,
+    environment: Vec<(String, String)>,
+    clock: Arc<dyn Clock>,
+}
+
+impl TestApp {
+    pub(crate) async fn start() -> Self {
+        Self::setup().start().await
+    }
+
+    pub(crate) fn setup() -> Setup {
+        Setup { sim: SimConfig::default(), environment: Vec::new(), clock: Arc::new(SystemClock) }
+    }
+
+    /// A request to the API with the key that may send and read.
+    pub(crate) fn request(&self, method: Method, path: &str) -> Request {
+        self.anonymous(method, path).key(&self.key)
+    }
+
+    /// A request to the API without a key.
+    pub(crate) fn anonymous(&self, method: Method, path: &str) -> Request {
+        self.client.request(method, &format!("http://{}{path}", self.gateway.address))
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.request(Method::GET, path).send().await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.request(Method::POST, path).json(body).send().await
+    }
+
+    /// Sends a message that is accepted; gives the answer.
+    pub(crate) async fn accepted(&self, body: &Value) -> Value {
+        let answer = self.post("/sms", body).await;
+        assert_eq!(answer.status, 202, "{}", answer.text);
+        answer.json()
+    }
+
+    /// Sends a message that is accepted; gives its id.
+    pub(crate) async fn send(&self, body: &Value) -> String {
+        text(&self.accepted(body).await["id"])
+    }
+
+    /// The message as `GET /sms/{id}` shows it.
+    pub(crate) async fn show(&self, id: &str) -> Value {
+        let answer = self.get(&format!("/sms/{id}")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.json()
+    }
+
+    /// Waits until the message stands there, and shows it.
+    pub(crate) async fn shown_when(&self, id: &str, status: &str) -> Value {
+        let mut last = Value::Null;
+        let found = wait_for(
+            async || {
+                last = self.show(id).await;
+                (last["status"] == status).then(|| last.clone())
+            },
+            LONG,
+        )
+        .await;
+        found.unwrap_or_else(|problem| panic!("{problem}, never {status}: {last:#}"))
+    }
+
+    /// How many messages there are, up to a page.
+    pub(crate) async fn count(&self) -> usize {
+        self.get("/sms?limit=200").await.json()["messages"].as_array().unwrap().len()
+    }
+
+    /// Makes a key.
+    pub(crate) async fn key(&self, scopes: &[Scope]) -> String {
+        let (secret, key) = keys::create("test", scopes, None, self.clock.now());
+        self.gateway.store.create_key(key).await.unwrap();
+        secret.expose_secret().to_owned()
+    }
+
+    /// Posts a callback that came to the public address on to the gateway, as a proxy does.
+    pub(crate) async fn pass_on(&self, callback: &Received) -> Answer {
+        let request = self.anonymous(callback.method.clone(), &callback.target);
+        let headers = callback.headers.iter().filter(|(name, _)| *name != "host");
+        let request = headers.fold(request, |request, (name, value)| {
+            request.header(name.as_str(), value.to_str().unwrap())
+        });
+        request.body(callback.body.clone()).send().await
+    }
+
+    /// All figures.
+    pub(crate) async fn metrics(&self) -> String {
+        let address = self.gateway.operations_address.unwrap_or(self.gateway.address);
+        let answer = self.client.request(Method::GET, &format!("http://{address}/metrics")).send().await;
+        assert_eq!(answer.status, 200);
+        answer.text
+    }
+
+    /// Stops the gateway in order, and starts another on the same database.
+    pub(crate) async fn restart(self) -> Self {
+        let Self { sim, public, gateway, key, client, environment, clock, folder } = self;
+        gateway.stop().await;
+        let gateway = start(&environment, &clock).await;
+        Self { sim, public, gateway, key, client, environment, clock, folder }
+    }
+}
+
+impl Setup {
+    /// Sets a variable of the environment.
+    pub(crate) fn set(mut self, variable: &str, value: &str) -> Self {
+        self.environment.push((variable.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Puts the gateway under another clock.
+    pub(crate) fn clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Changes the simulator.
+    pub(crate) fn sim(mut self, change: impl FnOnce(&mut SimConfig)) -> Self {
+        change(&mut self.sim);
+        self
+    }
+
+    pub(crate) async fn start(self) -> TestApp {
+        let folder = TempDir::new().unwrap();
+        let sim = Simulator::start(self.sim).await.unwrap();
+        let public = Endpoint::start().await.unwrap();
+        let database = format!("sqlite:{}", folder.path().join("tuma.db").display());
+        let mut environment = environment(sim.base_url(), &database);
+        environment.push(("TUMA_PUBLIC_URL".into(), public.url("")));
+        environment.extend(self.environment);
+        let gateway = start(&environment, &self.clock).await;
+        let mut app = TestApp {
+            sim,
+            public,
+            gateway,
+            key: String::new(),
+            client: Client::new(),
+            environment,
+            clock: self.clock,
+            folder,
+        };
+        app.key = app.key(&[Scope::Send, Scope::Read]).await;
+        app
+    }
+}
+
+/// Both providers at a simulator, and a database: all that a gateway must be told.
+pub(crate) fn environment(simulator: &str, database: &str) -> Vec<(String, String)> {
+    let variables = [
+        ("TUMA_LISTEN", "127.0.0.1:0"),
+        ("TUMA_DATABASE_URL", database),
+        ("TWILIO_ACCOUNT_SID", TWILIO_ACCOUNT_SID),
+        ("TWILIO_AUTH_TOKEN", TWILIO_AUTH_TOKEN),
+        ("TWILIO_PHONE_NUMBER", TWILIO_PHONE_NUMBER),
+        ("TWILIO_API_BASE_URL", simulator),
+        ("SMS_AT_API_KEY", AFRICASTALKING_API_KEY),
+        ("SMS_AT_USERNAME", AFRICASTALKING_USERNAME),
+        ("SMS_AT_FROM", AFRICASTALKING_SENDER),
+        ("SMS_AT_CALLBACK_SECRET", CALLBACK_SECRET),
+        ("SMS_AT_API_BASE_URL", simulator),
+    ];
+    variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}
+
+async fn start(environment: &[(String, String)], clock: &Arc<dyn Clock>) -> Gateway {
+    let config = Config::load(None, environment.iter().cloned()).unwrap();
+    Gateway::start(&config, Arc::clone(clock)).await.unwrap()
+}
+
+/// A text in JSON.
+pub(crate) fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("no text: {value}")).to_owned()
+}
+
+/// An address that refuses connections, and is kept from others while the socket lives: it is bound, and nobody
+/// listens. A listener may take it all the same.
+pub(crate) fn refusing_address() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
+}

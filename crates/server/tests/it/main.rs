@@ -1,0 +1,23 @@
+//! The gateway from outside: over HTTP with the wiring of the program, and the program itself.
+//!
+//! Modules are listed so that each one imports only those above it.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a helper of a test fails as the test does; Clippy knows only the tests themselves"
+)]
+
+mod http;
+
+mod app;
+
+mod sms_send;
+
+mod sms_bulk;
+
+mod sms_show;
+
+mod sms_list;
+
+mod auth;
