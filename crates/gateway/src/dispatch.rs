@@ -154,7 +154,7 @@ impl Dispatcher {
         self.record(&ends).await;
         for (message, end) in request.drain(..).zip(ends) {
             self.metrics.attempt_ended(self.provider.provider_name(), &message, &end);
-            if end.next == Next::Stop {
+            if matches!(end.next, Next::Stop | Next::Expire) {
                 self.outcomes.settle(end.message_id);
             }
         }
@@ -177,20 +177,18 @@ impl Dispatcher {
 
     fn retry(&self, message: &Claimed, retry_after: Option<Duration>, now: Timestamp) -> Next {
         let submission = &message.submission;
-        let due_at = self
-            .settings
-            .retry
-            .wait(submission.attempt, retry_after, fresh::jitter())
-            .map(|wait| now.plus(wait))
-            .filter(|due_at| submission.expires_at.is_none_or(|end| *due_at < end));
-        match due_at {
-            Some(due_at) => Next::Retry {
-                provider: self.provider.provider_name().clone(),
-                priority: message.priority,
-                due_at,
-                expires_at: submission.expires_at,
-            },
-            None => Next::Stop,
+        let Some(wait) = self.settings.retry.wait(submission.attempt, retry_after, fresh::jitter()) else {
+            return Next::Stop;
+        };
+        let due_at = now.plus(wait);
+        if submission.expires_at.is_some_and(|end| due_at >= end) {
+            return Next::Expire;
+        }
+        Next::Retry {
+            provider: self.provider.provider_name().clone(),
+            priority: message.priority,
+            due_at,
+            expires_at: submission.expires_at,
         }
     }
 

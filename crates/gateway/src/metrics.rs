@@ -249,7 +249,7 @@ impl Metrics {
             | SubmitOutcome::Ambiguous(failure) => {
                 let labels = [by_provider(provider), KeyValue::new("reason", failure.reason.as_str())];
                 let event = match end.next {
-                    Next::Stop => {
+                    Next::Stop | Next::Expire => {
                         self.failed.add(1, &labels);
                         "sms.failed"
                     }

@@ -18,7 +18,7 @@ use crate::StoreError;
 /// Everything that is kept.
 #[async_trait]
 pub trait Store: Messages + Queue + Receipts + Keys + std::fmt::Debug {
-    /// Whether the store answers, for readiness: a read and, within the same call, an empty write.
+    /// Whether the store answers, for readiness: reads something, and writes something to disk.
     async fn ping(&self) -> Result<(), StoreError>;
 
     /// Writes what is waiting, and closes. Later calls answer [`StoreError::Stopped`].

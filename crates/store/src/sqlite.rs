@@ -45,7 +45,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<SqliteStore, StoreE
     let checkpointer = Checkpointer::start(path)?;
     let readers = Arc::new(Readers::new(path));
     // A first reader shows at once whether the file can be read.
-    readers.with(|connection| connection::check(connection))?;
+    readers.with(connection::check)?;
     let (group, writer) = GroupCommit::start(Writer::new(connection, checkpointer, lock))?;
     Ok(SqliteStore { group: Mutex::new(Some(group)), writer: Mutex::new(Some(writer)), readers })
 }

@@ -21,3 +21,9 @@ mod sms_show;
 mod sms_list;
 
 mod auth;
+
+mod problems;
+
+mod idempotency;
+
+mod prefer_wait;

@@ -117,3 +117,7 @@ CREATE TABLE api_keys (
     expires_at INTEGER,
     revoked_at INTEGER
 ) STRICT, WITHOUT ROWID;
+
+-- What readiness writes, to find out whether anything can be written.
+CREATE TABLE probe (writes INTEGER NOT NULL) STRICT;
+INSERT INTO probe (writes) VALUES (0);

@@ -95,6 +95,8 @@ pub struct AttemptEnd {
 pub enum Next {
     /// Nothing: the provider has it, or refused it, or it was tried often enough.
     Stop,
+    /// Nothing: another try would come after the message's time has run out.
+    Expire,
     /// Nothing before somebody finds out how the attempt ended.
     Wait,
     /// Another try.

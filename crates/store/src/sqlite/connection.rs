@@ -72,6 +72,7 @@ pub(super) fn check(connection: &Connection) -> Result<(), StoreError> {
 }
 
 /// What SQLite's error means for an operator.
+#[expect(clippy::needless_pass_by_value, reason = "map_err wants it so")]
 pub(super) fn error(error: rusqlite::Error) -> StoreError {
     use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
     // A value that this crate could not have written.

@@ -76,6 +76,9 @@ fn run(transaction: &Transaction<'_>, batch: &mut Batch) -> Result<(), StoreErro
     for pending in &mut batch.keys {
         pending.answer = Some(change_key(transaction, &pending.question)?);
     }
+    if !batch.pings.is_empty() {
+        execute(transaction, "UPDATE probe SET writes = writes + 1", [])?;
+    }
     for pending in &mut batch.pings {
         pending.answer = Some(());
     }

@@ -63,6 +63,7 @@ enum Step {
 #[derive(Debug, Clone, Copy)]
 enum Comes {
     Stop,
+    Expire,
     Wait,
     RetryIn(u64),
 }
@@ -72,6 +73,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let status = || prop::option::weighted(0.9, prop::sample::select(ReceiptStatus::ALL));
     let comes = prop_oneof![
         Just(Comes::Stop),
+        Just(Comes::Expire),
         Just(Comes::Wait),
         (0_u64..20).prop_map(Comes::RetryIn),
         (0_u64..20).prop_map(Comes::RetryIn),
@@ -120,6 +122,13 @@ impl Model {
         self.status = self.status.after(event);
     }
 
+    /// A word that nobody knows changes nothing.
+    fn after_receipt(&mut self, status: Option<ReceiptStatus>) {
+        if let Some(status) = status {
+            self.after(status.event());
+        }
+    }
+
     /// Waits for its turn, and has not been settled by a receipt meanwhile.
     fn is_waiting(&self) -> bool {
         matches!(self.status, MessageStatus::Scheduled | MessageStatus::Queued)
@@ -138,11 +147,11 @@ struct Game {
 impl Game {
     async fn play(&mut self, step: &Step) {
         match step {
-            Step::Accept { lane, due_in, expires_in } => self.accept(lane, *due_in, *expires_in).await,
+            Step::Accept { lane, due_in, expires_in } => self.accept(*lane, *due_in, *expires_in).await,
             Step::Claim { node, total, lease } => self.claim(*node, *total, *lease).await,
-            Step::Finish { attempt, outcome, next } => self.finish(attempt, *outcome, *next).await,
-            Step::Receipt { message, status } => self.receipt(message, *status).await,
-            Step::ReceiptByProvider { attempt, status } => self.receipt_by_provider(attempt, *status).await,
+            Step::Finish { attempt, outcome, next } => self.finish(*attempt, *outcome, *next).await,
+            Step::Receipt { message, status } => self.receipt(*message, *status).await,
+            Step::ReceiptByProvider { attempt, status } => self.receipt_by_provider(*attempt, *status).await,
             Step::Recover { node, only_node } => self.recover(*node, *only_node).await,
             Step::Minutes(minutes) => self.now = self.in_minutes(*minutes),
             Step::Reopen => self.bench.reopen().await,
@@ -153,7 +162,7 @@ impl Game {
         self.now.plus(MINUTE * u32::try_from(minutes).unwrap())
     }
 
-    async fn accept(&mut self, lane: &Index, due_in: Option<u64>, expires_in: Option<u64>) {
+    async fn accept(&mut self, lane: Index, due_in: Option<u64>, expires_in: Option<u64>) {
         let n = self.messages.len() as u64;
         // Each in a millisecond of its own, so that ids are in the order of acceptance.
         self.now = self.now.plus(Duration::from_millis(1));
@@ -196,10 +205,11 @@ impl Game {
         }
     }
 
-    async fn finish(&mut self, attempt: &Index, outcome: OutcomeKind, next: Comes) {
+    async fn finish(&mut self, attempt: Index, outcome: OutcomeKind, next: Comes) {
         let Some((id, number)) = self.pick_attempt(attempt) else { return };
         let next = match next {
             Comes::Stop => Next::Stop,
+            Comes::Expire => Next::Expire,
             Comes::Wait => Next::Wait,
             Comes::RetryIn(minutes) => Next::Retry {
                 provider: provider("twilio"),
@@ -232,11 +242,12 @@ impl Game {
         if let SubmitOutcome::Accepted(_) = end.outcome {
             model.after(StatusEvent::Accepted);
             for (_, status) in self.parked.extract_if(.., |(parked, _)| *parked == provider_id) {
-                status.into_iter().for_each(|status| model.after(status.event()));
+                model.after_receipt(status);
             }
         } else if model.status == MessageStatus::Sending && number == model.attempts.len() {
             match end.next {
                 Next::Stop => model.after(StatusEvent::Refused),
+                Next::Expire => model.after(StatusEvent::TimeRanOut),
                 Next::Wait => {}
                 Next::Retry { due_at, expires_at, .. } => {
                     model.after(StatusEvent::Requeued);
@@ -246,18 +257,18 @@ impl Game {
         }
     }
 
-    async fn receipt(&mut self, message: &Index, status: Option<ReceiptStatus>) {
+    async fn receipt(&mut self, message: Index, status: Option<ReceiptStatus>) {
         let Some(id) = self.pick_message(message) else { return };
         let mut receipt = receipt_for(id, ReceiptStatus::Sent);
         (receipt.status, receipt.received_at) = (status, self.now);
         let fate = self.bench.receive(receipt).await;
         let model = self.messages.get_mut(&id).unwrap();
         let from = model.status;
-        status.into_iter().for_each(|status| model.after(status.event()));
+        model.after_receipt(status);
         assert_eq!(fate, ReceiptFate::Matched { message_id: id, from, to: model.status });
     }
 
-    async fn receipt_by_provider(&mut self, attempt: &Index, status: Option<ReceiptStatus>) {
+    async fn receipt_by_provider(&mut self, attempt: Index, status: Option<ReceiptStatus>) {
         let Some((id, number)) = self.pick_attempt(attempt) else { return };
         let model = self.messages.get_mut(&id).unwrap();
         let provider_id = model.provider_id(number);
@@ -266,7 +277,7 @@ impl Game {
         let fate = self.bench.receive(receipt).await;
         if model.attempts[number - 1].ended == Some(OutcomeKind::Accepted) {
             let from = model.status;
-            status.into_iter().for_each(|status| model.after(status.event()));
+            model.after_receipt(status);
             assert_eq!(fate, ReceiptFate::Matched { message_id: id, from, to: model.status });
         } else {
             assert_eq!(fate, ReceiptFate::Parked);
@@ -288,13 +299,13 @@ impl Game {
         assert_eq!(closed, expected);
     }
 
-    fn pick_message(&self, index: &Index) -> Option<MessageId> {
+    fn pick_message(&self, index: Index) -> Option<MessageId> {
         let ids: Vec<_> = self.messages.keys().copied().collect();
         (!ids.is_empty()).then(|| *index.get(&ids))
     }
 
     /// Any attempt that was ever made, by message and number.
-    fn pick_attempt(&self, index: &Index) -> Option<(MessageId, usize)> {
+    fn pick_attempt(&self, index: Index) -> Option<(MessageId, usize)> {
         let attempts = |(id, model): (&MessageId, &Model)| {
             let id = *id;
             (1..=model.attempts.len()).map(move |number| (id, number))

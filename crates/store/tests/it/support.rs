@@ -24,9 +24,9 @@ use store::{Options, Store};
 pub(crate) const NOW: Timestamp = Timestamp::from_micros(1_795_422_600_123_456);
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
-pub(crate) const MINUTE: Duration = Duration::from_secs(60);
-pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
-pub(crate) const DAY: Duration = Duration::from_secs(86_400);
+pub(crate) const MINUTE: Duration = Duration::from_mins(1);
+pub(crate) const HOUR: Duration = Duration::from_hours(1);
+pub(crate) const DAY: Duration = Duration::from_hours(24);
 
 /// How long a claim's lease runs.
 pub(crate) const LEASE: Duration = MINUTE;

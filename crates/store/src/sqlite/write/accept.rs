@@ -1,5 +1,7 @@
 //! Accepting: message, state and queue row, or the reply of an earlier request with the same key.
 
+use domain::ids::BulkId;
+use domain::phone::SenderId;
 use domain::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -54,11 +56,11 @@ fn insert(connection: &Connection, new: &NewMessage) -> Result<(), StoreError> {
         INSERT_MESSAGE,
         params![
             id,
-            message.bulk_id.as_ref().map(|bulk_id| bulk_id.as_bytes()),
+            message.bulk_id.as_ref().map(BulkId::as_bytes),
             message.caller.as_bytes(),
             message.receiver.number(),
             message.receiver.country().as_str(),
-            message.sender.as_ref().map(|sender| sender.as_str()),
+            message.sender.as_ref().map(SenderId::as_str),
             message.scenario.as_str(),
             message.priority.as_str(),
             message.body.expose(),

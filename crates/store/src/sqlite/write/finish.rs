@@ -1,7 +1,8 @@
 //! Recording how attempts ended, and what comes next.
 
-use domain::attempt::{Acceptance, SubmitOutcome};
+use domain::attempt::{Acceptance, Failure, Reason, SubmitOutcome};
 use domain::message::StatusEvent;
+use domain::money::Money;
 use domain::route::ProviderName;
 use domain::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -53,8 +54,8 @@ fn close_attempt(connection: &Connection, end: &AttemptEnd) -> Result<Option<Pro
         failure.and_then(|failure| failure.provider_code.as_deref()),
         acceptance.map(|acceptance| acceptance.provider_message_id.as_str()),
         acceptance.and_then(|acceptance| acceptance.segments),
-        cost.map(|cost| cost.micros()),
-        cost.as_ref().map(|cost| cost.currency()),
+        cost.map(Money::micros),
+        cost.as_ref().map(Money::currency),
     ];
     let mut update = connection.prepare_cached(CLOSE).map_err(error)?;
     let mut rows = update.query(values).map_err(error)?;
@@ -80,9 +81,11 @@ fn accepted(
 }
 
 fn move_on(connection: &Connection, end: &AttemptEnd) -> Result<(), StoreError> {
-    let (event, provider) = match &end.next {
-        Next::Stop => (StatusEvent::Refused, None),
-        Next::Retry { provider, .. } => (StatusEvent::Requeued, Some(provider)),
+    let too_late = Failure::new(Reason::Expired);
+    let (event, failure, provider) = match &end.next {
+        Next::Stop => (StatusEvent::Refused, end.outcome.failure(), None),
+        Next::Expire => (StatusEvent::TimeRanOut, Some(&too_late), None),
+        Next::Retry { provider, .. } => (StatusEvent::Requeued, end.outcome.failure(), Some(provider)),
         Next::Wait => return Ok(()),
     };
     // A receipt may have come meanwhile, and what a provider has is not tried again. Or somebody gave the attempt
@@ -96,13 +99,7 @@ fn move_on(connection: &Connection, end: &AttemptEnd) -> Result<(), StoreError> 
     if in_force != Some(true) {
         return Ok(());
     }
-    let change = Move {
-        message_id: end.message_id,
-        event,
-        failure: end.outcome.failure(),
-        provider,
-        now: end.ended_at,
-    };
+    let change = Move { message_id: end.message_id, event, failure, provider, now: end.ended_at };
     move_status(connection, &change)?;
     if let Next::Retry { provider, priority, due_at, expires_at } = &end.next {
         execute(

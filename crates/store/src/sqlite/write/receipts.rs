@@ -70,7 +70,7 @@ fn named(connection: &Connection, receipt: &Receipt, id: MessageId) -> Result<Op
         .prepare_cached(RECEIVER)
         .and_then(|mut select| select.query_row(params![id.as_bytes()], |row| row.get(0)).optional())
         .map_err(error)?;
-    let named = receipt.receiver.map(|receiver| receiver.number());
+    let named = receipt.receiver.map(Msisdn::number);
     Ok(receiver.filter(|receiver| named.is_none_or(|named| named == *receiver)).map(|_receiver| id))
 }
 
@@ -101,7 +101,7 @@ fn keep(connection: &Connection, new: &NewReceipt, message_id: Option<MessageId>
             receipt.provider.as_str(),
             receipt.provider_message_id.as_str(),
             receipt.receiver.map(Msisdn::number),
-            message_id.as_ref().map(|id| id.as_bytes()),
+            message_id.as_ref().map(MessageId::as_bytes),
             receipt.provider_status,
             receipt.status.map(ReceiptStatus::as_str),
             receipt.failure.as_ref().map(|failure| failure.reason.as_str()),

@@ -16,14 +16,14 @@ use crate::support::{
 };
 
 pub(crate) async fn each_outcome_leads_where_it_should<F: Fixture>(bench: Bench<F>) {
-    use MessageStatus::{Failed, Queued, Sending, Sent};
+    use MessageStatus::{Expired, Failed, Queued, Sending, Sent};
     let outcomes = [accepted("SM1"), rejected(), not_submitted(), ambiguous()];
-    let (stop, wait, again) = (Next::Stop, Next::Wait, retry(NOW.plus(HOUR)));
+    let (stop, expire, wait, again) = (Next::Stop, Next::Expire, Next::Wait, retry(NOW.plus(HOUR)));
     let table = [
-        (&outcomes[0], [(&stop, Sent), (&wait, Sent), (&again, Sent)]),
-        (&outcomes[1], [(&stop, Failed), (&wait, Sending), (&again, Queued)]),
-        (&outcomes[2], [(&stop, Failed), (&wait, Sending), (&again, Queued)]),
-        (&outcomes[3], [(&stop, Failed), (&wait, Sending), (&again, Queued)]),
+        (&outcomes[0], [(&stop, Sent), (&expire, Sent), (&wait, Sent), (&again, Sent)]),
+        (&outcomes[1], [(&stop, Failed), (&expire, Expired), (&wait, Sending), (&again, Queued)]),
+        (&outcomes[2], [(&stop, Failed), (&expire, Expired), (&wait, Sending), (&again, Queued)]),
+        (&outcomes[3], [(&stop, Failed), (&expire, Expired), (&wait, Sending), (&again, Queued)]),
     ];
     let mut n = 0;
     for (outcome, ends) in table {
@@ -36,7 +36,12 @@ pub(crate) async fn each_outcome_leads_where_it_should<F: Fixture>(bench: Bench<
             let case = format!("{:?} then {next:?}", outcome.kind());
             assert_eq!(shown.summary.status, status, "{case}");
             // The reason stands in the message's own row as soon as the status moved because of it.
-            let failure = outcome.failure().filter(|_| status != Sending);
+            let too_late = Failure::new(Reason::Expired);
+            let failure = match status {
+                Sending => None,
+                Expired => Some(&too_late),
+                _ => outcome.failure(),
+            };
             assert_eq!(shown.summary.failure.as_ref(), failure, "{case}");
             let ended = Some((claimed.due_at.plus(SECOND), outcome.clone()));
             assert_eq!(shown.attempts.len(), 1, "{case}");
@@ -159,7 +164,7 @@ pub(crate) async fn attempt_ends_once<F: Fixture>(bench: Bench<F>) {
         bench.end(&claimed, first.clone(), Next::Stop).await;
         let before = bench.show(message(n).id()).await;
         for second in [accepted("SM2"), rejected(), not_submitted(), ambiguous()] {
-            for next in [Next::Stop, Next::Wait, retry(NOW.plus(MINUTE))] {
+            for next in [Next::Stop, Next::Expire, Next::Wait, retry(NOW.plus(MINUTE))] {
                 bench.end(&claimed, second.clone(), next).await;
             }
         }
@@ -179,12 +184,13 @@ pub(crate) async fn attempt_ends_once_within_one_call<F: Fixture>(bench: Bench<F
 }
 
 pub(crate) async fn ambiguous_attempt_may_still_end_in_any_way<F: Fixture>(bench: Bench<F>) {
-    use MessageStatus::{Failed, Queued, Sent};
+    use MessageStatus::{Expired, Failed, Queued, Sent};
     let endings = [
         (accepted("SM1"), Next::Stop, Sent),
         (rejected(), Next::Stop, Failed),
         (not_submitted(), retry(NOW.plus(HOUR)), Queued),
         (ambiguous(), Next::Stop, Failed),
+        (ambiguous(), Next::Expire, Expired),
         (ambiguous(), retry(NOW.plus(HOUR)), Queued),
     ];
     for (n, (outcome, next, status)) in (1..).zip(endings) {

@@ -47,7 +47,7 @@ async fn one_in_each_status<F: Fixture>(bench: &Bench<F>) -> Vec<(MessageStatus,
         let id = new.id();
         match status {
             S::Scheduled => {
-                bench.add([new.with(|message| message.scheduled_at = Some(NOW.plus(HOUR)))]).await
+                bench.add([new.with(|message| message.scheduled_at = Some(NOW.plus(HOUR)))]).await;
             }
             // Of another provider, so that the claims for the others leave it.
             S::Queued => bench.add([new.via("africastalking")]).await,

@@ -1,0 +1,205 @@
+//! Errors as callers see them: stable codes, all of them documented.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::phone::{PhoneError, SenderId};
+use domain::scenario::Scenario;
+use gateway::request::FieldProblem;
+use reqwest::Method;
+use serde_json::{Value, json};
+use server::http::problem::Code;
+use testkit::sim::{Fault, FaultRule};
+
+use crate::app::{AMERICAN, KENYAN, TestApp};
+use crate::http::Answer;
+
+const API: &str = include_str!("../../../../docs/api.md");
+
+/// Field codes that only HTTP knows.
+const OF_HTTP: &[&str] = &[
+    "unknown_field",
+    "duplicate_field",
+    "wrong_type",
+    "unknown_status",
+    "unknown_provider",
+    "invalid_cursor",
+    "unknown_parameter",
+];
+
+/// The headings of the third level below one of the second.
+fn headings(section: &str) -> BTreeSet<&'static str> {
+    let after = API.split_once(&format!("\n## {section}\n")).map_or("", |(_, after)| after);
+    let within = after.split_once("\n## ").map_or(after, |(within, _)| within);
+    within.lines().filter_map(|line| line.strip_prefix("### ")).collect()
+}
+
+/// One of each, in a list that does not compile when there is another.
+fn field_problems() -> Vec<FieldProblem> {
+    let unknown = "marketing".parse::<Scenario>().unwrap_err();
+    let all = vec![
+        FieldProblem::Missing,
+        FieldProblem::Receiver(PhoneError::TooShort),
+        FieldProblem::DuplicateReceiver,
+        FieldProblem::ReceiverCount { found: 101, max: 100 },
+        FieldProblem::EmptyMessage,
+        FieldProblem::MessageTooLong { found: 161, max: 160 },
+        FieldProblem::TooManySegments { found: 11, max: 10 },
+        FieldProblem::UnknownScenario(unknown),
+        FieldProblem::Sender("".parse::<SenderId>().unwrap_err()),
+        FieldProblem::TooLong { max: 128 },
+        FieldProblem::Metadata { max: 20 },
+        FieldProblem::TooFarAhead { days: 35 },
+        FieldProblem::ExpiresTooSoon,
+        FieldProblem::NoProvider,
+    ];
+    for problem in &all {
+        match problem {
+            FieldProblem::Missing
+            | FieldProblem::Receiver(_)
+            | FieldProblem::DuplicateReceiver
+            | FieldProblem::ReceiverCount { .. }
+            | FieldProblem::EmptyMessage
+            | FieldProblem::MessageTooLong { .. }
+            | FieldProblem::TooManySegments { .. }
+            | FieldProblem::UnknownScenario(_)
+            | FieldProblem::Sender(_)
+            | FieldProblem::TooLong { .. }
+            | FieldProblem::Metadata { .. }
+            | FieldProblem::TooFarAhead { .. }
+            | FieldProblem::ExpiresTooSoon
+            | FieldProblem::NoProvider => {}
+        }
+    }
+    all
+}
+
+#[test]
+fn every_problem_code_has_a_heading_in_the_documentation_and_no_other_heading_is_there() {
+    let codes: BTreeSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    assert_eq!(headings("Problem codes"), codes);
+}
+
+#[test]
+fn every_field_code_has_a_heading_in_the_documentation_and_no_other_heading_is_there() {
+    let problems = field_problems();
+    // `no_provider` is a problem of its own as well, and described there.
+    let codes = problems.iter().map(FieldProblem::code).chain(OF_HTTP.iter().copied());
+    let codes: BTreeSet<_> = codes.filter(|code| *code != "no_provider").collect();
+    assert_eq!(headings("Field codes"), codes);
+}
+
+#[test]
+fn the_documentation_names_the_http_status_of_each_code() {
+    for code in Code::ALL {
+        let section = API.split_once(&format!("\n### {}\n\n", code.as_str())).map_or("", |(_, after)| after);
+        assert!(section.starts_with(code.status().as_str()), "{}: {section:.40}", code.as_str());
+    }
+}
+
+/// A gateway that comes near all problems.
+async fn app() -> TestApp {
+    TestApp::setup()
+        .set("TUMA_HTTP__MAX_BODY_BYTES", "1024")
+        .set("TUMA_HTTP__REQUEST_TIMEOUT_MS", "20000")
+        .start()
+        .await
+}
+
+#[tokio::test]
+async fn problem_bodies_are_stable() {
+    let app = app().await;
+    let message = json!({"receiver": KENYAN, "message": "Habari"});
+    let post = |body: &str| app.request(Method::POST, "/sms").body(body.to_owned()).send();
+    let send = || app.request(Method::POST, "/sms").json(&message);
+    let list_without = app.anonymous(Method::GET, "/sms");
+    let reader = app.key(&[server::keys::Scope::Read]).await;
+    let callback = |path: &str, body: &'static str| app.anonymous(Method::POST, path).body(body).send();
+    assert_eq!(send().header("idempotency-key", "k").send().await.status, 202);
+    let other = json!({"receiver": AMERICAN, "message": "Habari"});
+    let reused = app.request(Method::POST, "/sms").json(&other).header("idempotency-key", "k");
+    let secret = format!("/webhooks/africastalking/status/{}", crate::app::CALLBACK_SECRET);
+
+    let mut answers = vec![
+        post("{\"receiver\": ").await,
+        app.request(Method::POST, "/sms").header("content-type", "text/plain").body("Habari").send().await,
+        send().header("prefer", "wait=soon").send().await,
+        post(r#"{"receiver": "12345", "colour": "red"}"#).await,
+        app.post("/sms", &json!({"receiver": "12345", "message": ""})).await,
+        app.get("/sms?limit=0&colour=red").await,
+        app.post("/sms/bulk", &json!({"receivers": ["12345"], "message": "Habari"})).await,
+        reused.send().await,
+        list_without.send().await,
+        app.anonymous(Method::POST, "/sms").key(&reader).json(&message).send().await,
+        callback("/webhooks/twilio/status", "MessageSid=SM1").await,
+        callback(&secret, "id=1").await,
+        callback("/webhooks/pigeon/status", "").await,
+        app.get("/nowhere").await,
+        app.get("/sms/msg_01a208af715074abb7716fc49cb931c7").await,
+        app.request(Method::DELETE, "/sms").send().await,
+        post(&format!("{{\"message\": \"{}\"}}", "x".repeat(2_000))).await,
+    ];
+    app.gateway.store.close().await;
+    answers.push(send().send().await);
+    answers.push(app.anonymous(Method::GET, "/health/ready").send().await);
+    insta::assert_json_snapshot!(bodies(&answers));
+}
+
+/// Bodies by code and title, in the order in which they came.
+fn bodies(answers: &[Answer]) -> BTreeMap<String, Vec<Value>> {
+    let mut bodies: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for answer in answers {
+        bodies.entry(answer.problem()).or_default().push(answer.json());
+    }
+    bodies
+}
+
+#[tokio::test]
+async fn no_provider_is_a_problem_of_its_own() {
+    let app = TestApp::setup().set("TWILIO_ACCOUNT_SID", "").start().await;
+    let answer = app.post("/sms", &json!({"receiver": AMERICAN, "message": "Habari"})).await;
+    insta::assert_json_snapshot!(answer.json());
+}
+
+#[tokio::test]
+async fn a_request_that_takes_too_long_is_answered_503_and_says_how_to_repeat_it() {
+    let app = TestApp::setup().set("TUMA_HTTP__REQUEST_TIMEOUT_MS", "0").start().await;
+    let answer = app.get("/sms").await;
+    assert_eq!((answer.status, answer.problem().as_str()), (503, "timeout"));
+    insta::assert_json_snapshot!(answer.json());
+}
+
+#[tokio::test]
+async fn a_wait_that_was_asked_for_does_not_count_as_too_long() {
+    let app = TestApp::setup().set("TUMA_HTTP__REQUEST_TIMEOUT_MS", "300").start().await;
+    app.sim.inject(FaultRule::next(1, Fault::Slow { ms: 600 })).unwrap();
+    let message = json!({"receiver": KENYAN, "message": "Habari"});
+    let request = app.request(Method::POST, "/sms").json(&message).header("prefer", "wait=20");
+    assert_eq!(request.send().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_method_that_is_not_there_is_answered_with_those_that_are() {
+    let app = TestApp::start().await;
+    let answer = app.request(Method::DELETE, "/sms").send().await;
+    assert_eq!(answer.status, 405);
+    let allowed: BTreeSet<_> = answer.header("allow").unwrap().split(',').map(str::trim).collect();
+    assert!(allowed.contains("GET") && allowed.contains("POST"), "{allowed:?}");
+}
+
+#[tokio::test]
+async fn the_store_says_503_with_retry_after_when_it_can_not_be_used() {
+    let app = TestApp::start().await;
+    let message = json!({"receiver": KENYAN, "message": "Habari"});
+    let bulk = json!({"receivers": [KENYAN], "message": "Habari"});
+    let id = app.send(&message).await;
+    app.gateway.store.close().await;
+    let answers = [
+        app.post("/sms", &message).await,
+        app.post("/sms/bulk", &bulk).await,
+        app.get("/sms").await,
+        app.get(&format!("/sms/{id}")).await,
+    ];
+    for answer in answers {
+        assert_eq!((answer.status, answer.problem().as_str()), (503, "store_unavailable"), "{}", answer.text);
+    }
+}
