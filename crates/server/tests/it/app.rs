@@ -13,7 +13,6 @@ use server::assemble::Gateway;
 use server::clock::SystemClock;
 use server::config::Config;
 use server::keys::{self, Scope};
-use store::Store;
 use tempfile::TempDir;
 use testkit::endpoint::{Endpoint, Received};
 use testkit::sim::{

@@ -27,3 +27,11 @@ mod problems;
 mod idempotency;
 
 mod prefer_wait;
+
+mod callbacks;
+
+mod health;
+
+mod metrics;
+
+mod openapi;

@@ -8,11 +8,15 @@ use parking_lot::Mutex;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
 
 use crate::StoreError;
 
 /// How long a statement waits for another process's lock before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Between two tries at what SQLite does not wait for itself.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Connections that read at once.
 const READERS: usize = 4;
@@ -36,12 +40,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
 /// Settings of a connection that writes. A commit is on disk when it returns: `synchronous=FULL` flushes the
 /// log at each one (SQLite, "PRAGMA synchronous").
 pub(super) fn prepare_writer(connection: &Connection) -> Result<(), StoreError> {
-    let mode: String =
-        connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0)).map_err(error)?;
-    // SQLite keeps the old mode, and says so, where the file system can't share memory between processes.
-    if mode != "wal" {
-        return Err(StoreError::Io(format!("the file system allows no write-ahead log (mode {mode})")));
-    }
+    use_write_ahead_log(connection)?;
     connection.pragma_update(None, "synchronous", "full").map_err(error)?;
     connection.pragma_update(None, "foreign_keys", true).map_err(error)?;
     // The log is moved into the database by a thread of its own: see `checkpoint`.
@@ -51,6 +50,28 @@ pub(super) fn prepare_writer(connection: &Connection) -> Result<(), StoreError> 
     // 16 MiB of pages: the growing ends of all trees, with room.
     connection.pragma_update(None, "cache_size", -16_384).map_err(error)?;
     Ok(())
+}
+
+fn use_write_ahead_log(connection: &Connection) -> Result<(), StoreError> {
+    let end = Instant::now() + BUSY_TIMEOUT;
+    let mode: String = loop {
+        match connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0)).map_err(error)
+        {
+            // Two who do this to a new file at once refuse each other without waiting.
+            Err(StoreError::Locked) if Instant::now() < end => pause(),
+            answer => break answer?,
+        }
+    };
+    // SQLite keeps the old mode, and says so, where the file system can't share memory between processes.
+    if mode != "wal" {
+        return Err(StoreError::Io(format!("the file system allows no write-ahead log (mode {mode})")));
+    }
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "opening has a thread of its own, which may wait")]
+fn pause() {
+    std::thread::sleep(PAUSE);
 }
 
 fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {

@@ -45,15 +45,16 @@ fn known() -> u32 {
     u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
 }
 
+/// Who made the file, which version of the schema it has, and how many tables: in one look, for another process may
+/// be migrating it.
+const MARKS: &str = "SELECT (SELECT application_id FROM pragma_application_id), \
+     (SELECT user_version FROM pragma_user_version), count(*) FROM sqlite_schema";
+
 fn version(connection: &Connection) -> Result<u32, StoreError> {
-    let pragma =
-        |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0)).map_err(error);
-    let (application, version) = (pragma("application_id")?, pragma("user_version")?);
-    let tables: i64 =
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(error)?;
-    if application == APPLICATION_ID || (application == 0 && version == 0 && tables == 0) {
-        Ok(u32::try_from(version).unwrap_or(0))
-    } else {
-        Err(StoreError::Foreign)
+    let marks = connection.query_row(MARKS, [], |row| <(i32, i32, i64)>::try_from(row)).map_err(error)?;
+    match marks {
+        (APPLICATION_ID, version, _) => Ok(u32::try_from(version).unwrap_or(0)),
+        (0, 0, 0) => Ok(0),
+        _ => Err(StoreError::Foreign),
     }
 }

