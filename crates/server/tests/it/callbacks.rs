@@ -68,7 +68,7 @@ async fn twilio_is_asked_to_call_the_public_address_with_our_id() {
 #[tokio::test]
 async fn a_forged_receipt_is_refused_changes_nothing_and_is_counted() {
     let app = TestApp::start().await;
-    let (id, receipts) = sent_by_twilio(&app, "+14155000911").await;
+    let (id, receipts) = sent_by_twilio(&app, AMERICAN).await;
     let before = app.show(&id).await;
     let sent = &receipts[0];
     let elsewhere = Received { target: sent.target.replace("a=1", "a=2"), ..sent.clone() };

@@ -35,3 +35,5 @@ mod health;
 mod metrics;
 
 mod openapi;
+
+mod limits;

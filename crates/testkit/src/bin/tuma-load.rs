@@ -232,11 +232,11 @@ async fn drained(gateway: &Process, counter: &str, wanted: u64, begun: Instant) 
     let request = connection::get("/metrics");
     loop {
         let (_, body) = connection.exchange(&request).await?;
-        let counted = total(std::str::from_utf8(body)?, counter);
-        if counted >= wanted {
+        let reached = total(std::str::from_utf8(body)?, counter);
+        if reached >= wanted {
             return Ok(begun.elapsed());
         }
-        anyhow::ensure!(begun.elapsed() < DRAIN, "{counter} stands at {counted} of {wanted}");
+        anyhow::ensure!(begun.elapsed() < DRAIN, "{counter} stands at {reached} of {wanted}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -1,5 +1,7 @@
 //! Figures in a table.
 
+use std::fmt::Write as _;
+
 /// One line of the table.
 #[derive(Debug)]
 pub struct Line {
@@ -29,8 +31,10 @@ pub fn table(lines: &[Line]) -> String {
         };
         let latency =
             |index: usize| number(line.latency_ms.and_then(|latency| latency.get(index).copied()), 1);
-        table.push_str(&format!(
-            "| {} | {:.0} | {} | {} | {} | {} | {} | {} |\n",
+        // Writing into a text can't fail.
+        let _ = writeln!(
+            table,
+            "| {} | {:.0} | {} | {} | {} | {} | {} | {} |",
             line.work,
             line.per_second,
             number(line.of_raw, 2),
@@ -39,7 +43,7 @@ pub fn table(lines: &[Line]) -> String {
             latency(2),
             number(line.cpu_us, 0),
             number(line.resident_mib, 0),
-        ));
+        );
     }
     table
 }
