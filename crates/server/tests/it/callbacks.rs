@@ -84,7 +84,8 @@ async fn a_forged_receipt_is_refused_changes_nothing_and_is_counted() {
         of_nobody,
     ];
     for callback in &forged {
-        assert!(is_refused(&app.pass_on(callback).await), "{}", callback.target);
+        let answer = app.pass_on(callback).await;
+        assert!(is_refused(&answer), "{answer:?} to {callback:?}");
     }
     assert_eq!(app.show(&id).await, before);
     let counted = "sms_callback_refused_count_total{provider=\"twilio\",why=\"forged\"} 5";

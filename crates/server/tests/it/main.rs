@@ -37,3 +37,5 @@ mod metrics;
 mod openapi;
 
 mod limits;
+
+mod config;

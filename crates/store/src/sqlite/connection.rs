@@ -179,3 +179,39 @@ impl Lock {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn writer(folder: &Path) -> Connection {
+        let connection = open_writer(&folder.join("tuma.db")).unwrap();
+        prepare_writer(&connection).unwrap();
+        connection
+    }
+
+    #[test]
+    fn commit_of_the_writer_is_on_disk_when_it_returns() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = writer(folder.path());
+        let setting =
+            |name: &str| -> i64 { connection.pragma_query_value(None, name, |row| row.get(0)).unwrap() };
+        let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+        assert_eq!(mode, "wal");
+        // 2 is FULL, which flushes the log at each commit.
+        assert_eq!(setting("synchronous"), 2);
+        // The checkpointer's work, never the writer's.
+        assert_eq!(setting("wal_autocheckpoint"), 0);
+        assert_eq!(setting("foreign_keys"), 1);
+    }
+
+    #[test]
+    fn database_that_may_not_grow_is_full() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = writer(folder.path());
+        connection.execute_batch("CREATE TABLE notes (text); PRAGMA max_page_count = 4").unwrap();
+        let insert = || connection.execute("INSERT INTO notes VALUES (zeroblob(4096))", []);
+        let full = std::iter::repeat_with(insert).take(10).find_map(Result::err);
+        assert_eq!(full.map(error), Some(StoreError::Full));
+    }
+}

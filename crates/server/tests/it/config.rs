@@ -1,0 +1,282 @@
+//! Settings: their layers, their names, and what is said when they are wrong.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use server::config::{Config, LogFormat, default_settings};
+use tempfile::TempDir;
+use toml::{Table, Value};
+
+/// A file of settings in a folder of its own.
+struct Settings {
+    path: PathBuf,
+    _folder: TempDir,
+}
+
+impl Settings {
+    fn new(text: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("tuma.toml");
+        std::fs::write(&path, text).unwrap();
+        Self { path, _folder: folder }
+    }
+
+    fn load(&self) -> Result<Config, String> {
+        Config::load(Some(&self.path), []).map_err(|problem| problem.to_string())
+    }
+}
+
+fn load(environment: &[(&str, &str)]) -> Result<Config, String> {
+    let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Config::load(None, environment).map_err(|problem| problem.to_string())
+}
+
+fn refusal(environment: &[(&str, &str)]) -> String {
+    load(environment).expect_err("these settings are wrong")
+}
+
+fn defaults() -> Table {
+    default_settings().parse().unwrap()
+}
+
+/// Every key with its default; tables are walked through, lists are not.
+fn leaves(table: &Table, within: &str) -> Vec<(String, Value)> {
+    table
+        .iter()
+        .flat_map(|(key, value)| {
+            let path = if within.is_empty() { key.clone() } else { format!("{within}.{key}") };
+            match value {
+                Value::Table(below) => leaves(below, &path),
+                leaf => vec![(path, leaf.clone())],
+            }
+        })
+        .collect()
+}
+
+fn variable(key: &str) -> String {
+    format!("TUMA_{}", key.to_uppercase().replace('.', "__"))
+}
+
+#[test]
+fn a_file_wins_over_the_defaults_and_the_environment_over_both() {
+    let file = Settings::new("[http]\nkey_cache_ms = 7\nmax_body_bytes = 2048\n");
+    let environment = [("TUMA_HTTP__MAX_BODY_BYTES".to_owned(), "4096".to_owned())];
+    let config = Config::load(Some(&file.path), environment).unwrap();
+    assert_eq!(config.http.request_timeout_ms, 10_000);
+    assert_eq!(config.http.key_cache_ms, 7);
+    assert_eq!(config.http.max_body_bytes, 4_096);
+}
+
+#[test]
+fn a_list_replaces_the_whole_list_below_it() {
+    let file = Settings::new("[[routing.rules]]\nprefixes = [\"+255\"]\nprovider = \"twilio\"\n");
+    let rules = file.load().unwrap().routing.rules;
+    assert_eq!((rules.len(), rules[0].provider.as_str()), (1, "twilio"));
+    assert!(load(&[("TUMA_ROUTING__RULES", "[]")]).unwrap().routing.rules.is_empty());
+}
+
+#[test]
+fn a_file_that_is_named_must_exist() {
+    let problem = Config::load(Some("nowhere/tuma.toml".as_ref()), []).unwrap_err().to_string();
+    assert!(problem.contains("nowhere/tuma.toml"), "{problem}");
+}
+
+#[test]
+fn every_key_can_be_set_in_the_environment_by_its_name() {
+    for (key, default) in leaves(&defaults(), "") {
+        let variable = variable(&key);
+        let text = match &default {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let loaded = load(&[(&variable, &text)]);
+        assert!(loaded.is_ok(), "{variable}: {}", loaded.unwrap_err());
+    }
+}
+
+#[test]
+fn the_names_that_others_build_on_set_their_keys() {
+    let config = load(&[
+        ("TUMA_PROVIDERS__TWILIO__MESSAGES_PER_SECOND", "7"),
+        ("TUMA_PROVIDERS__TWILIO__BULK_BATCH_SIZE", "5"),
+        ("TUMA_PROVIDERS__AFRICASTALKING__MAX_RECEIVERS_PER_REQUEST", "3"),
+        ("TUMA_PROVIDERS__AFRICASTALKING__MAX_IN_FLIGHT", "2"),
+        ("TUMA_MESSAGES__MAX_CHARACTERS_BY_SCENARIO__OTP", "40"),
+        ("TUMA_LOG__FORMAT", "json"),
+        ("TWILIO_ACCOUNT_SID", testkit::sim::TWILIO_ACCOUNT_SID),
+        ("TWILIO_AUTH_TOKEN", testkit::sim::TWILIO_AUTH_TOKEN),
+        ("TWILIO_PHONE_NUMBER", testkit::sim::TWILIO_PHONE_NUMBER),
+        ("SMS_AT_API_KEY", "k"),
+        ("SMS_AT_USERNAME", "sandbox"),
+        ("SMS_PROVIDER", "africastalking"),
+    ])
+    .unwrap();
+    assert_eq!(config.log.format, LogFormat::Json);
+    assert_eq!(config.messages.max_characters_by_scenario.values().collect::<Vec<_>>(), [&40]);
+    let factory = config.factory().unwrap();
+    assert_eq!(factory.default_provider().as_str(), "africastalking");
+    let pace = |name: &str| *factory.create_provider(Some(&name.parse().unwrap())).unwrap().pace();
+    assert_eq!((pace("twilio").messages_per_second, pace("twilio").bulk_batch_size), (7, 5));
+    let africastalking = pace("africastalking");
+    assert_eq!((africastalking.max_receivers_per_request, africastalking.max_in_flight), (3, 2));
+}
+
+#[test]
+fn a_value_of_the_wrong_type_names_the_variable_and_never_the_value() {
+    for (key, default) in leaves(&defaults(), "") {
+        if default.is_str() {
+            continue;
+        }
+        let variable = variable(&key);
+        let problem = refusal(&[(&variable, "hunter2 \" [")]);
+        assert!(problem.contains(&variable), "{variable}: {problem}");
+        assert!(!problem.contains("hunter2"), "{variable}: {problem}");
+    }
+}
+
+#[test]
+fn no_refusal_of_a_text_repeats_it() {
+    let texts = leaves(&defaults(), "").into_iter().filter(|(_, default)| default.is_str());
+    for (key, _) in texts {
+        if let Err(problem) = load(&[(&variable(&key), "hunter2!")]) {
+            assert!(!problem.contains("hunter2"), "{key}: {problem}");
+        }
+    }
+}
+
+#[test]
+fn no_refusal_of_a_file_repeats_what_stands_in_it() {
+    let texts = [
+        "[providers.twilio]\nauth_token = hunter2",
+        "[providers.twilio]\nauth_token = \"hunter2",
+        "[providers.twilio]\nauth_token = [\"hunter2\"]",
+        "[providers.twilio]\nauth_token = \"a\"\nauth_token = \"hunter2\"",
+        "[providers.twilio]\nmax_in_flight = \"hunter2\"",
+        "[providers]\ntwilio = \"hunter2\"",
+        "providers = \"hunter2\"",
+        "database_url = [\"hunter2\"]",
+        "public_url = \"hunter2\"",
+        "public_url = [\"hunter2\"]",
+        "[metrics]\notlp_endpoint = \"hunter2\"",
+        "[metrics]\notlp_endpoint = {password = \"hunter2\"}",
+        "[log]\nformat = \"hunter2\"",
+        "[http]\nkey_cache_ms = \"hunter2\"",
+        "[messages]\ndefault_region = \"hunter2\"",
+        "[[routing.rules]]\nprovider = \"hunter2!\"",
+        "[[routing.rules]]\ncountries = [\"hunter2\"]\nprovider = \"twilio\"",
+        "[messages.max_characters_by_scenario]\notp = \"hunter2\"",
+    ];
+    for text in texts {
+        // The keys of a provider are read by its adapter, when it is made.
+        let made = Settings::new(text).load().and_then(|config| {
+            let factory = config.factory().map_err(|problem| problem.to_string())?;
+            factory.create_configured().map_err(|problem| problem.to_string())
+        });
+        let problem = made.expect_err(text);
+        assert!(!problem.contains("hunter2"), "{text}: {problem}");
+    }
+}
+
+#[test]
+fn a_mistake_in_the_syntax_is_named_by_file_and_line() {
+    let problem = Settings::new("listen = \"127.0.0.1:0\"\n[http\n").load().unwrap_err();
+    assert!(problem.contains("tuma.toml: line 2"), "{problem}");
+}
+
+#[test]
+fn an_unknown_key_is_refused_by_its_name() {
+    for (text, key) in [
+        ("colour = 1", "colour"),
+        ("[http]\nkey_cash_ms = 1", "http.key_cash_ms"),
+        ("[providers.twilio]\nauth_tokens = \"x\"", "providers.twilio.auth_tokens"),
+        ("[providers.pigeon]\nloft = \"x\"", "providers.pigeon"),
+    ] {
+        let problem = Settings::new(text).load().expect_err(text);
+        assert!(problem.contains(key) && problem.contains("tuma.toml"), "{problem}");
+    }
+}
+
+#[test]
+fn an_unknown_variable_is_refused_by_its_name() {
+    for name in ["TUMA_COLOUR", "TUMA_HTTP__KEY_CASH_MS", "TUMA_PROVIDERS__PIGEON__LOFT", "TUMA_HTTP", "TUMA_"] {
+        let problem = refusal(&[(name, "hunter2")]);
+        assert!(problem.contains(name) && !problem.contains("hunter2"), "{problem}");
+    }
+}
+
+#[test]
+fn variables_of_others_and_of_the_command_line_are_left_alone() {
+    let others = [("TUMA_CONFIG", "x"), ("TUMA_URL", "x"), ("TUMA_API_KEY", "x"), ("HOME", "/"), ("TUMAINI", "1")];
+    load(&others).unwrap();
+}
+
+#[test]
+fn an_empty_text_means_not_set() {
+    let config = load(&[("TUMA_PUBLIC_URL", ""), ("TUMA_OPERATIONS_LISTEN", ""), ("SMS_PROVIDER", "")]).unwrap();
+    assert_eq!((config.public_url, config.operations_listen), (None, None));
+    assert!(load(&[("TUMA_HTTP__KEY_CACHE_MS", "")]).is_err());
+}
+
+#[test]
+fn values_that_can_not_be_are_refused_by_their_key() {
+    let table = [
+        ("TUMA_LISTEN", "here", "listen"),
+        ("TUMA_OPERATIONS_LISTEN", "127.0.0.1", "operations_listen"),
+        ("TUMA_PUBLIC_URL", "ftp://sms.example.co.ke", "public_url"),
+        ("TUMA_PUBLIC_URL", "https://sms.example.co.ke/?a=1", "public_url"),
+        ("TUMA_MESSAGES__DEFAULT_REGION", "XX", "messages.default_region"),
+        ("TUMA_MESSAGES__MAX_CHARACTERS", "0", "messages.max_characters"),
+        ("TUMA_MESSAGES__MAX_CHARACTERS", "1531", "messages.max_characters"),
+        ("TUMA_MESSAGES__MAX_CHARACTERS", "-1", "messages.max_characters"),
+        ("TUMA_MESSAGES__MAX_CHARACTERS_BY_SCENARIO__OTP", "1531", "messages.max_characters"),
+        ("TUMA_MESSAGES__MAX_CHARACTERS_BY_SCENARIO__MARKETING", "10", "messages.max_characters_by_scenario"),
+        ("TUMA_ROUTING__RULES", "[{countries = [\"Kenya\"], provider = \"twilio\"}]", "routing.rules"),
+        ("TUMA_ROUTING__RULES", "[{countries = [\"KE\"]}]", "routing.rules"),
+        ("TUMA_RETRY__MAX_ATTEMPTS", "0", "retry.max_attempts"),
+        ("TUMA_HTTP__MAX_BODY_BYTES", "10", "http.max_body_bytes"),
+        ("TUMA_DISPATCH__LEASE_S", "15", "dispatch.lease_s"),
+        ("TUMA_LOG__FORMAT", "xml", "log.format"),
+        ("TUMA_PROVIDERS__TWILIO__MAX_IN_FLIGHT", "0", "max_in_flight"),
+        ("TUMA_PROVIDERS__TWILIO__MAX_IN_FLIGHT", "-1", "max_in_flight"),
+    ];
+    for (name, value, key) in table {
+        let problem = refusal(&[(name, value)]);
+        assert!(problem.contains(key), "{name}={value}: {problem}");
+    }
+}
+
+#[test]
+fn a_default_provider_that_is_none_falls_back() {
+    for name in ["pigeon", "Twilio Inc.", "TWILIO", " twilio "] {
+        let config = load(&[("SMS_PROVIDER", name)]).unwrap();
+        assert_eq!(config.factory().unwrap().default_provider().as_str(), "twilio", "{name}");
+    }
+}
+
+#[test]
+fn the_printed_defaults_are_a_file_that_changes_nothing() {
+    let file = Settings::new(&default_settings());
+    let (printed, built_in) = (file.load().unwrap(), load(&[]).unwrap());
+    assert_eq!(format!("{printed:?}"), format!("{built_in:?}"));
+}
+
+#[test]
+fn nothing_that_is_shown_of_the_settings_is_a_credential() {
+    let secrets = [("TWILIO_AUTH_TOKEN", "hunter2"), ("SMS_AT_API_KEY", "hunter2"), ("SMS_AT_CALLBACK_SECRET", "hunter2")];
+    assert!(!format!("{:?}", load(&secrets).unwrap()).contains("hunter2"));
+}
+
+#[test]
+fn every_key_has_a_row_or_a_line_in_the_documentation() {
+    let page = include_str!("../../../../docs/configuration.md");
+    let printed = default_settings();
+    let documented: BTreeSet<&str> = page.split('`').skip(1).step_by(2).collect();
+    for (key, _) in leaves(&defaults(), "") {
+        let last = key.rsplit('.').next().unwrap();
+        let commented = printed.lines().zip(printed.lines().skip(1)).any(|(above, line)| {
+            line.starts_with(&format!("{last} = ")) && (above.starts_with('#') || above.contains(" = "))
+        });
+        let is_list = key == "routing.rules";
+        assert!(documented.contains(key.as_str()) || documented.contains(last) || commented || is_list, "{key}");
+    }
+}
