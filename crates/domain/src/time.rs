@@ -89,7 +89,7 @@ impl TryFrom<String> for Timestamp {
     }
 }
 
-/// Where the present moment comes from. The one real clock lives in the server; tests turn theirs by hand.
+/// Where the present moment comes from. The one real clock is `gateway::SystemClock`; tests turn theirs by hand.
 pub trait Clock: Send + Sync + fmt::Debug {
     /// The present moment.
     fn now(&self) -> Timestamp;

@@ -4,6 +4,8 @@
 //! SQL, no HTTP server and no provider's name in here. Modules stand in the order in which each imports only
 //! those above it; the path of a message is `accept` -> `dispatch` -> `receipts`.
 
+pub mod clock;
+
 pub mod settings;
 
 mod fresh;
@@ -30,6 +32,7 @@ mod workers;
 
 pub mod service;
 
+pub use clock::SystemClock;
 pub use request::{BulkAnswer, BulkRequest, Caller, FieldError, SendAnswer, SendError, SendRequest, Verdict};
 pub use service::{Parts, SmsService};
 pub use settings::Settings;

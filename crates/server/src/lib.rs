@@ -1,7 +1,5 @@
 //! The edges of the gateway: configuration, HTTP, the command line, and the one place where all is wired.
 
-pub mod clock;
-
 pub mod config;
 
 pub mod telemetry;

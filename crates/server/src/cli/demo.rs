@@ -23,9 +23,9 @@ use testkit::sim::{
 
 use super::{print, serve};
 use crate::assemble::Gateway;
-use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::keys::{self, Scope};
+use gateway::SystemClock;
 
 /// How long the simulated networks may take to deliver the samples.
 const DELIVERY: Duration = Duration::from_secs(30);

@@ -10,9 +10,9 @@ use domain::time::Clock as _;
 use store::{Options, Store};
 
 use super::{print, say};
-use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::keys::{self, Scope};
+use gateway::SystemClock;
 
 /// Make, list and end API keys.
 #[derive(Debug, Args)]

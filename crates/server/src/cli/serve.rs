@@ -5,8 +5,8 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use crate::assemble::Gateway;
-use crate::clock::SystemClock;
 use crate::config::Config;
+use gateway::SystemClock;
 
 pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
     let gateway = Gateway::start(config, Arc::new(SystemClock)).await?;

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use domain::secret::ExposeSecret as _;
 use domain::time::Clock;
+use gateway::SystemClock;
 use reqwest::Method;
 use serde_json::Value;
 use server::assemble::Gateway;
-use server::clock::SystemClock;
 use server::config::Config;
 use server::keys::{self, Scope};
 use tempfile::TempDir;
@@ -128,10 +128,10 @@ impl TestApp {
     /// Posts a callback that came to the public address on to the gateway, as a proxy does.
     pub(crate) async fn pass_on(&self, callback: &Received) -> Answer {
         let request = self.anonymous(callback.method.clone(), &callback.target);
-        let headers = callback.headers.iter().filter(|(name, _)| !["host", "content-length"].contains(&name.as_str()));
-        let request = headers.fold(request, |request, (name, value)| {
-            request.header(name.as_str(), value.to_str().unwrap())
-        });
+        let headers =
+            callback.headers.iter().filter(|(name, _)| !["host", "content-length"].contains(&name.as_str()));
+        let request = headers
+            .fold(request, |request, (name, value)| request.header(name.as_str(), value.to_str().unwrap()));
         request.body(callback.body.clone()).send().await
     }
 

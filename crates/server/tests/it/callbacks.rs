@@ -55,7 +55,10 @@ async fn signed_receipts_of_twilio_move_the_message_to_delivered() {
     let shown = app.show(&id).await;
     assert_eq!(shown["status"], "delivered");
     let last = shown["timeline"].as_array().unwrap().last().unwrap();
-    assert_eq!((&last["event"], &last["detail"]), (&json!("receipt"), &json!("twilio says delivered: delivered")));
+    assert_eq!(
+        (&last["event"], &last["detail"]),
+        (&json!("receipt"), &json!("twilio says delivered: delivered"))
+    );
 }
 
 #[tokio::test]
@@ -124,7 +127,8 @@ async fn receipts_of_africas_talking_are_taken_at_the_address_with_the_secret() 
 #[tokio::test]
 async fn receipts_of_africas_talking_are_refused_without_the_secret() {
     let app = TestApp::start().await;
-    for path in ["/webhooks/africastalking/status", "/webhooks/africastalking/status/another-secret-of-them"] {
+    for path in ["/webhooks/africastalking/status", "/webhooks/africastalking/status/another-secret-of-them"]
+    {
         app.sim.reset();
         report_to(&app, path);
         let id = app.send(&message(KENYAN)).await;
@@ -142,12 +146,14 @@ async fn a_report_of_africas_talking_for_another_number_does_not_move_the_messag
     let id = app.send(&message(KENYAN)).await;
     let shown = app.shown_when(&id, "sent").await;
     let path = format!("/webhooks/africastalking/status/{CALLBACK_SECRET}");
-    let body = format!("id={}&status=Success&phoneNumber=%2B254799999999", text(&shown["provider_message_id"]));
+    let body =
+        format!("id={}&status=Success&phoneNumber=%2B254799999999", text(&shown["provider_message_id"]));
     let form = ("content-type", "application/x-www-form-urlencoded");
     let answer = app.anonymous(Method::POST, &path).header(form.0, form.1).body(body).send().await;
     assert_eq!(answer.status, 200);
     assert_eq!(app.show(&id).await, shown);
-    let parked = "sms_receipt_count_total{fate=\"parked\",provider=\"africastalking\",status=\"delivered\"} 1";
+    let parked =
+        "sms_receipt_count_total{fate=\"parked\",provider=\"africastalking\",status=\"delivered\"} 1";
     let metrics = app.metrics().await;
     assert!(metrics.contains(parked), "{metrics}");
 }

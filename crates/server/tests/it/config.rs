@@ -198,7 +198,9 @@ fn an_unknown_key_is_refused_by_its_name() {
 
 #[test]
 fn an_unknown_variable_is_refused_by_its_name() {
-    for name in ["TUMA_COLOUR", "TUMA_HTTP__KEY_CASH_MS", "TUMA_PROVIDERS__PIGEON__LOFT", "TUMA_HTTP", "TUMA_"] {
+    for name in
+        ["TUMA_COLOUR", "TUMA_HTTP__KEY_CASH_MS", "TUMA_PROVIDERS__PIGEON__LOFT", "TUMA_HTTP", "TUMA_"]
+    {
         let problem = refusal(&[(name, "hunter2")]);
         assert!(problem.contains(name) && !problem.contains("hunter2"), "{problem}");
     }
@@ -206,13 +208,15 @@ fn an_unknown_variable_is_refused_by_its_name() {
 
 #[test]
 fn variables_of_others_and_of_the_command_line_are_left_alone() {
-    let others = [("TUMA_CONFIG", "x"), ("TUMA_URL", "x"), ("TUMA_API_KEY", "x"), ("HOME", "/"), ("TUMAINI", "1")];
+    let others =
+        [("TUMA_CONFIG", "x"), ("TUMA_URL", "x"), ("TUMA_API_KEY", "x"), ("HOME", "/"), ("TUMAINI", "1")];
     load(&others).unwrap();
 }
 
 #[test]
 fn an_empty_text_means_not_set() {
-    let config = load(&[("TUMA_PUBLIC_URL", ""), ("TUMA_OPERATIONS_LISTEN", ""), ("SMS_PROVIDER", "")]).unwrap();
+    let config =
+        load(&[("TUMA_PUBLIC_URL", ""), ("TUMA_OPERATIONS_LISTEN", ""), ("SMS_PROVIDER", "")]).unwrap();
     assert_eq!((config.public_url, config.operations_listen), (None, None));
     assert!(load(&[("TUMA_HTTP__KEY_CACHE_MS", "")]).is_err());
 }
@@ -262,7 +266,11 @@ fn the_printed_defaults_are_a_file_that_changes_nothing() {
 
 #[test]
 fn nothing_that_is_shown_of_the_settings_is_a_credential() {
-    let secrets = [("TWILIO_AUTH_TOKEN", "hunter2"), ("SMS_AT_API_KEY", "hunter2"), ("SMS_AT_CALLBACK_SECRET", "hunter2")];
+    let secrets = [
+        ("TWILIO_AUTH_TOKEN", "hunter2"),
+        ("SMS_AT_API_KEY", "hunter2"),
+        ("SMS_AT_CALLBACK_SECRET", "hunter2"),
+    ];
     assert!(!format!("{:?}", load(&secrets).unwrap()).contains("hunter2"));
 }
 
@@ -277,6 +285,9 @@ fn every_key_has_a_row_or_a_line_in_the_documentation() {
             line.starts_with(&format!("{last} = ")) && (above.starts_with('#') || above.contains(" = "))
         });
         let is_list = key == "routing.rules";
-        assert!(documented.contains(key.as_str()) || documented.contains(last) || commented || is_list, "{key}");
+        assert!(
+            documented.contains(key.as_str()) || documented.contains(last) || commented || is_list,
+            "{key}"
+        );
     }
 }

@@ -1,10 +1,12 @@
 //! A client that reads every answer to its end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::Method;
 use reqwest::header::HeaderMap;
+use rustls::RootCertStore;
 use serde_json::Value;
 
 /// Longer than any answer takes, also with `Prefer: wait`.
@@ -29,6 +31,15 @@ impl Client {
     pub(crate) fn new() -> Self {
         let this_machine = "http://127.0.0.1".parse().unwrap();
         Self(providers::client::plain(&this_machine, TIMEOUT).unwrap())
+    }
+
+    /// Speaks HTTP/2 from the first byte, without TLS.
+    pub(crate) fn http2() -> Self {
+        let ring = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = rustls::ClientConfig::builder_with_provider(ring).with_safe_default_protocol_versions();
+        let tls = tls.unwrap().with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+        let client = reqwest::Client::builder().tls_backend_preconfigured(tls).http2_prior_knowledge();
+        Self(client.no_proxy().timeout(TIMEOUT).build().unwrap())
     }
 
     pub(crate) fn request(&self, method: Method, url: &str) -> Request {

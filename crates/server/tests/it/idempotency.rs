@@ -92,8 +92,7 @@ async fn the_same_key_of_another_caller_is_another_key() {
 async fn a_repeated_bulk_request_gets_the_same_verdicts() {
     let app = TestApp::start().await;
     let body = json!({"receivers": [KENYAN, "12345", AMERICAN], "message": "Habari"});
-    let send =
-        || app.request(Method::POST, "/sms/bulk").header("idempotency-key", "b").json(&body).send();
+    let send = || app.request(Method::POST, "/sms/bulk").header("idempotency-key", "b").json(&body).send();
     let first = send().await;
     assert_eq!((first.status, send().await.json()), (202, first.json()));
     assert_eq!(app.count().await, 2);

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use domain::time::Clock as _;
+use gateway::SystemClock;
 use reqwest::Method;
 use serde_json::{Value, json};
-use server::clock::SystemClock;
 
 use crate::app::{AMERICAN, KENYAN, TestApp};
 use crate::http::Answer;
@@ -34,8 +34,15 @@ async fn are_refused(app: &TestApp, table: Vec<(Value, &str, &str)>) {
 #[tokio::test]
 async fn malformed_json_is_answered_400_with_line_and_column() {
     let app = TestApp::start().await;
-    let bodies =
-        ["", "{", "{\"receiver\": }", "Habari", "{\"receiver\": \"0712345678\"} {}", "{'receiver': 1}", "\u{feff}{}"];
+    let bodies = [
+        "",
+        "{",
+        "{\"receiver\": }",
+        "Habari",
+        "{\"receiver\": \"0712345678\"} {}",
+        "{'receiver': 1}",
+        "\u{feff}{}",
+    ];
     for body in bodies {
         let answer = post(&app, body).await;
         assert_eq!((answer.status, answer.problem().as_str()), (400, "malformed_json"), "{body}");
@@ -82,9 +89,18 @@ async fn a_missing_empty_or_null_receiver_is_required() {
 #[tokio::test]
 async fn a_receiver_that_is_no_phone_number_is_invalid() {
     let app = TestApp::start().await;
-    let receivers =
-        ["12345", "+254", "+25471234567", "+2547123456789", "0712345678 ext 5", "CALL ME", "+0712345678", "+999712345678"];
-    let table = receivers.map(|receiver| (message_with("receiver", receiver.into()), "/receiver", "invalid_receiver"));
+    let receivers = [
+        "12345",
+        "+254",
+        "+25471234567",
+        "+2547123456789",
+        "0712345678 ext 5",
+        "CALL ME",
+        "+0712345678",
+        "+999712345678",
+    ];
+    let table = receivers
+        .map(|receiver| (message_with("receiver", receiver.into()), "/receiver", "invalid_receiver"));
     are_refused(&app, table.into()).await;
 }
 
@@ -142,8 +158,13 @@ async fn a_scenario_may_have_a_limit_of_its_own() {
         let body = json!({"receiver": KENYAN, "message": "a".repeat(length), "scenario": scenario});
         app.post("/sms", &body).await.status
     };
-    let table =
-        [("transaction", 306, 202), ("transaction", 307, 422), ("otp", 40, 202), ("otp", 41, 422), ("general", 161, 422)];
+    let table = [
+        ("transaction", 306, 202),
+        ("transaction", 307, 422),
+        ("otp", 40, 202),
+        ("otp", 41, 422),
+        ("general", 161, 422),
+    ];
     for (scenario, length, status) in table {
         assert_eq!(send(scenario, length).await, status, "{length} for {scenario}");
     }
@@ -191,7 +212,8 @@ async fn wrong_types_and_unknown_fields_are_named_by_pointer_and_never_repeated(
         ],
     )
     .await;
-    let twice = post(&app, r#"{"receiver": "0712345678", "receiver": "0712345679", "message": "Habari"}"#).await;
+    let twice =
+        post(&app, r#"{"receiver": "0712345678", "receiver": "0712345679", "message": "Habari"}"#).await;
     assert_eq!(twice.wrong_fields(), [("/receiver".into(), "duplicate_field".into())]);
     let number = app.post("/sms", &message_with("receiver", json!(254_712_345_678_u64))).await;
     assert!(!number.text.contains("712345678"), "{}", number.text);

@@ -39,3 +39,17 @@ mod openapi;
 mod limits;
 
 mod config;
+
+mod program;
+
+mod program_keys;
+
+mod program_serve;
+
+mod program_check;
+
+mod program_send;
+
+mod program_kill;
+
+mod canary;

@@ -192,10 +192,12 @@ async fn the_depth_of_the_queue_is_measured_by_lane() {
     let clock = std::sync::Arc::new(testkit::clock::FakeClock::new());
     let app = TestApp::setup().clock(std::sync::Arc::clone(&clock) as _).start().await;
     let later = testkit::clock::FakeClock::START.plus(std::time::Duration::from_hours(2)).to_string();
-    app.send(&json!({"receiver": KENYAN, "message": "Habari", "scenario": "otp", "scheduled_at": later})).await;
+    app.send(&json!({"receiver": KENYAN, "message": "Habari", "scenario": "otp", "scheduled_at": later}))
+        .await;
     let seen = async || {
         clock.advance(std::time::Duration::from_secs(5));
-        let depth = sum(&app.metrics().await, "sms_queue_depth", &[("provider", "africastalking"), ("lane", "high")]);
+        let depth =
+            sum(&app.metrics().await, "sms_queue_depth", &[("provider", "africastalking"), ("lane", "high")]);
         ((depth - 1.0).abs() < 1e-9).then_some(())
     };
     wait_for(seen, LONG).await.unwrap();

@@ -31,7 +31,10 @@ fn operations(description: &Value) -> BTreeSet<(String, String)> {
 #[test]
 fn the_committed_description_is_that_of_the_handlers() {
     let now = format!("{}\n", server::http::openapi().to_pretty_json().unwrap());
-    #[expect(clippy::disallowed_methods, reason = "the switch of insta, for the one snapshot that is no .snap")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the switch of insta, for the one snapshot that is no .snap"
+    )]
     let bless = std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always");
     if bless {
         std::fs::write(committed(), &now).unwrap();

@@ -91,7 +91,8 @@ async fn hundred_mixed_numbers_leave_as_one_request_and_batches_of_ten_while_a_s
 
     // The first ten are on their way: a single send passes the rest.
     wait_until(|| arrivals(&app, "Karibu chama chetu").len() >= 10, LONG).await.unwrap();
-    let single = app.send(&json!({"receiver": AMERICAN, "message": "Your code is 739154", "scenario": "otp"})).await;
+    let single =
+        app.send(&json!({"receiver": AMERICAN, "message": "Your code is 739154", "scenario": "otp"})).await;
     app.shown_when(&single, "sent").await;
 
     wait_until(|| app.sim.ledger().count() == 98, LONG).await.unwrap();
@@ -109,7 +110,8 @@ async fn hundred_mixed_numbers_leave_as_one_request_and_batches_of_ten_while_a_s
     assert!(single < bulk[10], "the single send waited for the second batch");
 
     let requests = app.sim.ledger().requests();
-    let kenyan: Vec<_> = requests.iter().filter(|request| request.provider == Provider::AfricasTalking).collect();
+    let kenyan: Vec<_> =
+        requests.iter().filter(|request| request.provider == Provider::AfricasTalking).collect();
     assert_eq!(kenyan.len(), 1);
     assert_eq!((kenyan[0].recipients, kenyan[0].accepted), (69, 69));
     assert_eq!(app.sim.ledger().duplicates(), []);
@@ -163,8 +165,13 @@ async fn a_lost_answer_leaves_every_message_of_the_request_in_doubt_and_none_is_
 #[tokio::test]
 async fn the_lane_is_bulk_unless_the_scenario_is_urgent() {
     let app = TestApp::start().await;
-    let lanes =
-        [("general", "bulk"), ("transaction", "bulk"), ("chama_invite", "bulk"), ("otp", "high"), ("alert", "critical")];
+    let lanes = [
+        ("general", "bulk"),
+        ("transaction", "bulk"),
+        ("chama_invite", "bulk"),
+        ("otp", "high"),
+        ("alert", "critical"),
+    ];
     for (scenario, lane) in lanes {
         let body = json!({"receivers": [KENYAN], "message": "Habari", "scenario": scenario});
         let answer = app.post("/sms/bulk", &body).await.json();

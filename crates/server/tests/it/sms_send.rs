@@ -32,7 +32,10 @@ async fn answers_202_with_the_documented_fields_when_a_message_is_accepted() {
         })
     );
     assert!(id.starts_with("msg_") && id.len() == 36, "{id}");
-    assert!(created_at.ends_with('Z') && created_at.parse::<domain::time::Timestamp>().is_ok(), "{created_at}");
+    assert!(
+        created_at.ends_with('Z') && created_at.parse::<domain::time::Timestamp>().is_ok(),
+        "{created_at}"
+    );
 }
 
 #[tokio::test]
@@ -185,8 +188,7 @@ async fn a_text_arrives_at_both_providers_letter_by_letter() {
 async fn the_sender_that_is_asked_for_reaches_the_provider() {
     let app = TestApp::setup().sim(|sim| sim.africastalking.senders.push("SAFESHOP".into())).start().await;
     for receiver in [KENYAN, AMERICAN] {
-        let id =
-            app.send(&json!({"receiver": receiver, "message": "Habari", "sender": "SAFESHOP"})).await;
+        let id = app.send(&json!({"receiver": receiver, "message": "Habari", "sender": "SAFESHOP"})).await;
         app.shown_when(&id, "sent").await;
         assert_eq!(app.sim.ledger().to(receiver)[0].from.as_deref(), Some("SAFESHOP"));
     }

@@ -77,6 +77,7 @@ macro_rules! conformance {
                 bulk_messages_with_one_text_share_a_request,
                 message_of_another_lane_has_a_request_to_itself,
                 rest_of_a_lane_is_claimed_next_in_order,
+                messages_due_at_once_are_claimed_in_parts_and_none_is_lost,
                 next_due_is_the_next_that_waits_in_each_lane,
                 message_whose_time_ran_out_expires_and_is_not_claimed,
                 expired_messages_of_all_lanes_are_told,

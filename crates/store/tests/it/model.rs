@@ -72,28 +72,32 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let index = any::<Index>;
     let status = || prop::option::weighted(0.9, prop::sample::select(ReceiptStatus::ALL));
     let comes = prop_oneof![
-        Just(Comes::Stop),
-        Just(Comes::Expire),
-        Just(Comes::Wait),
-        (0_u64..20).prop_map(Comes::RetryIn),
-        (0_u64..20).prop_map(Comes::RetryIn),
+        1 => Just(Comes::Stop),
+        1 => Just(Comes::Expire),
+        1 => Just(Comes::Wait),
+        4 => (0_u64..10).prop_map(Comes::RetryIn),
+    ];
+    // Doubt is what makes a life eventful.
+    let outcome = prop_oneof![
+        2 => prop::sample::select(OutcomeKind::ALL),
+        1 => Just(OutcomeKind::Ambiguous),
     ];
     let soon = || prop::option::weighted(0.3, 0_u64..20);
     let step = prop_oneof![
-        6 => (index(), soon(), soon())
+        3 => (index(), soon(), soon())
             .prop_map(|(lane, due_in, expires_in)| Step::Accept { lane, due_in, expires_in }),
         6 => (1_u64..3, 0_u32..5, 0_u64..15)
             .prop_map(|(node, total, lease)| Step::Claim { node, total, lease }),
-        9 => (index(), prop::sample::select(OutcomeKind::ALL), comes)
+        9 => (index(), outcome, comes)
             .prop_map(|(attempt, outcome, next)| Step::Finish { attempt, outcome, next }),
         2 => (index(), status()).prop_map(|(message, status)| Step::Receipt { message, status }),
         3 => (index(), status()).prop_map(|(attempt, status)| Step::ReceiptByProvider { attempt, status }),
         2 => (1_u64..3, prop::bool::weighted(0.2))
             .prop_map(|(node, only_node)| Step::Recover { node, only_node }),
-        3 => (1_u64..15).prop_map(Step::Minutes),
+        4 => (1_u64..15).prop_map(Step::Minutes),
         1 => Just(Step::Reopen),
     ];
-    prop::collection::vec(step, 1..40)
+    prop::collection::vec(step, 20..60)
 }
 
 /// A message as the model has it.

@@ -190,6 +190,17 @@ pub(crate) async fn rest_of_a_lane_is_claimed_next_in_order<F: Fixture>(bench: B
     assert_eq!(all, (0..10).map(|n| message(n).id()).collect::<Vec<_>>());
 }
 
+pub(crate) async fn messages_due_at_once_are_claimed_in_parts_and_none_is_lost<F: Fixture>(bench: Bench<F>) {
+    let same_time = |n| message_at(n, NOW);
+    bench.add((0..10).map(same_time)).await;
+    let mut all = Vec::new();
+    for _ in 0..4 {
+        let limited = Claim { total: 3, ..claim(NOW) };
+        all.extend(ids(&bench.claim(limited).await.unwrap()));
+    }
+    assert_eq!(all, (0..10).map(|n| same_time(n).id()).collect::<Vec<_>>());
+}
+
 pub(crate) async fn next_due_is_the_next_that_waits_in_each_lane<F: Fixture>(bench: Bench<F>) {
     let due_at = NOW.plus(HOUR);
     bench

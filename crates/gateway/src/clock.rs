@@ -1,4 +1,4 @@
-//! The one real clock.
+//! The one real clock, for whoever runs a service. Tests turn one of their own by hand.
 
 use std::time::SystemTime;
 

@@ -1,0 +1,120 @@
+//! `tuma check`, `tuma migrate`.
+
+use server::config::default_settings;
+use testkit::sim::{SimConfig, Simulator};
+
+use crate::program::Site;
+
+async fn simulator() -> Simulator {
+    Simulator::start(SimConfig::default()).await.unwrap()
+}
+
+#[tokio::test]
+async fn good_credentials_are_said_to_work() {
+    let sim = simulator().await;
+    let checked = Site::new(sim.base_url()).run(&["check"]).await;
+    assert_eq!(checked.code, Some(0), "{}{}", checked.stdout, checked.stderr);
+    for provider in ["twilio", "africastalking"] {
+        assert!(checked.stdout.contains(&format!("ok    provider {provider}: ")), "{}", checked.stdout);
+    }
+    assert!(checked.stdout.contains("(default)"), "{}", checked.stdout);
+    assert_eq!(sim.ledger().count(), 0);
+}
+
+#[tokio::test]
+async fn bad_credentials_are_named_without_being_shown_and_fail_the_check() {
+    let sim = simulator().await;
+    let table = [("TWILIO_AUTH_TOKEN", "twilio"), ("SMS_AT_API_KEY", "africastalking")];
+    for (variable, provider) in table {
+        let wrong = "0".repeat(32);
+        let checked = Site::new(sim.base_url()).set(variable, &wrong).run(&["check"]).await;
+        assert_eq!(checked.code, Some(1), "{}", checked.stdout);
+        let line = format!("WRONG provider {provider}: the provider refused: credential");
+        assert!(checked.stdout.contains(&line), "{}", checked.stdout);
+        assert!(!(checked.stdout + &checked.stderr).contains(&wrong));
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_can_not_be_reached_fails_the_check() {
+    let (_reserved, address) = crate::app::refusing_address();
+    let checked = Site::new(&format!("http://{address}")).run(&["check"]).await;
+    assert_eq!(checked.code, Some(1));
+    assert!(checked.stdout.contains("can't be reached"), "{}", checked.stdout);
+}
+
+#[tokio::test]
+async fn offline_asks_nobody() {
+    let sim = simulator().await;
+    let site = Site::new(sim.base_url()).set("TWILIO_AUTH_TOKEN", &"0".repeat(32));
+    let checked = site.run(&["check", "--offline"]).await;
+    assert_eq!(checked.code, Some(0), "{}{}", checked.stdout, checked.stderr);
+    assert!(checked.stdout.contains("provider twilio: configured"), "{}", checked.stdout);
+    let stats = sim.stats();
+    assert_eq!((stats.twilio.requests, stats.africastalking.requests), (0, 0));
+}
+
+#[tokio::test]
+async fn nothing_configured_is_said_and_fails_the_check() {
+    let checked = Site::bare().run(&["check", "--offline"]).await;
+    assert_eq!(checked.code, Some(1));
+    for line in ["note  provider twilio: twilio is not configured", "WRONG providers: none is configured"] {
+        assert!(checked.stdout.contains(line), "{}", checked.stdout);
+    }
+}
+
+#[tokio::test]
+async fn a_mistake_in_a_provider_s_settings_is_named() {
+    let sim = simulator().await;
+    let site = Site::new(sim.base_url()).set("TWILIO_ACCOUNT_SID", "AC123").set("SMS_AT_USERNAME", "");
+    let checked = site.run(&["check", "--offline"]).await;
+    assert_eq!(checked.code, Some(1));
+    for part in ["account_sid: expected AC and 32 hexadecimal digits", "api_key is set, but username is not"]
+    {
+        assert!(checked.stdout.contains(part), "{}", checked.stdout);
+    }
+}
+
+#[tokio::test]
+async fn the_check_changes_nothing() {
+    let sim = simulator().await;
+    let site = Site::new(sim.base_url());
+    let checked = site.run(&["check"]).await;
+    assert!(checked.stdout.contains("store: is empty; tuma serve sets it up"), "{}", checked.stdout);
+    assert_eq!(site.files(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_database_that_is_up_to_date_can_be_checked_while_it_is_served() {
+    let sim = simulator().await;
+    let site = Site::new(sim.base_url());
+    let _served = site.serve().await;
+    let checked = site.run(&["check"]).await;
+    assert!(checked.stdout.contains("ok    store: can be read and written"), "{}", checked.stdout);
+    assert_eq!(checked.code, Some(0), "{}", checked.stdout);
+}
+
+#[tokio::test]
+async fn print_defaults_prints_the_settings_that_hold_without_any() {
+    let site = Site::bare();
+    let printed = site.run(&["check", "--print-defaults"]).await;
+    assert_eq!((printed.code, printed.stderr.as_str()), (Some(0), ""));
+    let table: toml::Table = printed.stdout.parse().unwrap();
+    assert_eq!(table, default_settings().parse().unwrap());
+
+    std::fs::write(site.path("tuma.toml"), &printed.stdout).unwrap();
+    let again = site.run(&["check", "--offline"]).await;
+    assert!(again.stdout.contains("WRONG providers: none is configured"), "{}{}", again.stdout, again.stderr);
+}
+
+#[tokio::test]
+async fn migrate_sets_the_database_up_and_finds_nothing_to_do_the_second_time() {
+    let sim = simulator().await;
+    let site = Site::new(sim.base_url());
+    for _ in 0..2 {
+        let done = site.run(&["migrate"]).await;
+        assert_eq!((done.code, done.stdout.as_str()), (Some(0), ""));
+        assert!(done.stderr.contains("up to date"), "{}", done.stderr);
+    }
+    assert!(site.run(&["check"]).await.stdout.contains("ok    store: can be read and written"));
+}

@@ -1,0 +1,87 @@
+//! `tuma keys`.
+
+use reqwest::Method;
+use testkit::sim::{SimConfig, Simulator};
+use testkit::wait::{LONG, wait_for};
+
+use crate::program::Site;
+
+async fn site() -> (Simulator, Site) {
+    let sim = Simulator::start(SimConfig::default()).await.unwrap();
+    let site = Site::new(sim.base_url());
+    (sim, site)
+}
+
+#[tokio::test]
+async fn create_prints_the_key_alone_on_standard_output() {
+    let (_sim, site) = site().await;
+    let made = site.run(&["keys", "create", "--name", "wallet", "--scopes", "sms:send,sms:read"]).await;
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    let key = made.stdout.strip_suffix('\n').unwrap();
+    assert!(key.starts_with("tuma_") && key.len() == 48, "{key}");
+    assert!(!key.contains(char::is_whitespace), "{key}");
+    assert!(made.stderr.contains("key_") && !made.stderr.contains(key), "{}", made.stderr);
+}
+
+#[tokio::test]
+async fn a_new_key_works_at_once_at_a_running_gateway() {
+    let (_sim, site) = site().await;
+    let served = site.serve().await;
+    let key = site.key("sms:read").await;
+    assert_eq!(served.request(Method::GET, "/sms").key(&key).send().await.status, 200);
+}
+
+#[tokio::test]
+async fn a_revoked_key_is_refused_by_a_running_gateway() {
+    let (_sim, site) = site().await;
+    let site = site.set("TUMA_HTTP__KEY_CACHE_MS", "50");
+    let key = site.key("sms:read").await;
+    let served = site.serve().await;
+    assert_eq!(served.request(Method::GET, "/sms").key(&key).send().await.status, 200);
+    let list = site.run(&["keys", "list"]).await.stdout;
+    let id = list.split('\t').next().unwrap();
+    assert_eq!(site.run(&["keys", "revoke", id]).await.code, Some(0));
+    let refused = async || {
+        let answer = served.request(Method::GET, "/sms").key(&key).send().await;
+        (answer.status == 401).then_some(())
+    };
+    wait_for(refused, LONG).await.unwrap();
+    assert!(site.run(&["keys", "list"]).await.stdout.contains("revoked"));
+}
+
+#[tokio::test]
+async fn list_shows_names_and_scopes_and_no_key() {
+    let (_sim, site) = site().await;
+    let key = site.key("sms:send,sms:read").await;
+    let listed = site.run(&["keys", "list"]).await;
+    let row: Vec<_> = listed.stdout.trim_end().split('\t').collect();
+    assert_eq!(row[1..], ["test", "sms:send,sms:read", "valid"]);
+    assert!(!listed.stdout.contains(&key));
+}
+
+#[tokio::test]
+async fn a_key_may_end_by_itself() {
+    let (_sim, site) = site().await;
+    let arguments = ["keys", "create", "--name", "w", "--scopes", "admin", "--expires-in-days", "30"];
+    assert_eq!(site.run(&arguments).await.code, Some(0));
+    assert!(site.run(&["keys", "list"]).await.stdout.contains("expires 20"));
+}
+
+#[tokio::test]
+async fn what_is_no_scope_is_refused_and_nothing_is_printed() {
+    let (_sim, site) = site().await;
+    for scopes in ["sms:write", "sms:send,everything", ""] {
+        let refused = site.run(&["keys", "create", "--name", "wallet", "--scopes", scopes]).await;
+        assert_ne!(refused.code, Some(0));
+        assert_eq!(refused.stdout, "");
+        assert!(refused.stderr.contains("sms:send, sms:read and admin"), "{}", refused.stderr);
+    }
+}
+
+#[tokio::test]
+async fn revoking_a_key_that_is_not_there_fails() {
+    let (_sim, site) = site().await;
+    site.key("admin").await;
+    let refused = site.run(&["keys", "revoke", "key_01a208af715074abb7716fc49cb931c7"]).await;
+    assert_eq!(refused.code, Some(1));
+}
