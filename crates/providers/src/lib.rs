@@ -7,7 +7,7 @@ pub mod pace;
 
 pub mod provider;
 
-mod settings;
+pub mod settings;
 
 pub mod endpoint;
 

@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 
 /// What is wrong with the settings, and with which key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Problem {
+pub struct Problem {
     key: Option<String>,
     what: String,
 }
@@ -106,7 +106,12 @@ pub(crate) fn read<T: DeserializeOwned>(keys: Map<String, Value>) -> Result<T, P
         other => (key, other),
     });
     let set = trimmed.filter(|(_, value)| value.as_str() != Some("") && !value.is_null());
-    T::deserialize(MapAccessDeserializer::new(Keys::of(set.collect())))
+    deserialize(set.collect())
+}
+
+/// Reads settings as they are. What is wrong with them is said without quoting a value.
+pub fn deserialize<T: DeserializeOwned>(keys: Map<String, Value>) -> Result<T, Problem> {
+    T::deserialize(MapAccessDeserializer::new(Keys::of(keys)))
 }
 
 /// Takes a text for a secret: for `#[serde(deserialize_with)]`.

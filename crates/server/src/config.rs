@@ -14,7 +14,7 @@ use domain::scenario::Scenario;
 use gateway::Settings;
 use gateway::settings::MAX_SEGMENTS;
 use providers::factory::{ConfigError, ProviderConfig};
-use providers::{ProviderFactory, REGISTRY};
+use providers::{ProviderFactory, REGISTRY, settings};
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
@@ -150,6 +150,9 @@ pub enum SettingsError {
     /// A layer can't be read.
     #[error(transparent)]
     Layer(#[from] LayerError),
+    /// A key has a value of the wrong form.
+    #[error("setting {0}")]
+    Unreadable(String),
     /// A key has a value that can't be.
     #[error("setting {key}: {problem}")]
     Value {
@@ -170,14 +173,11 @@ impl Config {
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, SettingsError> {
         let settings = layers::merge(file, environment)?;
-        let config: Self = serde_path_to_error::deserialize(settings).map_err(|error| {
-            let key = error.path().to_string();
-            let inner = error.into_inner().to_string();
-            // Texts in these settings are no secrets but for the database's address, which may hold a
-            // password; the providers' own keys are read by their adapters.
-            let problem = if key == "database_url" { "has the wrong type".into() } else { inner };
-            SettingsError::Value { key, problem }
-        })?;
+        let Ok(serde_json::Value::Object(settings)) = serde_json::to_value(settings) else {
+            return Err(SettingsError::Unreadable("no settings can be read".into()));
+        };
+        let config: Self = settings::deserialize(settings)
+            .map_err(|problem| SettingsError::Unreadable(problem.to_string()))?;
         config.validate()?;
         Ok(config)
     }

@@ -6,6 +6,9 @@ pub enum StoreError {
     /// The address names no store.
     #[error("database address is not of the form sqlite:<path>")]
     Address,
+    /// There is no database, and none is to be made.
+    #[error("there is no database yet")]
+    Missing,
     /// The disk, or the quota, is full.
     #[error("the disk is full")]
     Full,

@@ -36,6 +36,9 @@ pub(crate) struct SqliteStore {
 
 /// Opens or creates the file, and brings its schema up to date if asked to.
 pub(crate) fn open(path: &Path, options: &Options) -> Result<SqliteStore, StoreError> {
+    if !options.migrate && !path.exists() {
+        return Err(StoreError::Missing);
+    }
     let lock = if options.exclusive { Some(Lock::take(path)?) } else { None };
     let mut connection = connection::open_writer(path)?;
     // Looks before it touches anything: the file may be another program's.

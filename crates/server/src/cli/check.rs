@@ -75,8 +75,8 @@ async fn check_store(config: &Config, findings: &mut Findings) {
             }
             store.close().await;
         }
-        Err(StoreError::OlderSchema { found: 0, .. }) => {
-            note("store", "is empty; tuma serve sets it up");
+        Err(StoreError::Missing | StoreError::OlderSchema { found: 0, .. }) => {
+            note("store", "is not there yet; tuma serve makes it");
         }
         Err(StoreError::OlderSchema { found, known }) => {
             note("store", &format!("has schema version {found}; tuma serve brings it to {known}"));

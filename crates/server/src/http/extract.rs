@@ -69,6 +69,10 @@ impl<T: DeserializeOwned> FromRequest<State> for Body<T> {
             }
             _ => Problem::new(Code::MalformedJson, "the body could not be read"),
         })?;
+        // serde would read a list as an object whose fields stand in order.
+        if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+            return Err(no_object(&bytes));
+        }
         // The quick way first: only a body with a mistake is read again, to find the place.
         serde_json::from_slice(&bytes).map(Self).map_err(|_mistake| mistake::<T>(&bytes))
     }
@@ -83,6 +87,22 @@ fn is_json(value: &http::HeaderValue) -> bool {
         || media_type == "application/x-www-form-urlencoded"
 }
 
+fn no_object(bytes: &[u8]) -> Problem {
+    match serde_json::from_slice::<serde::de::IgnoredAny>(bytes) {
+        Ok(_) => wrong_field(String::new(), "wrong_type", "must be an object"),
+        Err(error) => not_json(&error),
+    }
+}
+
+fn not_json(error: &serde_json::Error) -> Problem {
+    let (line, column) = (error.line(), error.column());
+    Problem::new(Code::MalformedJson, format!("not JSON at line {line}, column {column}"))
+}
+
+fn wrong_field(pointer: String, code: &'static str, detail: &str) -> Problem {
+    Problem::of_fields(vec![FieldProblem { pointer, code, detail: detail.into() }])
+}
+
 fn mistake<T: DeserializeOwned>(bytes: &[u8]) -> Problem {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut deserializer) else {
@@ -91,38 +111,48 @@ fn mistake<T: DeserializeOwned>(bytes: &[u8]) -> Problem {
     let pointer = pointer(error.path());
     let inner = error.into_inner();
     if inner.classify() != serde_json::error::Category::Data {
-        let (line, column) = (inner.line(), inner.column());
-        return Problem::new(Code::MalformedJson, format!("not JSON at line {line}, column {column}"));
+        return not_json(&inner);
     }
     // serde's own sentence repeats the value, which may be a number or a text that nobody should see.
     let said = inner.to_string();
     let named = said.split('`').nth(1).unwrap_or_default();
-    let (pointer, code, detail) = if said.starts_with("unknown field") {
-        (pointer_below(&pointer, named), "unknown_field", "is no field of this request")
+    if said.starts_with("unknown field") && !is_field_name(named) {
+        wrong_field(pointer, "unknown_field", "has a field that is not known")
+    } else if said.starts_with("unknown field") {
+        wrong_field(pointer_below(&pointer, named), "unknown_field", "is no field of this request")
     } else if said.starts_with("missing field") {
-        (pointer_below(&pointer, named), "required", "is required")
+        wrong_field(pointer_below(&pointer, named), "required", "is required")
     } else if said.starts_with("duplicate field") {
-        (pointer_below(&pointer, named), "duplicate_field", "is there twice")
+        wrong_field(pointer_below(&pointer, named), "duplicate_field", "is there twice")
     } else {
-        (pointer, "wrong_type", "has the wrong type or form")
-    };
-    Problem::of_fields(vec![FieldProblem { pointer, code, detail: detail.into() }])
+        wrong_field(pointer, "wrong_type", "has the wrong type or form")
+    }
 }
 
-/// A path as a JSON pointer.
+/// A path as a JSON pointer, up to a key that must not be repeated.
 fn pointer(path: &serde_path_to_error::Path) -> String {
     use serde_path_to_error::Segment;
-    path.iter().fold(String::new(), |pointer, segment| match segment {
-        Segment::Seq { index } => format!("{pointer}/{index}"),
-        Segment::Map { key } => pointer_below(&pointer, key),
-        Segment::Enum { .. } | Segment::Unknown => pointer,
-    })
+    let mut pointer = String::new();
+    for segment in path {
+        match segment {
+            Segment::Seq { index } => pointer = format!("{pointer}/{index}"),
+            Segment::Map { key } if is_field_name(key) => pointer = pointer_below(&pointer, key),
+            Segment::Map { .. } => break,
+            Segment::Enum { .. } | Segment::Unknown => {}
+        }
+    }
+    pointer
 }
 
 fn pointer_below(pointer: &str, key: &str) -> String {
-    if pointer.ends_with(&format!("/{key}")) {
+    if !is_field_name(key) || pointer.ends_with(&format!("/{key}")) {
         return pointer.into();
     }
-    let short: String = key.chars().take(64).collect();
-    format!("{pointer}/{}", short.replace('~', "~0").replace('/', "~1"))
+    format!("{pointer}/{key}")
+}
+
+/// Whether a key can be repeated in an answer. Our fields are lower-case words; anything else may be a number or a
+/// text that got into the wrong place.
+pub(super) fn is_field_name(key: &str) -> bool {
+    (1..=32).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }

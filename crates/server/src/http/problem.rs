@@ -128,6 +128,7 @@ impl Problem {
     /// A problem of fields.
     pub fn of_fields(errors: Vec<FieldProblem>) -> Self {
         let detail = match errors.as_slice() {
+            [single] if single.pointer.is_empty() => format!("the request {}", single.detail),
             [single] => format!("{} {}", single.pointer, single.detail),
             several => format!("{} fields are wrong", several.len()),
         };

@@ -32,7 +32,7 @@ fn load(environment: &[(&str, &str)]) -> Result<Config, String> {
 }
 
 fn refusal(environment: &[(&str, &str)]) -> String {
-    load(environment).expect_err("these settings are wrong")
+    load(environment).unwrap_err()
 }
 
 fn defaults() -> Table {

@@ -52,4 +52,6 @@ mod program_send;
 
 mod program_kill;
 
+mod program_demo;
+
 mod canary;

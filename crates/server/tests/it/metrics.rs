@@ -21,6 +21,9 @@ struct Figure {
     value: f64,
 }
 
+/// Labels that a figure must have.
+type Labels<'a> = &'a [(&'a str, &'a str)];
+
 fn figures(text: &str) -> Vec<Figure> {
     let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
     lines
@@ -38,7 +41,7 @@ fn figures(text: &str) -> Vec<Figure> {
 }
 
 /// The sum of a figure over all series that have these labels.
-fn sum(text: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
+fn sum(text: &str, name: &str, labels: Labels<'_>) -> f64 {
     let has = |figure: &Figure| {
         labels.iter().all(|(name, value)| figure.labels.get(*name).is_some_and(|found| found == value))
     };
@@ -79,7 +82,7 @@ async fn success_and_failure_are_counted_by_provider_and_class() {
     let app = busy().await;
     let text = app.metrics().await;
     let (at, tw) = (("provider", "africastalking"), ("provider", "twilio"));
-    let table: [(&str, &[(&str, &str)], f64); 14] = [
+    let table: [(&str, Labels<'_>, f64); 14] = [
         ("sms_accepted_count_total", &[], 10.0),
         ("sms_refused_count_total", &[("code", "invalid_receiver")], 1.0),
         ("sms_refused_count_total", &[("code", "required")], 1.0),

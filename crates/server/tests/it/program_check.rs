@@ -80,7 +80,7 @@ async fn the_check_changes_nothing() {
     let sim = simulator().await;
     let site = Site::new(sim.base_url());
     let checked = site.run(&["check"]).await;
-    assert!(checked.stdout.contains("store: is empty; tuma serve sets it up"), "{}", checked.stdout);
+    assert!(checked.stdout.contains("store: is not there yet; tuma serve makes it"), "{}", checked.stdout);
     assert_eq!(site.files(), Vec::<String>::new());
 }
 

@@ -11,7 +11,7 @@ use store::port::messages::{Filter, Page};
 use utoipa::ToSchema;
 
 use super::view::ListedMessage;
-use crate::http::extract::Authenticated;
+use crate::http::extract::{Authenticated, is_field_name};
 use crate::http::problem::{FieldProblem, Problem, ProblemBody};
 use crate::http::state::State;
 use crate::keys::Scope;
@@ -103,7 +103,8 @@ fn read(query: &str, default_region: Country) -> Result<(Filter, Page), Problem>
             _ => Err(("unknown_parameter", "is no parameter of this address".into())),
         };
         if let Err((code, detail)) = mistake {
-            let pointer = name.chars().take(64).collect();
+            // An unknown name may be a number that got into the wrong place.
+            let pointer = if is_field_name(&name) { name.into_owned() } else { String::new() };
             errors.push(FieldProblem { pointer, code, detail });
         }
     }

@@ -30,18 +30,18 @@ pub(in crate::http) fn wait(headers: &HeaderMap) -> Result<Option<Duration>, Pro
 mod tests {
     use super::*;
 
-    fn wait_of(value: &str) -> Option<Option<u64>> {
+    fn wait_of(value: &str) -> Result<Option<Duration>, Problem> {
         let mut headers = HeaderMap::new();
         headers.insert("prefer", value.parse().unwrap());
-        wait(&headers).ok().map(|wait| wait.map(|wait| wait.as_secs()))
+        wait(&headers)
     }
 
     #[test]
     fn a_wait_is_found_among_other_preferences_and_capped() {
-        assert_eq!(wait_of("wait=5"), Some(Some(5)));
-        assert_eq!(wait_of("respond-async, Wait=\"10\""), Some(Some(10)));
-        assert_eq!(wait_of("wait=3600"), Some(Some(30)));
-        assert_eq!(wait_of("respond-async"), Some(None));
-        assert_eq!(wait_of("wait=soon"), None);
+        for (value, seconds) in [("wait=5", 5), ("respond-async, Wait=\"10\"", 10), ("wait=3600", 30)] {
+            assert_eq!(wait_of(value).unwrap(), Some(Duration::from_secs(seconds)), "{value}");
+        }
+        assert_eq!(wait_of("respond-async").unwrap(), None);
+        assert!(wait_of("wait=soon").is_err());
     }
 }

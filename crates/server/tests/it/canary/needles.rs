@@ -19,7 +19,10 @@ impl Needles {
         add("as it is", text.to_owned());
         add("in Base64", STANDARD.encode(text).trim_end_matches('=').to_owned());
         add("in Base64 for URLs", URL_SAFE_NO_PAD.encode(text));
-        add("in hexadecimal", text.bytes().map(|byte| format!("{byte:02x}")).collect());
+        add(
+            "in hexadecimal",
+            text.bytes().fold(String::new(), |digits, byte| digits + &format!("{byte:02x}")),
+        );
         add("as bytes", text.bytes().map(|byte| byte.to_string()).collect::<Vec<_>>().join(", "));
         self
     }
