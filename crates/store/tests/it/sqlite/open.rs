@@ -71,6 +71,9 @@ async fn older_schema_is_refused_unless_it_may_be_migrated() {
     let folder = folder();
     let path = folder.path().join("tuma.db");
     let unmigrated = Options { migrate: false, exclusive: false };
+    assert_eq!(store::open(&url(&path), unmigrated.clone()).await.err(), Some(StoreError::Missing));
+    assert!(!path.exists());
+    fs::write(&path, "").unwrap();
     let refused = store::open(&url(&path), unmigrated.clone()).await.err();
     assert_eq!(refused, Some(StoreError::OlderSchema { found: 0, known: KNOWN }));
     open(&path).await.unwrap().close().await;
