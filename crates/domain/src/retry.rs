@@ -11,11 +11,18 @@ pub struct RetryPolicy {
     pub cap: Duration,
     /// How many tries in all.
     pub max_attempts: u16,
+    /// How long after a message was due it is tried again at the latest.
+    pub give_up_after: Duration,
 }
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self { base: Duration::from_millis(500), cap: Duration::from_mins(1), max_attempts: 8 }
+        Self {
+            base: Duration::from_millis(500),
+            cap: Duration::from_mins(5),
+            max_attempts: 500,
+            give_up_after: Duration::from_hours(24),
+        }
     }
 }
 
@@ -44,8 +51,12 @@ mod tests {
 
     #[test]
     fn the_ceiling_doubles_up_to_the_cap() {
-        let policy =
-            RetryPolicy { base: Duration::from_secs(1), cap: Duration::from_secs(5), max_attempts: 6 };
+        let policy = RetryPolicy {
+            base: Duration::from_secs(1),
+            cap: Duration::from_secs(5),
+            max_attempts: 6,
+            ..RetryPolicy::default()
+        };
         let waits = (1..=6).map(|attempt| policy.wait(attempt, None, 1.0).map(|wait| wait.as_secs()));
         assert_eq!(waits.collect::<Vec<_>>(), [Some(1), Some(2), Some(4), Some(5), Some(5), None]);
     }

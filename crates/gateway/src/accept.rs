@@ -230,7 +230,10 @@ impl Acceptor<'_> {
             group: content.group.clone(),
             metadata: content.metadata.clone(),
             scheduled_at: content.scheduled_at,
-            expires_at: content.expires_at,
+            expires_at: content.expires_at.or_else(|| {
+                let leaves_at = content.scheduled_at.unwrap_or(shared.now).max(shared.now);
+                shared.scenario.useful_for().map(|useful| leaves_at.plus(useful))
+            }),
             created_at: shared.now,
         };
         Some(NewMessage { message, provider })

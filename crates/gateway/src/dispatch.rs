@@ -42,12 +42,26 @@ pub(crate) struct Dispatcher {
     pub(crate) metrics: Arc<Metrics>,
 }
 
+/// Longest time without a look into the queue: the net beneath the wake-ups.
+const LONGEST_REST: Duration = Duration::from_secs(5);
+
+/// What a request told about the provider's account.
+#[derive(Debug, Clone, Copy)]
+enum Account {
+    /// It took a message.
+    Works,
+    /// It can't be used now.
+    Unusable { since: Timestamp, retry_after: Option<Duration> },
+    /// Nothing.
+    Unknown,
+}
+
 /// What a dispatcher knows of its lanes, and what it has under way.
 struct Progress {
     pacer: Pacer,
     /// By lane, when the first waiting message is due, as far as known.
     next_due: [Option<Timestamp>; Priority::ALL.len()],
-    under_way: JoinSet<()>,
+    under_way: JoinSet<Account>,
 }
 
 impl Dispatcher {
@@ -66,12 +80,17 @@ impl Dispatcher {
                 self.claim(&mut progress, now).await;
                 continue;
             }
-            let pause = self.clock.sleep_until(look_at.unwrap_or(now));
+            let rest = now.plus(LONGEST_REST);
+            let pause = self.clock.sleep_until(look_at.map_or(rest, |at| at.min(rest)));
             tokio::select! {
                 () = stop.soft.cancelled() => {}
                 () = self.wake.notified() => progress.next_due = [Some(now); Priority::ALL.len()],
                 () = progress.request_ended(), if !progress.under_way.is_empty() => {}
-                () = pause, if look_at.is_some() => {}
+                () = pause => {
+                    if look_at.is_none_or(|at| at > rest) {
+                        progress.next_due = [Some(now); Priority::ALL.len()];
+                    }
+                }
             }
         }
         while !progress.under_way.is_empty() {
@@ -132,7 +151,7 @@ impl Dispatcher {
     }
 
     /// One request to the provider, from its first byte to its recorded outcome.
-    async fn submit(self: Arc<Self>, mut request: Vec<Claimed>) {
+    async fn submit(self: Arc<Self>, request: Vec<Claimed>) -> Account {
         let begun = self.clock.now();
         let outcomes = if let [single] = request.as_slice() {
             vec![self.provider.send_sms(&single.submission).await]
@@ -146,25 +165,34 @@ impl Dispatcher {
         // A provider answers for each message or, by mistake, for fewer: then nobody knows of the rest.
         let unanswered = || SubmitOutcome::Ambiguous(Failure::new(Reason::BadAnswer));
         let outcomes = outcomes.into_iter().chain(std::iter::repeat_with(unanswered));
+        // Drawn once: what shared a request will share one again.
+        let jitter = fresh::jitter();
         let ends: Vec<AttemptEnd> = request
             .iter()
             .zip(outcomes)
-            .map(|(message, outcome)| self.end(message, outcome, ended_at))
+            .map(|(message, outcome)| self.end(message, outcome, jitter, ended_at))
             .collect();
         self.record(&ends).await;
-        for (message, end) in request.drain(..).zip(ends) {
-            self.metrics.attempt_ended(self.provider.provider_name(), &message, &end);
+        for (message, end) in request.iter().zip(&ends) {
+            self.metrics.attempt_ended(self.provider.provider_name(), message, end);
             if matches!(end.next, Next::Stop | Next::Expire) {
                 self.outcomes.settle(end.message_id);
             }
         }
+        account(&ends)
     }
 
-    fn end(&self, message: &Claimed, outcome: SubmitOutcome, ended_at: Timestamp) -> AttemptEnd {
+    fn end(&self, message: &Claimed, outcome: SubmitOutcome, jitter: f64, ended_at: Timestamp) -> AttemptEnd {
         let next = match &outcome {
+            // Refused for a fault of the account, which somebody will mend: the message waits for that.
+            SubmitOutcome::Rejected(failure) if is_of_account(failure.reason) => {
+                self.retry(message, None, jitter, ended_at)
+            }
             SubmitOutcome::Accepted(_) | SubmitOutcome::Rejected(_) => Next::Stop,
             SubmitOutcome::Ambiguous(_) => Next::Wait,
-            SubmitOutcome::NotSubmitted { retry_after, .. } => self.retry(message, *retry_after, ended_at),
+            SubmitOutcome::NotSubmitted { retry_after, .. } => {
+                self.retry(message, *retry_after, jitter, ended_at)
+            }
         };
         AttemptEnd {
             message_id: message.submission.message_id,
@@ -175,12 +203,16 @@ impl Dispatcher {
         }
     }
 
-    fn retry(&self, message: &Claimed, retry_after: Option<Duration>, now: Timestamp) -> Next {
+    fn retry(&self, message: &Claimed, retry_after: Option<Duration>, jitter: f64, now: Timestamp) -> Next {
         let submission = &message.submission;
-        let Some(wait) = self.settings.retry.wait(submission.attempt, retry_after, fresh::jitter()) else {
+        let policy = &self.settings.retry;
+        let Some(wait) = policy.wait(submission.attempt, retry_after, jitter) else {
             return Next::Stop;
         };
         let due_at = now.plus(wait);
+        if due_at > message.created_at.plus(policy.give_up_after) {
+            return Next::Stop;
+        }
         if submission.expires_at.is_some_and(|end| due_at >= end) {
             return Next::Expire;
         }
@@ -210,6 +242,29 @@ impl Dispatcher {
     }
 }
 
+/// What the ends of a request's attempts say of the account.
+fn account(ends: &[AttemptEnd]) -> Account {
+    let mut account = Account::Unknown;
+    for end in ends {
+        match &end.outcome {
+            SubmitOutcome::Accepted(_) => return Account::Works,
+            SubmitOutcome::NotSubmitted { failure, retry_after } if is_of_account(failure.reason) => {
+                account = Account::Unusable { since: end.ended_at, retry_after: *retry_after };
+            }
+            SubmitOutcome::Rejected(failure) if is_of_account(failure.reason) => {
+                account = Account::Unusable { since: end.ended_at, retry_after: None };
+            }
+            _ => {}
+        }
+    }
+    account
+}
+
+/// Whether it is the account or its provider that can't be used, rather than this message.
+fn is_of_account(reason: Reason) -> bool {
+    matches!(reason, Reason::ProviderDown | Reason::RateLimited | Reason::Balance | Reason::Credential)
+}
+
 impl Progress {
     /// When to look into the queue again: when a lane has both a message that is due and room for it. `None`
     /// if only an arrival or the end of a request can change that.
@@ -232,6 +287,11 @@ impl Progress {
         let mut ended = self.under_way.join_next().await;
         while let Some(result) = ended {
             self.pacer.request_ended();
+            match &result {
+                Ok(Account::Works) => self.pacer.works(),
+                Ok(Account::Unusable { since, retry_after }) => self.pacer.pause(*retry_after, *since),
+                Ok(Account::Unknown) | Err(_) => {}
+            }
             if let Err(problem) = result
                 && problem.is_panic()
             {

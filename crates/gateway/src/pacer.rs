@@ -17,6 +17,10 @@ const RATE_SHARE: [u32; Priority::ALL.len()] = [100, 100, 98, 95];
 /// Percent of the requests under way that a lane and those below it may hold.
 const SLOT_SHARE: [u32; Priority::ALL.len()] = [100, 100, 90, 75];
 
+/// The first pause of an account that can't be used, and the longest one. Each is twice as long as the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
 /// Messages in one claim at most: a claim is a part of a commit that others wait for.
 const MAX_CLAIM: u32 = 512;
 
@@ -27,6 +31,9 @@ pub(crate) struct Pacer {
     rate: SlidingWindow,
     bulk: SlidingWindow,
     under_way: u32,
+    /// Pauses in a row, without a request that went well between them.
+    pauses: u32,
+    paused_until: Timestamp,
 }
 
 /// What may be claimed now.
@@ -58,6 +65,8 @@ impl Pacer {
             rate: SlidingWindow::new(pace.messages_per_second, Duration::from_secs(1)),
             bulk: SlidingWindow::new(pace.bulk_batch_size, pace.bulk_batch_interval()),
             under_way: 0,
+            pauses: 0,
+            paused_until: Timestamp::from_micros(i64::MIN),
         }
     }
 
@@ -75,6 +84,7 @@ impl Pacer {
         let slots = self.free_slots(lane);
         let rate = self.rate.available(RATE_SHARE[lane.index()], now).min(MAX_CLAIM);
         match lane {
+            _ if now < self.paused_until => 0,
             // Messages with one text share a request, so a request may be good for many.
             Priority::Bulk if slots > 0 => rate.min(self.bulk.available(100, now)),
             _ => rate.min(slots),
@@ -82,7 +92,9 @@ impl Pacer {
     }
 
     fn free_slots(&self, lane: Priority) -> u32 {
-        let open = u64::from(self.pace.max_in_flight.max(1)) * u64::from(SLOT_SHARE[lane.index()]);
+        // After a pause one request finds out whether the account can be used again.
+        let slots = if self.pauses > 0 { 1 } else { self.pace.max_in_flight.max(1) };
+        let open = u64::from(slots) * u64::from(SLOT_SHARE[lane.index()]);
         u32::try_from(open.div_ceil(100)).unwrap_or(u32::MAX).saturating_sub(self.under_way)
     }
 
@@ -93,6 +105,9 @@ impl Pacer {
         }
         if self.free_slots(lane) == 0 {
             return Opening::AfterRequest;
+        }
+        if now < self.paused_until {
+            return Opening::At(self.paused_until);
         }
         let bulk = (lane == Priority::Bulk && self.bulk.available(100, now) == 0).then_some(&self.bulk);
         let rate = (self.rate.available(RATE_SHARE[lane.index()], now) == 0).then_some(&self.rate);
@@ -111,6 +126,24 @@ impl Pacer {
         if lane == Priority::Bulk {
             self.bulk.pass(1, now);
         }
+    }
+
+    /// Notes that the account can't be used now: too many requests, out of order, no money, wrong credentials. A
+    /// pause keeps what is waiting from being tried in vain, message by message. Requests that fail together
+    /// make one pause.
+    pub(crate) fn pause(&mut self, retry_after: Option<Duration>, now: Timestamp) {
+        if now < self.paused_until {
+            return;
+        }
+        let pause = FIRST_PAUSE.saturating_mul(1 << self.pauses.min(16)).min(LONGEST_PAUSE);
+        self.pauses = self.pauses.saturating_add(1);
+        self.paused_until = now.plus(pause.max(retry_after.unwrap_or_default()));
+    }
+
+    /// Notes that the account can be used.
+    pub(crate) fn works(&mut self) {
+        self.pauses = 0;
+        self.paused_until = Timestamp::from_micros(i64::MIN);
     }
 
     pub(crate) fn request_starts(&mut self) {
@@ -173,6 +206,22 @@ mod tests {
         let mut pacer = Pacer::new(pace);
         let room = pacer.room(at(0));
         assert_eq!(room, Room { at_most: [4, 4, 4, 95], total: 100, requests: [4, 4, 4, 3] });
+    }
+
+    #[test]
+    fn an_account_that_can_not_be_used_rests_longer_each_time_and_is_probed_by_one_request() {
+        let mut pacer = Pacer::new(pace());
+        pacer.pause(None, at(0));
+        pacer.pause(None, at(1));
+        assert_eq!(pacer.room(at(100)).at_most, [0; 4]);
+        assert_eq!(pacer.opens(Priority::Critical, at(100)), Opening::At(at(250)));
+        assert_eq!(pacer.room(at(250)).requests, [1; 4]);
+        pacer.pause(None, at(250));
+        assert_eq!(pacer.opens(Priority::Critical, at(300)), Opening::At(at(750)));
+        pacer.works();
+        assert_eq!(pacer.room(at(300)).requests, [20, 20, 18, 15]);
+        pacer.pause(Some(Duration::from_secs(30)), at(300));
+        assert_eq!(pacer.opens(Priority::Critical, at(300)), Opening::At(at(30_300)));
     }
 
     #[test]

@@ -182,16 +182,15 @@ impl SmsService {
     }
 
     async fn store(&self, prepared: Prepared) -> Result<crate::accept::Stored, SendError> {
-        let arrivals: Vec<(ProviderName, _)> =
-            prepared.messages.iter().map(|new| (new.provider.clone(), Arrival::from(&new.message))).collect();
-        let stored = self.counted(self.acceptor().store(prepared).await)?;
-        if !stored.repeated {
-            for (provider, arrival) in arrivals {
-                self.metrics.accepted(arrival);
-                self.wakeups.wake(&provider);
-            }
+        let messages = prepared.messages.iter();
+        let arrivals = messages.map(|new| (new.provider.clone(), Arrival::from(&new.message))).collect();
+        // Dropped also when the caller goes away before the answer: the messages are stored all the same.
+        let mut announcement = Announcement { service: self, arrivals };
+        let stored = self.counted(self.acceptor().store(prepared).await);
+        if !stored.as_ref().is_ok_and(|stored| !stored.repeated) {
+            announcement.arrivals.clear();
         }
-        Ok(stored)
+        stored
     }
 
     /// One message with all that happened to it.
@@ -229,6 +228,22 @@ impl SmsService {
     /// The time by which the service acts.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+}
+
+/// Messages on their way into the store. Counts them and wakes their dispatchers when it is dropped: a claim that
+/// follows stands behind their accept in the store's queue, so it finds them.
+struct Announcement<'a> {
+    service: &'a SmsService,
+    arrivals: Vec<(ProviderName, Arrival)>,
+}
+
+impl Drop for Announcement<'_> {
+    fn drop(&mut self) {
+        for (provider, arrival) in &self.arrivals {
+            self.service.metrics.accepted(*arrival);
+            self.service.wakeups.wake(provider);
+        }
     }
 }
 

@@ -83,6 +83,7 @@ pub struct Retry {
     pub base_ms: u64,
     pub cap_ms: u64,
     pub max_attempts: u16,
+    pub give_up_after_s: u64,
 }
 
 /// How messages are submitted.
@@ -233,6 +234,7 @@ impl Config {
                 base: Duration::from_millis(self.retry.base_ms),
                 cap: Duration::from_millis(self.retry.cap_ms),
                 max_attempts: self.retry.max_attempts,
+                give_up_after: Duration::from_secs(self.retry.give_up_after_s),
             },
             lease: Duration::from_secs(self.dispatch.lease_s),
             idempotency_window: Duration::from_secs(u64::from(self.http.idempotency_hours) * 3_600),
