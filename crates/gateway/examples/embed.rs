@@ -45,7 +45,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         store: store::open(&database, Options { migrate: true, exclusive: true }).await?,
         providers: factory.create_configured()?,
         default_provider: factory.default_provider().clone(),
-        clock: Arc::new(SystemClock),
+        clock: Arc::new(SystemClock::new()),
         settings: Settings {
             rules: serde_json::from_value(json!([{ "countries": ["KE"], "provider": "africastalking" }]))?,
             ..Settings::default()
@@ -55,7 +55,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     service.start().await?;
 
     // The caller is an API key's id for HTTP; a program that embeds the service chooses its own.
-    let caller = Caller { key: KeyId::new(SystemClock.now(), [0; 10]) };
+    let caller = Caller { key: KeyId::new(SystemClock::new().now(), [0; 10]) };
     for receiver in ["0712345678", "+14155550100"] {
         let request = SendRequest {
             receiver: receiver.into(),

@@ -69,7 +69,7 @@ impl Dispatcher {
     pub(crate) async fn run(self: Arc<Self>, stop: Stop) {
         let start = self.clock.now();
         let mut progress = Progress {
-            pacer: Pacer::new(*self.provider.pace()),
+            pacer: Pacer::new(*self.provider.pace(), self.settings.retry.base),
             next_due: [Some(start); Priority::ALL.len()],
             under_way: JoinSet::new(),
         };

@@ -56,6 +56,7 @@ pub(crate) struct Metrics {
     callbacks_refused: Counter<u64>,
     store_failures: Counter<u64>,
     panics: Counter<u64>,
+    recovered: Counter<u64>,
     rates: Arc<Mutex<BTreeMap<ProviderName, Rates>>>,
     depth: Arc<Mutex<Vec<LaneDepth>>>,
 }
@@ -134,6 +135,10 @@ impl Metrics {
             store_failures: counter(
                 "sms.store.failure.count",
                 "Calls to the store that failed and are repeated.",
+            ),
+            recovered: counter(
+                "sms.recovered.count",
+                "Attempts that nobody finished, closed as ambiguous: perhaps sent, perhaps not.",
             ),
             panics: counter("sms.worker.panic.count", "Workers that panicked and were started again."),
             rates: Arc::new(Mutex::new(rates)),
@@ -318,6 +323,10 @@ impl Metrics {
                 None => known.push(lane),
             }
         }
+    }
+
+    pub(crate) fn recovered(&self, attempts: u64) {
+        self.recovered.add(attempts, &[]);
     }
 
     pub(crate) fn store_failed(&self) {

@@ -17,8 +17,7 @@ const RATE_SHARE: [u32; Priority::ALL.len()] = [100, 100, 98, 95];
 /// Percent of the requests under way that a lane and those below it may hold.
 const SLOT_SHARE: [u32; Priority::ALL.len()] = [100, 100, 90, 75];
 
-/// The first pause of an account that can't be used, and the longest one. Each is twice as long as the one before.
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// The longest pause of an account that can't be used.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Messages in one claim at most: a claim is a part of a commit that others wait for.
@@ -31,6 +30,7 @@ pub(crate) struct Pacer {
     rate: SlidingWindow,
     bulk: SlidingWindow,
     under_way: u32,
+    first_pause: Duration,
     /// Pauses in a row, without a request that went well between them.
     pauses: u32,
     paused_until: Timestamp,
@@ -59,12 +59,14 @@ pub(crate) enum Opening {
 }
 
 impl Pacer {
-    pub(crate) fn new(pace: Pace) -> Self {
+    /// `first_pause` is how long an account that can't be used rests at first; each further pause is twice as long.
+    pub(crate) fn new(pace: Pace, first_pause: Duration) -> Self {
         Self {
             pace,
             rate: SlidingWindow::new(pace.messages_per_second, Duration::from_secs(1)),
             bulk: SlidingWindow::new(pace.bulk_batch_size, pace.bulk_batch_interval()),
             under_way: 0,
+            first_pause,
             pauses: 0,
             paused_until: Timestamp::from_micros(i64::MIN),
         }
@@ -135,7 +137,7 @@ impl Pacer {
         if now < self.paused_until {
             return;
         }
-        let pause = FIRST_PAUSE.saturating_mul(1 << self.pauses.min(16)).min(LONGEST_PAUSE);
+        let pause = self.first_pause.saturating_mul(1 << self.pauses.min(16)).min(LONGEST_PAUSE);
         self.pauses = self.pauses.saturating_add(1);
         self.paused_until = now.plus(pause.max(retry_after.unwrap_or_default()));
     }
@@ -159,6 +161,8 @@ impl Pacer {
 mod tests {
     use super::*;
 
+    const FIRST: Duration = Duration::from_millis(250);
+
     fn pace() -> Pace {
         Pace {
             messages_per_second: 100,
@@ -177,7 +181,7 @@ mod tests {
 
     #[test]
     fn bulk_goes_in_batches_while_single_messages_pass() {
-        let mut pacer = Pacer::new(pace());
+        let mut pacer = Pacer::new(pace(), FIRST);
         assert_eq!(pacer.room(at(0)).at_most, [20, 20, 18, 10]);
         for _ in 0..10 {
             pacer.passes(Priority::Bulk, at(0));
@@ -189,7 +193,7 @@ mod tests {
 
     #[test]
     fn bulk_leaves_requests_for_the_lanes_above() {
-        let mut pacer = Pacer::new(pace());
+        let mut pacer = Pacer::new(pace(), FIRST);
         for _ in 0..15 {
             pacer.request_starts();
         }
@@ -203,14 +207,14 @@ mod tests {
     #[test]
     fn one_request_may_carry_many_receivers() {
         let pace = Pace { max_receivers_per_request: 100, bulk_batch_size: 0, max_in_flight: 4, ..pace() };
-        let mut pacer = Pacer::new(pace);
+        let mut pacer = Pacer::new(pace, FIRST);
         let room = pacer.room(at(0));
         assert_eq!(room, Room { at_most: [4, 4, 4, 95], total: 100, requests: [4, 4, 4, 3] });
     }
 
     #[test]
     fn an_account_that_can_not_be_used_rests_longer_each_time_and_is_probed_by_one_request() {
-        let mut pacer = Pacer::new(pace());
+        let mut pacer = Pacer::new(pace(), FIRST);
         pacer.pause(None, at(0));
         pacer.pause(None, at(1));
         assert_eq!(pacer.room(at(100)).at_most, [0; 4]);
@@ -226,7 +230,7 @@ mod tests {
 
     #[test]
     fn the_rate_holds_over_all_lanes() {
-        let mut pacer = Pacer::new(Pace { max_in_flight: 1_000, ..pace() });
+        let mut pacer = Pacer::new(Pace { max_in_flight: 1_000, ..pace() }, FIRST);
         for _ in 0..95 {
             pacer.passes(Priority::Normal, at(0));
         }

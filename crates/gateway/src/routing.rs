@@ -24,7 +24,7 @@ impl Router {
                 tracing::warn!(
                     rule = index + 1,
                     provider = %rule.provider,
-                    "a routing rule names a provider that is not configured: its messages take the next route"
+                    "a routing rule names a provider that is not configured: new messages take the next route"
                 );
             }
         }

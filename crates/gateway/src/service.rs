@@ -85,6 +85,7 @@ impl SmsService {
     /// Closes what an earlier process left open, and starts submitting.
     pub async fn start(&self) -> Result<(), StoreError> {
         self.recover(self.settings.only_node).await?;
+        self.tell_of_stranded().await?;
         for provider in self.router.providers() {
             let dispatcher = Arc::new(Dispatcher {
                 provider: Arc::clone(provider),
@@ -98,9 +99,11 @@ impl SmsService {
             });
             self.workers.start("dispatch", move |stop| Arc::clone(&dispatcher).run(stop));
         }
-        let (store, clock, node) = (Arc::clone(&self.store), Arc::clone(&self.clock), self.node);
+        let (store, clock, metrics) =
+            (Arc::clone(&self.store), Arc::clone(&self.clock), Arc::clone(&self.metrics));
+        let node = self.node;
         self.workers.start("recovery", move |stop| {
-            recover_regularly(Arc::clone(&store), Arc::clone(&clock), node, stop)
+            recover_regularly(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics), node, stop)
         });
         let (store, clock, metrics) =
             (Arc::clone(&self.store), Arc::clone(&self.clock), Arc::clone(&self.metrics));
@@ -113,13 +116,33 @@ impl SmsService {
     /// Stops submitting: nothing more is claimed, what is under way is finished and recorded up to a limit, the
     /// rest stays queued. Then the store is closed.
     pub async fn stop(&self) {
-        self.workers.stop(self.settings.soft_stop).await;
+        self.stop_submitting().await;
         self.store.close().await;
+    }
+
+    /// Stops submitting, and goes on accepting: what is accepted from now on stays queued.
+    pub async fn stop_submitting(&self) {
+        self.workers.stop(self.settings.soft_stop).await;
+    }
+
+    /// Says what waits for a provider that is not configured any more: nobody will submit it.
+    async fn tell_of_stranded(&self) -> Result<(), StoreError> {
+        let depth = self.store.depth().await?;
+        for lane in depth.iter().filter(|lane| self.router.provider(&lane.provider).is_none()) {
+            tracing::error!(
+                provider = %lane.provider,
+                lane = %lane.priority,
+                messages = lane.messages,
+                "messages wait for a provider that is not configured: they stay queued until it is"
+            );
+        }
+        Ok(())
     }
 
     async fn recover(&self, only_node: bool) -> Result<(), StoreError> {
         let closed =
             self.store.recover(Recovery { node: self.node, now: self.clock.now(), only_node }).await?;
+        self.metrics.recovered(closed);
         if closed > 0 {
             tracing::warn!(
                 attempts = closed,
@@ -258,11 +281,20 @@ pub enum NotReady {
     Store(#[from] StoreError),
 }
 
-async fn recover_regularly(store: Arc<dyn Store>, clock: Arc<dyn Clock>, node: NodeId, stop: Stop) {
+async fn recover_regularly(
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    metrics: Arc<Metrics>,
+    node: NodeId,
+    stop: Stop,
+) {
     while pause(&*clock, RECOVERY_INTERVAL, &stop).await {
         match store.recover(Recovery { node, now: clock.now(), only_node: false }).await {
             Ok(0) => {}
-            Ok(attempts) => tracing::warn!(attempts, "leases ran out: nobody knows whether these were sent"),
+            Ok(attempts) => {
+                metrics.recovered(attempts);
+                tracing::warn!(attempts, "leases ran out: nobody knows whether these were sent");
+            }
             Err(problem) => tracing::error!(%problem, "open attempts can't be looked for"),
         }
     }

@@ -34,6 +34,10 @@ use crate::provider::{
     CallbackError, CallbackKind, CallbackRequest, Capabilities, INTERNATIONAL, ProbeError, SmsProvider,
 };
 
+/// Receivers in one request at most: the answer has some 200 bytes for each, and must stay below
+/// [`ANSWER_LIMIT`](crate::client::ANSWER_LIMIT).
+const MOST_RECEIVERS: u32 = 200;
+
 /// What the registry knows of Africa's Talking.
 pub const REGISTRATION: Registration = Registration {
     name: "africastalking",
@@ -73,6 +77,7 @@ impl AfricasTalking {
         let mut user = Form::with_capacity(64);
         user.push("username", &settings.username);
         let url = |path: &str| settings.base_url.at(path).map_err(|error| config.invalid(error.to_string()));
+        config.at_most_receivers(MOST_RECEIVERS)?;
         let client = HttpClient::new(settings.base_url.url(), &config.pace)
             .map_err(|error| config.invalid(error.to_string()))?;
         Ok(Self {

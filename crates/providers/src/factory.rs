@@ -132,6 +132,14 @@ impl ProviderConfig {
         parse(&self.name, self.keys.clone())
     }
 
+    /// Refuses a setting of more receivers in a request than the adapter can carry and read the answers of.
+    pub fn at_most_receivers(&self, most: u32) -> Result<(), ConfigError> {
+        if self.pace.max_receivers_per_request > most {
+            return Err(self.invalid(format!("max_receivers_per_request: at most {most}")));
+        }
+        Ok(())
+    }
+
     /// An error about these settings.
     pub fn invalid(&self, problem: impl Into<String>) -> ConfigError {
         ConfigError::Invalid { provider: self.name.clone(), problem: problem.into() }

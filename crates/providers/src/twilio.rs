@@ -86,6 +86,7 @@ impl Twilio {
         let messages_path = format!("{account_path}/Messages.json");
         let url = |path: &str| settings.base_url.at(path).map_err(|error| config.invalid(error.to_string()));
         let read = Endpoint::get(url(&messages_path)?, settings.credential.clone());
+        config.at_most_receivers(1)?;
         let client = HttpClient::new(settings.base_url.url(), &config.pace)
             .map_err(|error| config.invalid(error.to_string()))?;
         let callback = callback_field(config, &settings)?;

@@ -107,14 +107,18 @@ impl Gateway {
         });
     }
 
-    /// Stops in order: no new requests, requests under way are answered, submissions under way are finished and
-    /// recorded, what is left stays queued.
+    /// Stops, within `dispatch.soft_stop_s` in all: no new requests, requests under way are answered, submissions
+    /// under way are finished and recorded, what is left stays queued.
     pub async fn stop(self) {
         self.stopping.cancel();
         self.listeners.close();
-        if tokio::time::timeout(self.soft_stop, self.listeners.wait()).await.is_err() {
-            tracing::warn!("requests under way did not end in time");
-        }
+        let listening = async {
+            if tokio::time::timeout(self.soft_stop, self.listeners.wait()).await.is_err() {
+                tracing::warn!("requests under way did not end in time");
+            }
+        };
+        // Side by side: what is accepted meanwhile stays queued.
+        tokio::join!(listening, self.service.stop_submitting());
         self.service.stop().await;
         let figures = self.figures.clone();
         let _ = tokio::task::spawn_blocking(move || figures.stop()).await;

@@ -7,7 +7,9 @@
 //!
 //! The backend sees a batch sorted by kind, so that one with multi-row statements can use them.
 
-use tokio::sync::{mpsc, oneshot};
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::StoreError;
 use crate::port::keys::ApiKey;
@@ -23,6 +25,10 @@ const MAX_ROWS: usize = 2_048;
 /// Operations that may wait. Beyond it accepts are refused, which callers see as "try again"; everything
 /// else waits for room, so that an outcome is never dropped.
 const MAX_WAITING: usize = 8_192;
+
+/// Messages that may wait to be accepted: a part of a second's work. A request that carries a hundred counts a
+/// hundred, so that bulk can't build a queue in front of a code.
+const MAX_WAITING_MESSAGES: usize = 16_384;
 
 /// A backend, from the side of the thread that writes.
 pub(crate) trait Backend: Send + 'static {
@@ -149,6 +155,7 @@ impl Batch {
 #[derive(Debug, Clone)]
 pub(crate) struct GroupCommit {
     operations: mpsc::Sender<Operation>,
+    accepting: Arc<Semaphore>,
 }
 
 impl GroupCommit {
@@ -159,7 +166,8 @@ impl GroupCommit {
             .name("store-writer".into())
             .spawn(move || write(backend, waiting))
             .map_err(|error| StoreError::Io(error.to_string()))?;
-        Ok((Self { operations }, thread))
+        let accepting = Arc::new(Semaphore::new(MAX_WAITING_MESSAGES));
+        Ok((Self { operations, accepting }, thread))
     }
 
     /// Waits for room, then for the commit.
@@ -175,13 +183,11 @@ impl GroupCommit {
     }
 
     /// Refuses at once where there is no room, then waits for the commit.
-    pub(crate) async fn ask_if_room<Q, A>(
-        self,
-        question: Q,
-        kind: fn(Pending<Q, A>) -> Operation,
-    ) -> Result<A, StoreError> {
+    pub(crate) async fn accept(self, accept: Accept) -> Result<Accepted, StoreError> {
+        let messages = u32::try_from(accept.messages.len()).unwrap_or(u32::MAX);
+        let _room = self.accepting.try_acquire_many(messages).map_err(|_full| StoreError::Overloaded)?;
         let (reply, answer) = oneshot::channel();
-        let operation = kind(Pending { question, answer: None, reply });
+        let operation = Operation::Accept(Pending { question: accept, answer: None, reply });
         self.operations.try_send(operation).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => StoreError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => StoreError::Stopped,

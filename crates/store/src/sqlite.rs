@@ -70,17 +70,20 @@ impl SqliteStore {
     ) -> Result<T, StoreError> {
         self.group()?;
         let readers = Arc::clone(&self.readers);
-        let _turn = self.readers.turn().await?;
-        tokio::task::spawn_blocking(move || readers.with(query))
-            .await
-            .map_err(|_panic| StoreError::Stopped)?
+        let turn = self.readers.turn().await?;
+        // The turn goes with the query: one whose caller has gone away still holds its connection.
+        let query = move || {
+            let _turn = turn;
+            readers.with(query)
+        };
+        tokio::task::spawn_blocking(query).await.map_err(|_panic| StoreError::Stopped)?
     }
 }
 
 #[async_trait]
 impl Messages for SqliteStore {
     async fn accept(&self, accept: Accept) -> Result<Accepted, StoreError> {
-        self.group()?.ask_if_room(accept, Operation::Accept).await
+        self.group()?.accept(accept).await
     }
 
     async fn message(&self, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {

@@ -135,6 +135,19 @@ impl Bench {
         self.shown_when(id, |record| record.summary.status == status).await
     }
 
+    /// Lets time pass until the message stands there: pauses and waits between tries come to their end.
+    pub(crate) async fn comes_to(&self, id: MessageId, status: MessageStatus) -> MessageRecord {
+        let clock = || self.clock.advance(Duration::from_millis(100));
+        let is = |record: &MessageRecord| {
+            let is_there = record.summary.status == status;
+            if !is_there {
+                clock();
+            }
+            is_there
+        };
+        self.shown_when(id, is).await
+    }
+
     /// Waits until so many attempts of a message have ended.
     pub(crate) async fn tried(&self, id: MessageId, attempts: usize) -> MessageRecord {
         let ended = |record: &MessageRecord| record.attempts.iter().filter(|it| it.ended.is_some()).count();

@@ -69,20 +69,19 @@ async fn a_code_finds_a_free_request_however_much_bulk_is_under_way() {
     let setup = Bench::setup().set("twilio", "bulk_batch_size", 0).set("twilio", "max_in_flight", 4);
     let bench = setup.start().await;
     // As many as bulk may hold of four requests: three.
-    bench.sim.inject(FaultRule::next(3, Fault::Slow { ms: 1_000 }).on(Provider::Twilio)).unwrap();
+    bench.sim.inject(FaultRule::next(3, Fault::Slow { ms: 10_000 }).on(Provider::Twilio)).unwrap();
     bench.bulk(&americans(20), "Karibu").await;
     wait_until(|| bench.sim.stats().twilio.submissions == 3, LONG).await.unwrap();
     let id = bench.try_send(AMERICAN, code()).await.unwrap().id;
     bench.stands(id, MessageStatus::Sent).await;
     assert_eq!(taken(&bench, "Karibu"), 0, "bulk was slow, and the code was not held by it");
-    wait_until(|| taken(&bench, "Karibu") == 20, LONG).await.unwrap();
 }
 
 #[tokio::test]
 async fn what_is_urgent_leaves_before_what_has_waited_longer() {
     let bench =
         Bench::setup().set("twilio", "max_in_flight", 1).set("twilio", "bulk_batch_size", 0).start().await;
-    bench.sim.inject(FaultRule::next(1, Fault::Slow { ms: 500 }).on(Provider::Twilio)).unwrap();
+    bench.sim.inject(FaultRule::next(1, Fault::Slow { ms: 2_000 }).on(Provider::Twilio)).unwrap();
     bench.send(AMERICAN).await;
     wait_until(|| bench.sim.stats().twilio.submissions == 1, LONG).await.unwrap();
     let in_order_of_arrival = [
@@ -107,7 +106,7 @@ async fn what_is_urgent_leaves_before_what_has_waited_longer() {
 #[tokio::test]
 async fn no_more_requests_than_are_set_are_under_way() {
     let bench = Bench::setup().set("twilio", "max_in_flight", 2).start().await;
-    bench.sim.inject(FaultRule::next(2, Fault::Slow { ms: 300 }).on(Provider::Twilio)).unwrap();
+    bench.sim.inject(FaultRule::next(2, Fault::Slow { ms: 2_000 }).on(Provider::Twilio)).unwrap();
     for receiver in americans(4) {
         bench.send(&receiver).await;
     }

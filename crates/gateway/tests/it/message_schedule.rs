@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use domain::message::MessageStatus;
+use domain::time::Timestamp;
 use gateway::request::Content;
 use testkit::clock::FakeClock;
 use testkit::sim::{Fault, FaultRule};
@@ -10,20 +11,24 @@ use testkit::wait::{LONG, wait_until};
 
 use crate::bench::{AMERICAN, Bench, KENYAN, seconds, text};
 
-fn after(wait: Duration) -> Option<domain::time::Timestamp> {
-    Some(FakeClock::START.plus(wait))
+/// A time so much later than the clock shows at first.
+fn after(wait: Duration) -> Timestamp {
+    FakeClock::START.plus(wait)
 }
+
+/// As much as the clock can move by at least.
+const INSTANT: Duration = Duration::from_micros(1);
 
 #[tokio::test]
 async fn a_scheduled_message_leaves_at_its_time_and_not_before() {
     let bench = Bench::start().await;
-    let content = Content { scheduled_at: after(seconds(3_600)), ..text("Habari") };
+    let content = Content { scheduled_at: Some(after(seconds(3_600))), ..text("Habari") };
     let answer = bench.try_send(KENYAN, content).await.unwrap();
     assert_eq!(answer.status, MessageStatus::Scheduled);
-    bench.clock.advance(seconds(3_600) - Duration::from_micros(1));
+    bench.clock.set(after(seconds(3_600)).minus(INSTANT));
     bench.dispatchers_look().await;
     assert_eq!(bench.status(answer.id).await, MessageStatus::Scheduled);
-    bench.clock.advance(Duration::from_micros(1));
+    bench.clock.advance(INSTANT);
     bench.stands(answer.id, MessageStatus::Sent).await;
 }
 
@@ -40,7 +45,7 @@ async fn a_time_that_has_passed_means_at_once() {
 #[tokio::test]
 async fn a_scheduled_message_is_sent_after_a_restart() {
     let bench = Bench::start().await;
-    let content = Content { scheduled_at: after(seconds(60)), ..text("Habari") };
+    let content = Content { scheduled_at: Some(after(seconds(60))), ..text("Habari") };
     let id = bench.try_send(KENYAN, content).await.unwrap().id;
     let bench = bench.restart().await;
     bench.clock.advance(seconds(60));
@@ -54,7 +59,7 @@ async fn a_message_whose_time_has_run_out_is_not_submitted() {
     let first = bench.send(AMERICAN).await;
     wait_until(|| bench.sim.stats().twilio.submissions == 1, LONG).await.unwrap();
     // It waits for the one request, and the clock goes on.
-    let content = Content { expires_at: after(seconds(30)), ..text("Your code is 482913") };
+    let content = Content { expires_at: Some(after(seconds(30))), ..text("Your code is 482913") };
     let id = bench.try_send(AMERICAN, content).await.unwrap().id;
     bench.clock.advance(seconds(30));
     let shown = bench.stands(id, MessageStatus::Expired).await;
@@ -66,9 +71,28 @@ async fn a_message_whose_time_has_run_out_is_not_submitted() {
 #[tokio::test]
 async fn a_message_leaves_in_the_last_moment_of_its_time() {
     let bench = Bench::start().await;
-    let content =
-        Content { scheduled_at: after(seconds(30)), expires_at: after(seconds(31)), ..text("Habari") };
+    let content = Content {
+        scheduled_at: Some(after(seconds(30))),
+        expires_at: Some(after(seconds(31))),
+        ..text("Habari")
+    };
     let id = bench.try_send(AMERICAN, content).await.unwrap().id;
-    bench.clock.advance(seconds(31) - Duration::from_micros(1));
+    bench.clock.set(after(seconds(31)).minus(INSTANT));
     bench.stands(id, MessageStatus::Sent).await;
+}
+
+#[tokio::test]
+async fn a_code_is_of_no_use_ten_minutes_after_it_was_to_leave() {
+    let bench = Bench::start().await;
+    let code = Content { scenario: Some("otp".into()), ..text("Your code is 482913") };
+    let expires_at = async |content: Content| {
+        let id = bench.try_send(KENYAN, content).await.unwrap().id;
+        bench.show(id).await.summary.message.expires_at
+    };
+    assert_eq!(expires_at(code.clone()).await, Some(after(seconds(600))));
+    let later = Content { scheduled_at: Some(after(seconds(60))), ..code.clone() };
+    assert_eq!(expires_at(later).await, Some(after(seconds(660))));
+    let said = Content { expires_at: Some(after(seconds(120))), ..code };
+    assert_eq!(expires_at(said).await, Some(after(seconds(120))));
+    assert_eq!(expires_at(text("Habari")).await, None);
 }

@@ -6,15 +6,15 @@ use domain::attempt::Reason;
 use domain::message::MessageStatus;
 use futures_util::future::{join, join_all};
 use gateway::{SendAnswer, SendRequest};
-use store::port::messages::MessageRecord;
+use store::port::messages::{Filter, MessageRecord, Page};
 use testkit::sim::{Fault, FaultRule};
-use testkit::wait::{LONG, wait_until};
+use testkit::wait::{LONG, wait_for, wait_until};
 
 use crate::bench::{AMERICAN, Bench, KENYAN, caller, request, seconds, text};
 
 /// Sends and waits by the bench's clock, which stands still: only an outcome ends the wait.
 async fn outcome(bench: &Bench, request: SendRequest) -> (SendAnswer, MessageRecord) {
-    let sending = bench.service.send_sms_and_wait(caller(), request, seconds(10));
+    let sending = bench.service.send_sms_and_wait(caller(), request, seconds(3_600));
     let (answer, record) = tokio::time::timeout(LONG, sending).await.unwrap().unwrap();
     (answer, record.unwrap())
 }
@@ -51,7 +51,7 @@ async fn the_wait_ends_when_the_last_try_has_failed() {
 #[tokio::test]
 async fn the_wait_ends_at_its_limit_and_the_message_goes_its_way() {
     let bench = Bench::start().await;
-    bench.sim.inject(FaultRule::next(1, Fault::Slow { ms: 500 })).unwrap();
+    bench.sim.inject(FaultRule::next(1, Fault::Slow { ms: 2_000 })).unwrap();
     let request = request(KENYAN, text("Habari"));
     let sending = bench.service.send_sms_and_wait(caller(), request, seconds(10));
     let time_passes = async {
@@ -68,14 +68,22 @@ async fn the_wait_ends_at_its_limit_and_the_message_goes_its_way() {
 async fn a_try_that_will_be_repeated_does_not_end_the_wait() {
     let bench = Bench::setup().settings(|settings| settings.retry.base = Duration::ZERO).start().await;
     bench.sim.inject(FaultRule::next(2, Fault::TooManyRequests { retry_after_s: None })).unwrap();
-    let (_, record) = outcome(&bench, request(AMERICAN, text("Habari"))).await;
+    let time_passes = async {
+        let accepted = async || {
+            let page = Page { after: None, limit: 1 };
+            bench.service.messages(Filter::default(), page).await.unwrap().pop().map(|it| it.message.id)
+        };
+        let id = wait_for(accepted, LONG).await.unwrap();
+        bench.comes_to(id, MessageStatus::Sent).await;
+    };
+    let ((_, record), ()) = join(outcome(&bench, request(AMERICAN, text("Habari"))), time_passes).await;
     assert_eq!((record.summary.status, record.attempts.len()), (MessageStatus::Sent, 3));
 }
 
 #[tokio::test]
 async fn all_who_wait_for_one_message_are_answered() {
     let bench = Bench::start().await;
-    bench.sim.inject(FaultRule::next(1, Fault::Slow { ms: 200 })).unwrap();
+    bench.sim.inject(FaultRule::next(1, Fault::Slow { ms: 500 })).unwrap();
     let answers = join_all((0..5).map(|_| outcome(&bench, repeatable(KENYAN)))).await;
     for (answer, record) in &answers {
         assert_eq!((answer.id, record.summary.status), (answers[0].0.id, MessageStatus::Sent));
@@ -86,7 +94,7 @@ async fn all_who_wait_for_one_message_are_answered() {
 #[tokio::test]
 async fn one_who_gives_up_does_not_take_the_others_place() {
     let bench = Bench::start().await;
-    bench.sim.inject(FaultRule::next(1, Fault::Slow { ms: 500 })).unwrap();
+    bench.sim.inject(FaultRule::next(1, Fault::Slow { ms: 2_000 })).unwrap();
     let stays = outcome(&bench, repeatable(AMERICAN));
     let leaves = async {
         wait_until(|| bench.sim.stats().twilio.submissions == 1, LONG).await.unwrap();
@@ -114,7 +122,7 @@ async fn the_wait_ends_when_the_message_expires() {
     let sending = bench.service.send_sms_and_wait(caller(), request, seconds(60));
     let time_passes = async {
         let stored = async || (bench.count().await == 1).then_some(());
-        testkit::wait::wait_for(stored, LONG).await.unwrap();
+        wait_for(stored, LONG).await.unwrap();
         bench.clock.advance(seconds(5));
     };
     let (sent, ()) = tokio::time::timeout(LONG, join(sending, time_passes)).await.unwrap();

@@ -7,25 +7,22 @@ use domain::message::MessageStatus;
 use domain::retry::RetryPolicy;
 use gateway::request::Content;
 use store::port::messages::MessageRecord;
+use testkit::clock::FakeClock;
 use testkit::sim::{Fault, FaultRule, Provider, SimConfig, Simulator};
+use testkit::wait::{LONG, wait_for, wait_until};
 use tokio::net::TcpSocket;
 
-use crate::bench::{AMERICAN, Bench, KENYAN, Setup, seconds, text};
+use crate::bench::{AMERICAN, Bench, KENYAN, Setup, americans, kenyans, seconds, text};
 
 /// How each try ended.
 fn outcomes(record: &MessageRecord) -> Vec<OutcomeKind> {
     record.attempts.iter().filter_map(|attempt| attempt.ended.as_ref().map(|(_, end)| end.kind())).collect()
 }
 
-fn retrying(base: Duration, max_attempts: u16) -> Setup {
-    Bench::setup().settings(|settings| {
-        settings.retry = RetryPolicy {
-            base,
-            cap: Duration::from_hours(1),
-            max_attempts,
-            ..RetryPolicy::default()
-        };
-    })
+/// Waits between tries are short, but not nothing: while the clock stands, nothing is tried again.
+fn retrying(max_attempts: u16) -> Setup {
+    let policy = RetryPolicy { base: Duration::from_millis(1), max_attempts, ..RetryPolicy::default() };
+    Bench::setup().settings(|settings| settings.retry = policy)
 }
 
 const LIMITED: Fault = Fault::TooManyRequests { retry_after_s: None };
@@ -33,10 +30,10 @@ const LIMITED: Fault = Fault::TooManyRequests { retry_after_s: None };
 #[tokio::test]
 async fn a_rate_limit_is_tried_again_and_sent_once() {
     for receiver in [KENYAN, AMERICAN] {
-        let bench = retrying(Duration::ZERO, 8).start().await;
+        let bench = retrying(8).start().await;
         bench.sim.inject(FaultRule::next(2, LIMITED)).unwrap();
         let id = bench.send(receiver).await;
-        let shown = bench.stands(id, MessageStatus::Sent).await;
+        let shown = bench.comes_to(id, MessageStatus::Sent).await;
         let expected = [OutcomeKind::NotSubmitted, OutcomeKind::NotSubmitted, OutcomeKind::Accepted];
         assert_eq!(outcomes(&shown), expected);
         assert_eq!(shown.summary.failure, None);
@@ -46,7 +43,7 @@ async fn a_rate_limit_is_tried_again_and_sent_once() {
 
 #[tokio::test]
 async fn the_next_try_waits_at_least_as_long_as_the_provider_asked() {
-    let bench = retrying(Duration::ZERO, 8).start().await;
+    let bench = retrying(8).start().await;
     let asked = Fault::TooManyRequests { retry_after_s: Some(30) };
     bench.sim.inject(FaultRule::next(1, asked).on(Provider::Twilio)).unwrap();
     let id = bench.send(AMERICAN).await;
@@ -54,37 +51,92 @@ async fn the_next_try_waits_at_least_as_long_as_the_provider_asked() {
     assert_eq!(shown.summary.status, MessageStatus::Queued);
     assert_eq!(shown.summary.failure.unwrap().reason, Reason::RateLimited);
 
-    bench.clock.advance(Duration::from_millis(29_999));
-    bench.dispatchers_look().await;
+    bench.clock.set(FakeClock::START.plus(seconds(30)).minus(Duration::from_millis(1)));
+    let kenyan = bench.send(KENYAN).await;
+    bench.stands(kenyan, MessageStatus::Sent).await;
     assert_eq!(bench.show(id).await.attempts.len(), 1);
     bench.clock.advance(Duration::from_millis(1));
     bench.stands(id, MessageStatus::Sent).await;
 }
 
 #[tokio::test]
-async fn the_wait_grows_and_stays_below_its_ceiling() {
-    let base = seconds(1);
-    let bench = retrying(base, 5).start().await;
+async fn an_account_that_can_not_be_used_is_tried_by_one_message_at_a_time() {
+    let bench = retrying(100).start().await;
+    bench.sim.inject(FaultRule::always(LIMITED).on(Provider::Twilio)).unwrap();
+    let first = bench.send(AMERICAN).await;
+    bench.tried(first, 1).await;
+    let mut ids = vec![first];
+    for receiver in americans(9) {
+        ids.push(bench.send(&receiver).await);
+    }
+    // Each pause is twice as long as the one before, and one request ends it.
+    for (pause, submissions) in [(250, 2), (500, 3), (1_000, 4)] {
+        bench.clock.advance(Duration::from_millis(pause));
+        wait_until(|| bench.sim.stats().twilio.submissions == submissions, LONG).await.unwrap();
+        // Recorded before the next pause is looked at.
+        let tries = async || {
+            let mut ended = 0;
+            for id in &ids {
+                ended += outcomes(&bench.show(*id).await).len();
+            }
+            (ended as u64 == submissions).then_some(())
+        };
+        wait_for(tries, LONG).await.unwrap();
+    }
+    bench.sim.clear_faults();
+    for id in ids {
+        bench.comes_to(id, MessageStatus::Sent).await;
+    }
+    assert_eq!(bench.sim.ledger().duplicates(), []);
+}
+
+#[tokio::test]
+async fn a_pause_of_one_account_does_not_hold_another() {
+    let bench = retrying(100).start().await;
     bench.sim.inject(FaultRule::always(LIMITED).on(Provider::Twilio)).unwrap();
     let id = bench.send(AMERICAN).await;
-    for attempt in 1..5 {
-        bench.tried(id, attempt).await;
-        // Full jitter: the wait is anything up to the ceiling, which doubles.
-        bench.clock.advance(base * 2_u32.pow(u32::try_from(attempt).unwrap() - 1));
+    bench.tried(id, 1).await;
+    for receiver in kenyans(5) {
+        let id = bench.send(&receiver).await;
+        bench.stands(id, MessageStatus::Sent).await;
     }
-    let shown = bench.tried(id, 5).await;
-    assert_eq!(shown.summary.status, MessageStatus::Failed);
 }
 
 #[tokio::test]
 async fn a_message_that_was_tried_often_enough_has_failed_for_its_last_reason() {
-    let bench = retrying(Duration::ZERO, 3).start().await;
+    let bench = retrying(3).start().await;
     bench.sim.inject(FaultRule::always(LIMITED)).unwrap();
     let id = bench.send(KENYAN).await;
-    let shown = bench.stands(id, MessageStatus::Failed).await;
+    let shown = bench.comes_to(id, MessageStatus::Failed).await;
     assert_eq!(outcomes(&shown), [OutcomeKind::NotSubmitted; 3]);
     assert_eq!(shown.summary.failure.unwrap().reason, Reason::RateLimited);
     assert_eq!(bench.sim.ledger().count(), 0);
+}
+
+#[tokio::test]
+async fn a_message_is_given_up_when_it_has_waited_long_enough() {
+    let give_up = |setup: Setup| setup.settings(|settings| settings.retry.give_up_after = seconds(60));
+    let bench = give_up(retrying(u16::MAX)).start().await;
+    bench.sim.inject(FaultRule::always(LIMITED)).unwrap();
+    let id = bench.send(KENYAN).await;
+    let shown = bench.comes_to(id, MessageStatus::Failed).await;
+    let waited = shown.summary.updated_at.since(shown.summary.message.created_at);
+    // The last try may fall up to one pause before or after.
+    assert!((seconds(49)..=seconds(71)).contains(&waited), "{waited:?}");
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_account_is_tried_again_until_somebody_has_mended_it() {
+    for receiver in [KENYAN, AMERICAN] {
+        let bench = retrying(100).start().await;
+        bench.sim.inject(FaultRule::next(3, Fault::Unauthorized)).unwrap();
+        let id = bench.send(receiver).await;
+        let shown = bench.tried(id, 1).await;
+        assert_eq!(shown.summary.status, MessageStatus::Queued);
+        assert_eq!(shown.summary.failure.unwrap().reason, Reason::Credential);
+        let shown = bench.comes_to(id, MessageStatus::Sent).await;
+        assert_eq!((shown.attempts.len(), bench.sim.ledger().count()), (4, 1));
+    }
 }
 
 #[tokio::test]
@@ -94,19 +146,40 @@ async fn a_refused_connection_is_tried_again_until_the_provider_is_back() {
     reserved.set_reuseaddr(true).unwrap();
     reserved.bind(([127, 0, 0, 1], 0).into()).unwrap();
     let address = reserved.local_addr().unwrap();
-    let bench = retrying(Duration::ZERO, u16::MAX)
-        .set("twilio", "base_url", format!("http://{address}"))
-        .start()
-        .await;
+    let setup = retrying(u16::MAX);
+    let bench = setup.set("twilio", "base_url", format!("http://{address}")).start().await;
     let id = bench.send(AMERICAN).await;
-    let tried = bench.shown_when(id, |record| record.attempts.len() > 2).await;
-    assert!(matches!(
-        &tried.attempts[0].ended,
-        Some((_, SubmitOutcome::NotSubmitted { failure, .. })) if failure.reason == Reason::ProviderDown
-    ));
+    let shown = bench.tried(id, 1).await;
+    let failure = shown.summary.failure.unwrap();
+    assert_eq!((shown.summary.status, failure.reason), (MessageStatus::Queued, Reason::ProviderDown));
+
     let back = Simulator::start(SimConfig { listen: address, ..SimConfig::default() }).await.unwrap();
-    bench.stands(id, MessageStatus::Sent).await;
+    bench.comes_to(id, MessageStatus::Sent).await;
     assert_eq!(back.ledger().count(), 1);
+}
+
+/// That a message in doubt, by either provider, is not sent again, however late it is. `taken` says how often
+/// the network has it.
+async fn stays_in_doubt(setup: Setup, fault: Fault, reason: Reason, taken: usize) {
+    let bench = setup.start().await;
+    for provider in [Provider::AfricasTalking, Provider::Twilio] {
+        bench.sim.inject(FaultRule::next(1, fault).on(provider)).unwrap();
+    }
+    let ids = [(KENYAN, bench.send(KENYAN).await), (AMERICAN, bench.send(AMERICAN).await)];
+    for (_, id) in ids {
+        let shown = bench.tried(id, 1).await;
+        let Some((_, SubmitOutcome::Ambiguous(failure))) = &shown.attempts[0].ended else {
+            panic!("{fault:?}: {:?}", shown.attempts)
+        };
+        assert_eq!((failure.reason, shown.summary.status), (reason, MessageStatus::Sending), "{fault:?}");
+    }
+    bench.clock.advance(seconds(3_600));
+    bench.dispatchers_look().await;
+    for (receiver, id) in ids {
+        assert_eq!(bench.show(id).await.attempts.len(), 1, "{fault:?}");
+        let entries = bench.sim.ledger().entries_where(|it| it.to == receiver && it.body == "Habari");
+        assert_eq!(entries.len(), taken, "{fault:?}");
+    }
 }
 
 #[tokio::test]
@@ -116,35 +189,24 @@ async fn an_ambiguous_end_is_never_tried_again() {
         (Fault::ResetBeforeAccept, Reason::ConnectionLost, 0),
         (Fault::AcceptThenError { status: 500 }, Reason::ProviderDown, 1),
         (Fault::MalformedAnswer, Reason::BadAnswer, 1),
-        (Fault::AcceptThenStall { ms: 3_000 }, Reason::Timeout, 1),
     ];
     for (fault, reason, taken) in faults {
-        for (receiver, provider) in [(KENYAN, Provider::AfricasTalking), (AMERICAN, Provider::Twilio)] {
-            let setup = retrying(Duration::ZERO, 8);
-            let setup = ["twilio", "africastalking"].into_iter().fold(setup, |setup, provider| {
-                setup.set(provider, "connect_timeout_ms", 500).set(provider, "request_timeout_ms", 600)
-            });
-            let bench = setup.start().await;
-            bench.sim.inject(FaultRule::next(1, fault).on(provider)).unwrap();
-            let id = bench.send(receiver).await;
-            let shown = bench.tried(id, 1).await;
-            let Some((_, SubmitOutcome::Ambiguous(failure))) = &shown.attempts[0].ended else {
-                panic!("{fault:?} by {provider}: {:?}", shown.attempts)
-            };
-            assert_eq!((failure.reason, shown.summary.status), (reason, MessageStatus::Sending), "{fault:?}");
-
-            bench.clock.advance(seconds(3_600));
-            bench.dispatchers_look().await;
-            assert_eq!(bench.show(id).await.attempts.len(), 1, "{fault:?}");
-            let entries = bench.sim.ledger().to(receiver);
-            assert_eq!(entries.iter().filter(|entry| entry.body == "Habari").count(), taken, "{fault:?}");
-        }
+        stays_in_doubt(retrying(8), fault, reason, taken).await;
     }
 }
 
 #[tokio::test]
+async fn a_time_out_is_never_tried_again() {
+    let quick = |setup: Setup, provider| {
+        setup.set(provider, "connect_timeout_ms", 1_500).set(provider, "request_timeout_ms", 2_000)
+    };
+    let setup = quick(quick(retrying(8), "twilio"), "africastalking");
+    stays_in_doubt(setup, Fault::AcceptThenStall { ms: 10_000 }, Reason::Timeout, 1).await;
+}
+
+#[tokio::test]
 async fn a_refusal_is_the_end() {
-    let bench = retrying(Duration::ZERO, 8).start().await;
+    let bench = retrying(8).start().await;
     for receiver in ["+254712000403", "+14155021211"] {
         let id = bench.send(receiver).await;
         let shown = bench.stands(id, MessageStatus::Failed).await;
@@ -156,7 +218,7 @@ async fn a_refusal_is_the_end() {
 
 #[tokio::test]
 async fn a_message_does_not_wait_for_a_try_that_would_come_too_late() {
-    let bench = retrying(Duration::ZERO, 8).start().await;
+    let bench = retrying(8).start().await;
     let asked = Fault::TooManyRequests { retry_after_s: Some(60) };
     bench.sim.inject(FaultRule::next(1, asked)).unwrap();
     let soon = bench.clock.advance(Duration::ZERO).plus(seconds(30));

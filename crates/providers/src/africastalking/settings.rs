@@ -42,7 +42,7 @@ messages_per_second = 100
 bulk_batch_size = 0
 # Milliseconds from one such batch to the next.
 bulk_batch_interval_ms = 0
-# Receivers in one request where the text is the same.
+# Receivers in one request where the text is the same: at most 200.
 max_receivers_per_request = 100
 # Requests under way at once.
 max_in_flight = 32

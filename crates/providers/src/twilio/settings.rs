@@ -57,7 +57,7 @@ max_receivers_per_request = 1
 max_in_flight = 256
 # Milliseconds for a connection to stand.
 connect_timeout_ms = 5000
-# Milliseconds for a request in all. After it the message may have been sent, and Twilio is asked.
+# Milliseconds for a request in all. After it the message may have been sent.
 request_timeout_ms = 15000
 "#;
 

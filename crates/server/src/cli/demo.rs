@@ -71,8 +71,8 @@ impl Demo {
         let listen = free(self.listen)?;
         let simulator = simulator(listen).await?;
         let config = Config::load(None, settings(listen, &simulator, folder.path()))?;
-        let gateway = Gateway::start(&config, Arc::new(SystemClock)).await?;
-        let (key, kept) = keys::create("demo", &[Scope::Admin], None, SystemClock.now());
+        let gateway = Gateway::start(&config, Arc::new(SystemClock::new())).await?;
+        let (key, kept) = keys::create("demo", &[Scope::Admin], None, SystemClock::new().now());
         let caller = Caller { key: kept.id };
         gateway.store.create_key(kept).await?;
 
@@ -100,7 +100,7 @@ fn free(wanted: SocketAddr) -> anyhow::Result<SocketAddr> {
 async fn simulator(gateway: SocketAddr) -> anyhow::Result<Simulator> {
     let delivery = format!("http://{gateway}/webhooks/africastalking/status/{CALLBACK_SECRET}");
     let callback_urls = CallbackUrls { africastalking_delivery: Some(delivery), ..CallbackUrls::default() };
-    let config = SimConfig { clock: Arc::new(SystemClock), callback_urls, ..SimConfig::default() };
+    let config = SimConfig { clock: Arc::new(SystemClock::new()), callback_urls, ..SimConfig::default() };
     Simulator::start(config).await.context("the simulated networks can't be started")
 }
 
@@ -153,12 +153,12 @@ async fn show_when_final(service: &SmsService, ids: &[MessageId]) -> anyhow::Res
         "{:<18}{:<18}{:<16}{:<12}{:<14}{}",
         "scenario", "receiver", "provider", "status", "cost", "took"
     ));
-    let deadline = SystemClock.now().plus(DELIVERY);
+    let deadline = SystemClock::new().now().plus(DELIVERY);
     let mut all_delivered = true;
     for id in ids {
         let record = loop {
             let record = service.message(*id).await?.context("a message is gone")?;
-            if record.summary.status.is_final() || SystemClock.now() > deadline {
+            if record.summary.status.is_final() || SystemClock::new().now() > deadline {
                 break record;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;

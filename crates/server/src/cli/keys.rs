@@ -57,7 +57,7 @@ impl Keys {
 
 impl Verb {
     async fn run(self, store: &dyn Store) -> anyhow::Result<()> {
-        let now = SystemClock.now();
+        let now = SystemClock::new().now();
         match self {
             Self::Create { name, scopes, expires_in_days } => {
                 let lifetime = expires_in_days.map(|days| Duration::from_secs(u64::from(days) * 86_400));

@@ -9,7 +9,7 @@ use crate::config::Config;
 use gateway::SystemClock;
 
 pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
-    let gateway = Gateway::start(config, Arc::new(SystemClock)).await?;
+    let gateway = Gateway::start(config, Arc::new(SystemClock::new())).await?;
     tracing::info!(address = %gateway.address, "listening");
     if let Some(address) = gateway.operations_address {
         tracing::info!(%address, "health and metrics");
@@ -21,7 +21,14 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
     }
     stop_asked().await?;
     tracing::info!("stopping");
-    gateway.stop().await;
+    tokio::select! {
+        () = gateway.stop() => {}
+        again = stop_asked() => {
+            again?;
+            tracing::warn!("stopping at once; submissions under way stay open and are closed at the next start");
+            return Ok(());
+        }
+    }
     tracing::info!("stopped");
     Ok(())
 }

@@ -12,8 +12,11 @@ use toml::{Table, Value};
 /// Tables whose keys are the operator's own.
 const OPEN_TABLES: &[&str] = &["messages.max_characters_by_scenario"];
 
-/// Variables that begin like settings and are none: read by the command line. Those of the tests begin with
-/// `TUMA_TEST_`.
+/// Variables that begin like settings and are none: those of the tests, and those that Kubernetes sets in every pod
+/// for a service called tuma.
+const FOREIGN: &[&str] = &["TUMA_TEST_", "TUMA_SERVICE_", "TUMA_PORT"];
+
+/// Variables that begin like settings and are none: read by the command line.
 const NOT_SETTINGS: &[&str] = &["TUMA_CONFIG", "TUMA_URL", "TUMA_API_KEY"];
 
 /// Why a layer can't be read. Names keys and variables, never values.
@@ -126,7 +129,8 @@ fn setting_of(variable: &str) -> Option<Vec<String>> {
         Some(vec!["providers".into(), provider.name.into(), (*key).into()])
     });
     of_provider.or_else(|| {
-        let none_of_ours = NOT_SETTINGS.contains(&variable) || variable.starts_with("TUMA_TEST_");
+        let none_of_ours =
+            NOT_SETTINGS.contains(&variable) || FOREIGN.iter().any(|prefix| variable.starts_with(prefix));
         let key = variable.strip_prefix("TUMA_").filter(|_| !none_of_ours)?;
         Some(key.split("__").map(str::to_lowercase).collect())
     })

@@ -49,6 +49,19 @@ fn shown_key(headers: &HeaderMap) -> Option<SecretString> {
     Some(key.into())
 }
 
+/// Parts of the path. One that can't be read is an address that there is not.
+pub(super) struct PathParts<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<State> for PathParts<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
+        let read = axum::extract::Path::<T>::from_request_parts(parts, state).await;
+        read.map(|axum::extract::Path(read)| Self(read))
+            .map_err(|_unreadable| Problem::new(Code::NotFound, "no such address; see /docs"))
+    }
+}
+
 /// A JSON body. Unknown fields are refused; a mistake is named by its place, and no value is repeated.
 pub(super) struct Body<T>(pub(super) T);
 

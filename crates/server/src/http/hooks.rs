@@ -1,7 +1,7 @@
 //! Callbacks of all providers, by one generic route: the provider's adapter checks and reads them.
 
 use axum::body::Bytes;
-use axum::extract::{Path, Request, State as Shared};
+use axum::extract::{Request, State as Shared};
 use axum::response::{IntoResponse as _, Response};
 use domain::route::ProviderName;
 use http::StatusCode;
@@ -9,6 +9,7 @@ use providers::provider::{CallbackKind, CallbackRequest};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::extract::PathParts;
 use super::problem::{Code, Problem, ProblemBody};
 use super::state::State;
 
@@ -36,7 +37,7 @@ pub(super) fn routes() -> OpenApiRouter<State> {
 )]
 async fn callback(
     Shared(state): Shared<State>,
-    Path((provider, kind)): Path<(String, String)>,
+    PathParts((provider, kind)): PathParts<(String, String)>,
     request: Request,
 ) -> Result<Response, Problem> {
     take(&state, &provider, &kind, None, request).await
@@ -61,7 +62,7 @@ async fn callback(
 )]
 async fn callback_with_token(
     Shared(state): Shared<State>,
-    Path((provider, kind, token)): Path<(String, String, String)>,
+    PathParts((provider, kind, token)): PathParts<(String, String, String)>,
     request: Request,
 ) -> Result<Response, Problem> {
     take(&state, &provider, &kind, Some(&token), request).await

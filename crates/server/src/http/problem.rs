@@ -103,8 +103,7 @@ pub struct ProblemBody {
     code: &'static str,
     /// What went wrong this time. Holds no number and no text of a message.
     detail: String,
-    /// The fields that are wrong.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// The fields that are wrong; none if it is not about fields.
     errors: Vec<FieldProblem>,
 }
 
@@ -188,7 +187,10 @@ impl From<StoreError> for Problem {
         if matches!(error, StoreError::Internal(_)) {
             return Self::internal(&error);
         }
-        tracing::error!(%error, "the store can't be used");
+        // Under overload there would be a line for each request.
+        if error != StoreError::Overloaded {
+            tracing::error!(%error, "the store can't be used");
+        }
         Self::new(
             Code::StoreUnavailable,
             "the store can't be used now; try again later with the same Idempotency-Key",

@@ -59,7 +59,7 @@ impl TestApp {
     }
 
     pub(crate) fn setup() -> Setup {
-        Setup { sim: SimConfig::default(), environment: Vec::new(), clock: Arc::new(SystemClock) }
+        Setup { sim: SimConfig::default(), environment: Vec::new(), clock: Arc::new(SystemClock::new()) }
     }
 
     /// A request to the API with the key that may send and read.

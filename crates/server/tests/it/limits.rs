@@ -173,7 +173,7 @@ async fn a_scenario_may_have_a_limit_of_its_own() {
 #[tokio::test]
 async fn what_a_field_can_not_be_is_refused_by_its_name() {
     let app = TestApp::start().await;
-    let days = |days: u64| SystemClock.now().plus(Duration::from_hours(24 * days)).to_string();
+    let days = |days: u64| SystemClock::new().now().plus(Duration::from_hours(24 * days)).to_string();
     let mut metadata = serde_json::Map::new();
     metadata.extend((0..21).map(|n| (format!("k{n}"), json!("v"))));
     let mut times = message_with("scheduled_at", days(2).into());

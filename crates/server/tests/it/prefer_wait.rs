@@ -46,7 +46,7 @@ async fn answers_200_with_the_reason_when_the_provider_has_refused() {
 async fn answers_202_when_the_time_is_over_and_the_message_goes_its_way() {
     let clock = Arc::new(FakeClock::new());
     let app = TestApp::setup().clock(Arc::clone(&clock) as _).start().await;
-    app.sim.inject(FaultRule::next(1, Fault::Slow { ms: 1_000 })).unwrap();
+    app.sim.inject(FaultRule::next(1, Fault::Slow { ms: 2_000 })).unwrap();
     let asked = waiting(&app, KENYAN, "wait=5").send();
     // The provider has the request, and the clock moves before it answers.
     let time_passes = async {

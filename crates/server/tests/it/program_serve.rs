@@ -96,7 +96,7 @@ async fn sigterm_finishes_what_is_under_way_and_leaves_the_rest_queued() {
     let site = Site::new(sim.base_url()).set("TUMA_PROVIDERS__TWILIO__MAX_IN_FLIGHT", "2");
     let key = site.key("admin").await;
     let served = site.serve().await;
-    sim.inject(FaultRule::next(2, Fault::Slow { ms: 1_000 }).on(Provider::Twilio)).unwrap();
+    sim.inject(FaultRule::next(2, Fault::Slow { ms: 2_000 }).on(Provider::Twilio)).unwrap();
     let mut ids = Vec::new();
     for n in 0..5 {
         ids.push(send(&served, &key, &format!("+1415555010{n}")).await);

@@ -23,6 +23,9 @@ CREATE TABLE messages (
     created_at   INTEGER NOT NULL
 ) STRICT;
 
+-- A caller's own messages, newest last.
+CREATE INDEX messages_by_caller ON messages (caller, id);
+
 -- By receiver, an hour at a time: within an hour the keys are few enough to stay in memory.
 CREATE INDEX messages_by_receiver ON messages (created_at / 3600000000, receiver);
 

@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::StoreError;
@@ -21,6 +22,12 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Connections that read at once.
 const READERS: usize = 4;
 
+/// How long a query may take.
+const LONGEST_READ: Duration = Duration::from_secs(8);
+
+/// Steps of SQLite's machine between two looks at the time.
+const PROGRESS: i32 = 10_000;
+
 /// Statements kept prepared on each connection: more than this crate has.
 const STATEMENTS: usize = 64;
 
@@ -29,12 +36,24 @@ const LOG_KEEPS: u32 = 64 << 20;
 
 /// A connection that may write, before anything is changed.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+    create_private(path);
     let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)?;
     // SQLite opens a file that it may not write for reading, and would tell only at the first write.
     if connection.is_readonly(rusqlite::MAIN_DB).map_err(error)? {
         return Err(StoreError::Io("the file can't be written".into()));
     }
     Ok(connection)
+}
+
+/// Makes the file, if it is not there, for its owner alone: there are numbers and texts in it. SQLite gives its log
+/// the same mode.
+fn create_private(path: &Path) {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    // If it can't be made, it is there, or SQLite will say why not.
+    let _ = options.open(path);
 }
 
 /// Settings of a connection that writes. A commit is on disk when it returns: `synchronous=FULL` flushes the
@@ -105,6 +124,7 @@ pub(super) fn error(error: rusqlite::Error) -> StoreError {
     }
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::Full,
+        Some(ErrorCode::OperationInterrupted) => StoreError::Overloaded,
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked,
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt,
         Some(
@@ -122,17 +142,21 @@ pub(super) struct Readers {
     path: PathBuf,
     /// `None` after the end.
     idle: Mutex<Option<Vec<Connection>>>,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
 }
 
 impl Readers {
     pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.into(), idle: Mutex::new(Some(Vec::new())), turns: Semaphore::new(READERS) }
+        Self {
+            path: path.into(),
+            idle: Mutex::new(Some(Vec::new())),
+            turns: Arc::new(Semaphore::new(READERS)),
+        }
     }
 
     /// Waits until one of the connections is free.
-    pub(super) async fn turn(&self) -> Result<SemaphorePermit<'_>, StoreError> {
-        self.turns.acquire().await.map_err(|_closed| StoreError::Stopped)
+    pub(super) async fn turn(&self) -> Result<OwnedSemaphorePermit, StoreError> {
+        Arc::clone(&self.turns).acquire_owned().await.map_err(|_closed| StoreError::Stopped)
     }
 
     /// Runs a query on an idle connection, or a new one.
@@ -141,10 +165,13 @@ impl Readers {
         query: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let idle = self.idle.lock().as_mut().and_then(Vec::pop);
-        let connection = match idle {
+        let mut connection = match idle {
             Some(connection) => connection,
             None => open(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?,
         };
+        // A query that nobody would wait for any more must not hold a connection, nor the log.
+        let end = Instant::now() + LONGEST_READ;
+        connection.progress_handler(PROGRESS, Some(move || Instant::now() > end)).map_err(error)?;
         let result = query(&connection);
         if let Some(idle) = self.idle.lock().as_mut() {
             idle.push(connection);

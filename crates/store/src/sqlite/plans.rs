@@ -173,6 +173,10 @@ fn list_walks_back_by_id_and_sorts_nothing() {
     for status in [None, Some(MessageStatus::Queued), Some(MessageStatus::Delivered)] {
         for plan in list_plans(&Filter { status, ..Filter::default() }, None) {
             let first = |ways: &[String]| ways.iter().any(|way| plan[0].starts_with(way));
+            if plan[0].starts_with("SEARCH m USING INDEX messages_by_caller (caller=?") {
+                assert_eq!(&plan[1..], [STATE_BY_ID]);
+                continue;
+            }
             assert!(first(&ways) || (status.is_none() && first(&other_ways)), "{}", plan[0]);
             assert_eq!(&plan[1..], [if first(&ways) { BY_ID } else { STATE_BY_ID }]);
         }

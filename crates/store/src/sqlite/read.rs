@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use domain::ids::{KeyId, MessageId};
+use domain::message::MessageStatus;
 use domain::scenario::Priority;
 use domain::time::Timestamp;
 use rusqlite::types::Value;
@@ -96,6 +97,12 @@ fn newest(
     collect(connection, &sql, params_from_iter(values), row::summary)
 }
 
+/// The words of the partial index `states_in_trouble`.
+fn is_trouble(status: MessageStatus) -> bool {
+    use MessageStatus::{Canceled, Expired, Failed, Undelivered};
+    matches!(status, Undelivered | Failed | Canceled | Expired)
+}
+
 /// The query for a page, within one hour of the index by receiver where the receiver is given.
 pub(super) fn newest_sql(filter: &Filter, page: Page, hour: Option<i64>, limit: u32) -> (String, Vec<Value>) {
     let mut sql = format!("SELECT {MESSAGE}, {STATE} FROM ");
@@ -107,11 +114,13 @@ pub(super) fn newest_sql(filter: &Filter, page: Page, hour: Option<i64>, limit: 
     };
     // The order of the tables is ours (CROSS JOIN): the walk back goes through the one that tells more messages
     // apart. The rows of states are a tenth of those of messages.
-    let (tables, id) = match (filter.receiver, filter.status, &filter.provider) {
-        (None, Some(_), _) | (None, None, Some(_)) => {
-            ("states s CROSS JOIN messages m ON m.id = s.message_id", "s.message_id")
-        }
-        _ => ("messages m CROSS JOIN states s ON s.message_id = m.id", "m.id"),
+    let in_trouble = filter.status.is_some_and(is_trouble);
+    let stands_somewhere = filter.status.is_some() || filter.provider.is_some();
+    let by_state = filter.receiver.is_none() && (in_trouble || (stands_somewhere && filter.caller.is_none()));
+    let (tables, id) = if by_state {
+        ("states s CROSS JOIN messages m ON m.id = s.message_id", "s.message_id")
+    } else {
+        ("messages m CROSS JOIN states s ON s.message_id = m.id", "m.id")
     };
     let _ = write!(sql, "{tables} WHERE true");
     if let Some(status) = filter.status {
@@ -126,7 +135,10 @@ pub(super) fn newest_sql(filter: &Filter, page: Page, hour: Option<i64>, limit: 
         condition("m.receiver = ?", Value::Integer(receiver.number().cast_signed()));
     }
     if let Some(caller) = filter.caller {
-        condition("m.caller = ?", Value::Blob(caller.as_bytes().to_vec()));
+        // A plus keeps a column from choosing the index: these have better ones.
+        let better = filter.receiver.is_some() || by_state;
+        let of_caller = if better { "+m.caller = ?" } else { "m.caller = ?" };
+        condition(of_caller, Value::Blob(caller.as_bytes().to_vec()));
     }
     if let Some(scenario) = filter.scenario {
         condition("m.scenario = ?", Value::Text(scenario.as_str().into()));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::{Path, State as Shared};
+use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
 use domain::ids::MessageId;
 use domain::time::Timestamp;
@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use super::prefer;
 use super::view::{AcceptedMessage, ShownMessage};
-use crate::http::extract::{Authenticated, Body};
+use crate::http::extract::{Authenticated, Body, PathParts};
 use crate::http::mask;
 use crate::http::problem::{Code, Problem, ProblemBody};
 use crate::http::state::State;
@@ -272,7 +272,7 @@ impl BulkVerdict {
 pub(super) async fn show(
     Shared(state): Shared<State>,
     caller: Authenticated,
-    Path(id): Path<String>,
+    PathParts(id): PathParts<String>,
 ) -> Result<Json<ShownMessage>, Problem> {
     let identity = caller.with_any(&[Scope::Send, Scope::Read])?;
     let unknown = || Problem::new(Code::NotFound, "there is no message of that id");

@@ -3,12 +3,11 @@
 use domain::ids::BulkId;
 use domain::phone::SenderId;
 use domain::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Row, params};
 
-use super::execute;
+use super::statements::Statements;
 use crate::StoreError;
 use crate::port::messages::{Accept, Accepted, Idempotency, NewMessage};
-use crate::sqlite::connection::error;
 
 const INSERT_MESSAGE: &str = "INSERT INTO messages (id, bulk_id, caller, receiver, country, sender, scenario, \
      priority, body, encoding, segments, reference, group_name, metadata, scheduled_at, expires_at, created_at) \
@@ -27,20 +26,20 @@ pub(in crate::sqlite) const EARLIER: &str =
 const REMEMBER: &str = "INSERT OR REPLACE INTO idempotency (day, key, request, reply, created_at) \
      VALUES (?1, ?2, ?3, ?4, ?5)";
 
-pub(super) fn accept(connection: &Connection, accept: &Accept) -> Result<Accepted, StoreError> {
+pub(super) fn accept(statements: &mut Statements<'_>, accept: &Accept) -> Result<Accepted, StoreError> {
     if let Some(idempotency) = &accept.idempotency {
-        if let Some(earlier) = earlier(connection, idempotency)? {
+        if let Some(earlier) = earlier(statements, idempotency)? {
             return Ok(earlier);
         }
-        remember(connection, idempotency)?;
+        remember(statements, idempotency)?;
     }
     for new in &accept.messages {
-        insert(connection, new)?;
+        insert(statements, new)?;
     }
     Ok(Accepted::Stored)
 }
 
-fn insert(connection: &Connection, new: &NewMessage) -> Result<(), StoreError> {
+fn insert(statements: &mut Statements<'_>, new: &NewMessage) -> Result<(), StoreError> {
     let message = &new.message;
     let (id, provider) = (message.id.as_bytes(), new.provider.as_str());
     let metadata = if message.metadata.is_empty() {
@@ -51,8 +50,7 @@ fn insert(connection: &Connection, new: &NewMessage) -> Result<(), StoreError> {
                 .map_err(|error| StoreError::Internal(error.to_string()))?,
         )
     };
-    execute(
-        connection,
+    statements.execute(
         INSERT_MESSAGE,
         params![
             id,
@@ -74,13 +72,11 @@ fn insert(connection: &Connection, new: &NewMessage) -> Result<(), StoreError> {
             message.created_at.as_micros(),
         ],
     )?;
-    execute(
-        connection,
+    statements.execute(
         INSERT_STATE,
         params![id, new.status().as_str(), provider, message.created_at.as_micros()],
     )?;
-    execute(
-        connection,
+    statements.execute(
         ENQUEUE,
         params![
             provider,
@@ -94,15 +90,11 @@ fn insert(connection: &Connection, new: &NewMessage) -> Result<(), StoreError> {
 }
 
 /// What was answered to an earlier request with this key. A key lives for a day or two: both days are asked.
-fn earlier(connection: &Connection, wanted: &Idempotency) -> Result<Option<Accepted>, StoreError> {
-    let mut select = connection.prepare_cached(EARLIER).map_err(error)?;
+fn earlier(statements: &mut Statements<'_>, wanted: &Idempotency) -> Result<Option<Accepted>, StoreError> {
     for day in (day(wanted.since)..=day(wanted.now)).rev() {
-        let found: Option<([u8; 32], String)> = select
-            .query_row(params![day, wanted.key, wanted.since.as_micros()], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
-            .optional()
-            .map_err(error)?;
+        let values = params![day, wanted.key, wanted.since.as_micros()];
+        let read = |row: &Row<'_>| <([u8; 32], String)>::try_from(row);
+        let found = statements.first(EARLIER, values, read)?;
         if let Some((request, reply)) = found {
             let same = request == wanted.request;
             return Ok(Some(if same { Accepted::Repeated(reply) } else { Accepted::KeyReused }));
@@ -111,19 +103,19 @@ fn earlier(connection: &Connection, wanted: &Idempotency) -> Result<Option<Accep
     Ok(None)
 }
 
-fn remember(connection: &Connection, idempotency: &Idempotency) -> Result<(), StoreError> {
-    execute(
-        connection,
-        REMEMBER,
-        params![
-            day(idempotency.now),
-            idempotency.key,
-            idempotency.request,
-            idempotency.reply,
-            idempotency.now.as_micros(),
-        ],
-    )
-    .map(|_rows| ())
+fn remember(statements: &mut Statements<'_>, idempotency: &Idempotency) -> Result<(), StoreError> {
+    statements
+        .execute(
+            REMEMBER,
+            params![
+                day(idempotency.now),
+                idempotency.key,
+                idempotency.request,
+                idempotency.reply,
+                idempotency.now.as_micros(),
+            ],
+        )
+        .map(|_rows| ())
 }
 
 fn day(time: Timestamp) -> i64 {

@@ -6,9 +6,10 @@ use domain::ids::MessageId;
 use domain::message::{MessageStatus, StatusEvent};
 use domain::scenario::Priority;
 use domain::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Row, params};
 
-use super::{Move, execute, move_status};
+use super::statements::Statements;
+use super::{Move, move_status};
 use crate::StoreError;
 use crate::port::queue::{Claim, Claimed, Claims};
 use crate::sqlite::connection::error;
@@ -30,16 +31,16 @@ pub(in crate::sqlite) const NEXT_DUE: &str =
 const OPEN: &str = "INSERT INTO attempts (message_id, number, provider, node, lease_until, started_at) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 
-pub(super) fn claim(connection: &Connection, claim: &Claim) -> Result<Claims, StoreError> {
+pub(super) fn claim(statements: &mut Statements<'_>, claim: &Claim) -> Result<Claims, StoreError> {
     let mut claims = Claims::default();
     let mut requests = Requests::new(claim.receivers_per_request);
     for (lane, at_most) in Priority::ALL.iter().zip(claim.at_most) {
         let taken = u32::try_from(claims.claimed.len()).unwrap_or(u32::MAX);
         let room = claim.total.saturating_sub(taken).min(at_most);
         if room > 0 {
-            take(connection, claim, *lane, room, &mut requests, &mut claims)?;
+            take(statements, claim, *lane, room, &mut requests, &mut claims)?;
         }
-        claims.next_due[lane.index()] = next_due(connection, claim, *lane)?;
+        claims.next_due[lane.index()] = next_due(statements, claim, *lane)?;
     }
     Ok(claims)
 }
@@ -47,14 +48,14 @@ pub(super) fn claim(connection: &Connection, claim: &Claim) -> Result<Claims, St
 /// Takes up to `room` messages from the front of a lane, and no more than the requests have places for. They are a run of the table's own order, so that they
 /// leave with one statement.
 fn take(
-    connection: &Connection,
+    statements: &mut Statements<'_>,
     claim: &Claim,
     lane: Priority,
     room: u32,
     requests: &mut Requests,
     claims: &mut Claims,
 ) -> Result<(), StoreError> {
-    let mut select = connection.prepare_cached(FRONT).map_err(error)?;
+    let select = statements.get(FRONT)?;
     let provider = claim.provider.as_str();
     let mut rows =
         select.query(params![provider, lane.index(), claim.now.as_micros(), room]).map_err(error)?;
@@ -77,16 +78,16 @@ fn take(
     drop(rows);
     if let Some((due_at, id)) = last {
         let values = params![provider, lane.index(), due_at.as_micros(), id.as_bytes()];
-        execute(connection, LEAVE, values)?;
+        statements.execute(LEAVE, values)?;
     }
     // What a receipt has settled while it waited does not move any more, and is neither sent nor expired.
     for claimed in due {
-        if open_attempt(connection, claim, &claimed.submission)? {
+        if open_attempt(statements, claim, &claimed.submission)? {
             claims.claimed.push(claimed);
         }
     }
     for message_id in too_late {
-        if expire(connection, claim, message_id)? {
+        if expire(statements, claim, message_id)? {
             claims.expired.push(message_id);
         }
     }
@@ -114,18 +115,22 @@ fn claimed(row: &Row<'_>, lane: Priority) -> Result<Claimed, StoreError> {
     })
 }
 
-fn next_due(connection: &Connection, claim: &Claim, lane: Priority) -> Result<Option<Timestamp>, StoreError> {
-    connection
-        .prepare_cached(NEXT_DUE)
-        .and_then(|mut select| {
-            select.query_row(params![claim.provider.as_str(), lane.index()], |row| row.get(0)).optional()
-        })
-        .map(|due_at| due_at.map(Timestamp::from_micros))
-        .map_err(error)
+fn next_due(
+    statements: &mut Statements<'_>,
+    claim: &Claim,
+    lane: Priority,
+) -> Result<Option<Timestamp>, StoreError> {
+    let values = params![claim.provider.as_str(), lane.index()];
+    let due_at = statements.first(NEXT_DUE, values, |row| row.get(0))?;
+    Ok(due_at.map(Timestamp::from_micros))
 }
 
 /// Opens an attempt, unless the message needs none any more.
-fn open_attempt(connection: &Connection, claim: &Claim, submission: &Submission) -> Result<bool, StoreError> {
+fn open_attempt(
+    statements: &mut Statements<'_>,
+    claim: &Claim,
+    submission: &Submission,
+) -> Result<bool, StoreError> {
     let change = Move {
         message_id: submission.message_id,
         event: StatusEvent::Claimed,
@@ -133,11 +138,10 @@ fn open_attempt(connection: &Connection, claim: &Claim, submission: &Submission)
         provider: Some(&claim.provider),
         now: claim.now,
     };
-    if !has_moved(move_status(connection, &change)?) {
+    if !has_moved(move_status(statements, &change)?) {
         return Ok(false);
     }
-    execute(
-        connection,
+    statements.execute(
         OPEN,
         params![
             submission.message_id.as_bytes(),
@@ -152,7 +156,7 @@ fn open_attempt(connection: &Connection, claim: &Claim, submission: &Submission)
 }
 
 /// Ends a message whose time has run out, unless it has ended already.
-fn expire(connection: &Connection, claim: &Claim, message_id: MessageId) -> Result<bool, StoreError> {
+fn expire(statements: &mut Statements<'_>, claim: &Claim, message_id: MessageId) -> Result<bool, StoreError> {
     let change = Move {
         message_id,
         event: StatusEvent::TimeRanOut,
@@ -160,7 +164,7 @@ fn expire(connection: &Connection, claim: &Claim, message_id: MessageId) -> Resu
         provider: None,
         now: claim.now,
     };
-    Ok(has_moved(move_status(connection, &change)?))
+    Ok(has_moved(move_status(statements, &change)?))
 }
 
 fn has_moved(moved: Option<(MessageStatus, MessageStatus)>) -> bool {

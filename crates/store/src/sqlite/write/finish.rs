@@ -5,9 +5,10 @@ use domain::message::StatusEvent;
 use domain::money::Money;
 use domain::route::ProviderName;
 use domain::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::params;
 
-use super::{Move, execute, move_status, receipts};
+use super::statements::Statements;
+use super::{Move, move_status, receipts};
 use crate::StoreError;
 use crate::port::queue::{AttemptEnd, Next};
 use crate::sqlite::connection::error;
@@ -27,18 +28,21 @@ pub(in crate::sqlite) const IS_IN_FORCE: &str = "SELECT status = 'sending' AND N
 const REQUEUE: &str = "INSERT INTO queue (provider, lane, due_at, message_id, attempt, expires_at) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
 
-pub(super) fn finish(connection: &Connection, ends: &[AttemptEnd]) -> Result<(), StoreError> {
+pub(super) fn finish(statements: &mut Statements<'_>, ends: &[AttemptEnd]) -> Result<(), StoreError> {
     for end in ends {
-        let Some(provider) = close_attempt(connection, end)? else { continue };
+        let Some(provider) = close_attempt(statements, end)? else { continue };
         match &end.outcome {
-            SubmitOutcome::Accepted(acceptance) => accepted(connection, end, &provider, acceptance)?,
-            _ => move_on(connection, end)?,
+            SubmitOutcome::Accepted(acceptance) => accepted(statements, end, &provider, acceptance)?,
+            _ => move_on(statements, end)?,
         }
     }
     Ok(())
 }
 
-fn close_attempt(connection: &Connection, end: &AttemptEnd) -> Result<Option<ProviderName>, StoreError> {
+fn close_attempt(
+    statements: &mut Statements<'_>,
+    end: &AttemptEnd,
+) -> Result<Option<ProviderName>, StoreError> {
     let failure = end.outcome.failure();
     let acceptance = match &end.outcome {
         SubmitOutcome::Accepted(acceptance) => Some(acceptance),
@@ -57,14 +61,14 @@ fn close_attempt(connection: &Connection, end: &AttemptEnd) -> Result<Option<Pro
         cost.map(Money::micros),
         cost.as_ref().map(Money::currency),
     ];
-    let mut update = connection.prepare_cached(CLOSE).map_err(error)?;
+    let update = statements.get(CLOSE)?;
     let mut rows = update.query(values).map_err(error)?;
     rows.next().map_err(error)?.map(|row| word(row, 0)).transpose()
 }
 
 /// The provider has it, whatever was decided meanwhile.
 fn accepted(
-    connection: &Connection,
+    statements: &mut Statements<'_>,
     end: &AttemptEnd,
     provider: &ProviderName,
     acceptance: &Acceptance,
@@ -76,11 +80,11 @@ fn accepted(
         provider: Some(provider),
         now: end.ended_at,
     };
-    move_status(connection, &change)?;
-    receipts::match_parked(connection, end.message_id, provider, &acceptance.provider_message_id)
+    move_status(statements, &change)?;
+    receipts::match_parked(statements, end.message_id, provider, &acceptance.provider_message_id)
 }
 
-fn move_on(connection: &Connection, end: &AttemptEnd) -> Result<(), StoreError> {
+fn move_on(statements: &mut Statements<'_>, end: &AttemptEnd) -> Result<(), StoreError> {
     let too_late = Failure::new(Reason::Expired);
     let (event, failure, provider) = match &end.next {
         Next::Stop => (StatusEvent::Refused, end.outcome.failure(), None),
@@ -90,20 +94,15 @@ fn move_on(connection: &Connection, end: &AttemptEnd) -> Result<(), StoreError> 
     };
     // A receipt may have come meanwhile, and what a provider has is not tried again. Or somebody gave the attempt
     // up and tries again already: once is enough.
-    let in_force = connection
-        .prepare_cached(IS_IN_FORCE)
-        .and_then(|mut select| {
-            select.query_row(params![end.message_id.as_bytes(), end.attempt], |row| row.get(0)).optional()
-        })
-        .map_err(error)?;
+    let values = params![end.message_id.as_bytes(), end.attempt];
+    let in_force = statements.first(IS_IN_FORCE, values, |row| row.get(0))?;
     if in_force != Some(true) {
         return Ok(());
     }
     let change = Move { message_id: end.message_id, event, failure, provider, now: end.ended_at };
-    move_status(connection, &change)?;
+    move_status(statements, &change)?;
     if let Next::Retry { provider, priority, due_at, expires_at } = &end.next {
-        execute(
-            connection,
+        statements.execute(
             REQUEUE,
             params![
                 provider.as_str(),

@@ -7,9 +7,10 @@ use domain::phone::Msisdn;
 use domain::receipt::{Receipt, ReceiptStatus};
 use domain::route::ProviderName;
 use domain::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::params;
 
-use super::{Move, STATUS, execute, move_status};
+use super::statements::Statements;
+use super::{Move, move_status};
 use crate::StoreError;
 use crate::port::receipts::{NewReceipt, ReceiptFate};
 use crate::sqlite::connection::error;
@@ -45,45 +46,45 @@ pub(in crate::sqlite) const PARKED: &str = "SELECT received_at, provider, provid
 pub(in crate::sqlite) const MATCH: &str = "UPDATE callbacks SET message_id = ?2 WHERE id = ?1";
 
 pub(super) fn record(
-    connection: &Connection,
+    statements: &mut Statements<'_>,
     receipts: &[NewReceipt],
 ) -> Result<Vec<ReceiptFate>, StoreError> {
-    receipts.iter().map(|new| record_one(connection, new)).collect()
+    receipts.iter().map(|new| record_one(statements, new)).collect()
 }
 
-fn record_one(connection: &Connection, new: &NewReceipt) -> Result<ReceiptFate, StoreError> {
+fn record_one(statements: &mut Statements<'_>, new: &NewReceipt) -> Result<ReceiptFate, StoreError> {
     let receipt = &new.receipt;
     let message_id = match receipt.message_id {
-        Some(id) => named(connection, receipt, id)?,
-        None => find(connection, receipt)?,
+        Some(id) => named(statements, receipt, id)?,
+        None => find(statements, receipt)?,
     };
-    keep(connection, new, message_id)?;
+    keep(statements, new, message_id)?;
     let Some(message_id) = message_id else { return Ok(ReceiptFate::Parked) };
     let (from, to) =
-        apply(connection, message_id, receipt.status, receipt.failure.as_ref(), receipt.received_at)?;
+        apply(statements, message_id, receipt.status, receipt.failure.as_ref(), receipt.received_at)?;
     Ok(ReceiptFate::Matched { message_id, from, to })
 }
 
 /// The message that the callback URL named, if it is there and goes to the number that the receipt names.
-fn named(connection: &Connection, receipt: &Receipt, id: MessageId) -> Result<Option<MessageId>, StoreError> {
-    let receiver: Option<u64> = connection
-        .prepare_cached(RECEIVER)
-        .and_then(|mut select| select.query_row(params![id.as_bytes()], |row| row.get(0)).optional())
-        .map_err(error)?;
+fn named(
+    statements: &mut Statements<'_>,
+    receipt: &Receipt,
+    id: MessageId,
+) -> Result<Option<MessageId>, StoreError> {
+    let receiver: Option<u64> = statements.first(RECEIVER, params![id.as_bytes()], |row| row.get(0))?;
     let named = receipt.receiver.map(Msisdn::number);
     Ok(receiver.filter(|receiver| named.is_none_or(|named| named == *receiver)).map(|_receiver| id))
 }
 
 /// The message that a provider's id belongs to, by way of the receiver: an index on provider ids would have
 /// keys in random order. Newest hours first, where nearly all receipts find their message.
-fn find(connection: &Connection, receipt: &Receipt) -> Result<Option<MessageId>, StoreError> {
+fn find(statements: &mut Statements<'_>, receipt: &Receipt) -> Result<Option<MessageId>, StoreError> {
     let Some(receiver) = receipt.receiver else { return Ok(None) };
-    let mut select = connection.prepare_cached(FIND).map_err(error)?;
     let newest = receipt.received_at.as_micros() / HOUR;
     for hour in (newest - HOURS_BACK..=newest).rev() {
         let values =
             params![hour, receiver.number(), receipt.provider_message_id.as_str(), receipt.provider.as_str()];
-        let found: Option<[u8; 16]> = select.query_row(values, |row| row.get(0)).optional().map_err(error)?;
+        let found: Option<[u8; 16]> = statements.first(FIND, values, |row| row.get(0))?;
         if let Some(id) = found {
             return Ok(Some(MessageId::from_bytes(id)));
         }
@@ -91,30 +92,34 @@ fn find(connection: &Connection, receipt: &Receipt) -> Result<Option<MessageId>,
     Ok(None)
 }
 
-fn keep(connection: &Connection, new: &NewReceipt, message_id: Option<MessageId>) -> Result<(), StoreError> {
+fn keep(
+    statements: &mut Statements<'_>,
+    new: &NewReceipt,
+    message_id: Option<MessageId>,
+) -> Result<(), StoreError> {
     let receipt = &new.receipt;
-    execute(
-        connection,
-        KEEP,
-        params![
-            receipt.received_at.as_micros(),
-            receipt.provider.as_str(),
-            receipt.provider_message_id.as_str(),
-            receipt.receiver.map(Msisdn::number),
-            message_id.as_ref().map(MessageId::as_bytes),
-            receipt.provider_status,
-            receipt.status.map(ReceiptStatus::as_str),
-            receipt.failure.as_ref().map(|failure| failure.reason.as_str()),
-            receipt.failure.as_ref().and_then(|failure| failure.provider_code.as_deref()),
-            receipt.network_code,
-            new.raw,
-        ],
-    )
-    .map(|_rows| ())
+    statements
+        .execute(
+            KEEP,
+            params![
+                receipt.received_at.as_micros(),
+                receipt.provider.as_str(),
+                receipt.provider_message_id.as_str(),
+                receipt.receiver.map(Msisdn::number),
+                message_id.as_ref().map(MessageId::as_bytes),
+                receipt.provider_status,
+                receipt.status.map(ReceiptStatus::as_str),
+                receipt.failure.as_ref().map(|failure| failure.reason.as_str()),
+                receipt.failure.as_ref().and_then(|failure| failure.provider_code.as_deref()),
+                receipt.network_code,
+                new.raw,
+            ],
+        )
+        .map(|_rows| ())
 }
 
 fn apply(
-    connection: &Connection,
+    statements: &mut Statements<'_>,
     message_id: MessageId,
     status: Option<ReceiptStatus>,
     failure: Option<&Failure>,
@@ -122,27 +127,21 @@ fn apply(
 ) -> Result<(MessageStatus, MessageStatus), StoreError> {
     let Some(status) = status else {
         // A word that we don't know is kept and changes nothing.
-        let stands = connection
-            .prepare_cached(STATUS)
-            .and_then(|mut select| {
-                select.query_row(params![message_id.as_bytes()], |row| row.get::<_, String>(0))
-            })
-            .map_err(error)?;
-        let stands = stands.parse().map_err(|_unknown| StoreError::Corrupt)?;
+        let stands = super::stands(statements, message_id)?.ok_or(StoreError::Corrupt)?;
         return Ok((stands, stands));
     };
     let change = Move { message_id, event: status.event(), failure, provider: None, now };
-    move_status(connection, &change)?.ok_or(StoreError::Corrupt)
+    move_status(statements, &change)?.ok_or(StoreError::Corrupt)
 }
 
 /// Applies the receipts that came before the provider's id was known.
 pub(super) fn match_parked(
-    connection: &Connection,
+    statements: &mut Statements<'_>,
     message_id: MessageId,
     provider: &ProviderName,
     provider_message_id: &ProviderMessageId,
 ) -> Result<(), StoreError> {
-    let mut select = connection.prepare_cached(PARKED).map_err(error)?;
+    let select = statements.get(PARKED)?;
     let mut rows = select
         .query(params![provider_message_id.as_str(), provider.as_str(), message_id.as_bytes()])
         .map_err(error)?;
@@ -152,8 +151,8 @@ pub(super) fn match_parked(
     }
     drop(rows);
     for (id, receipt) in parked {
-        execute(connection, MATCH, params![id, message_id.as_bytes()])?;
-        apply(connection, message_id, receipt.status, receipt.failure.as_ref(), receipt.received_at)?;
+        statements.execute(MATCH, params![id, message_id.as_bytes()])?;
+        apply(statements, message_id, receipt.status, receipt.failure.as_ref(), receipt.received_at)?;
     }
     Ok(())
 }
