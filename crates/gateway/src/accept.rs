@@ -29,6 +29,10 @@ const MAX_NAME: usize = 128;
 /// Entries of metadata that are kept.
 const MAX_METADATA: usize = 20;
 
+/// Kinds of requests, kept apart by their fingerprints.
+const ONE: &str = "one";
+const BULK: &str = "bulk";
+
 /// What accepting needs.
 pub(crate) struct Acceptor<'a> {
     pub(crate) store: &'a dyn Store,
@@ -43,6 +47,37 @@ pub(crate) struct Prepared {
     shared: Shared,
     bulk_id: Option<BulkId>,
     idempotency: Option<(String, [u8; 32])>,
+}
+
+/// A request that may have been made before.
+#[derive(Clone, Copy)]
+pub(crate) struct Repeatable<'a> {
+    kind: &'static str,
+    receivers: &'a [String],
+    content: &'a Content,
+    key: Option<&'a str>,
+}
+
+impl<'a> From<&'a SendRequest> for Repeatable<'a> {
+    fn from(request: &'a SendRequest) -> Self {
+        Self {
+            kind: ONE,
+            receivers: std::slice::from_ref(&request.receiver),
+            content: &request.content,
+            key: request.idempotency_key.as_deref(),
+        }
+    }
+}
+
+impl<'a> From<&'a BulkRequest> for Repeatable<'a> {
+    fn from(request: &'a BulkRequest) -> Self {
+        Self {
+            kind: BULK,
+            receivers: &request.receivers,
+            content: &request.content,
+            key: request.idempotency_key.as_deref(),
+        }
+    }
 }
 
 /// What a receiver will be answered if the messages are stored.
@@ -74,7 +109,7 @@ impl Acceptor<'_> {
         let mut errors = Vec::new();
         let idempotency = request
             .idempotency_key
-            .map(|key| (key, fingerprint("one", std::slice::from_ref(&request.receiver), &request.content)));
+            .map(|key| (key, fingerprint(ONE, std::slice::from_ref(&request.receiver), &request.content)));
         let receiver =
             self.receiver(&request.receiver).map_err(|problem| errors.push(field("/receiver", problem)));
         let shared = self.shared(caller, &request.content, Scenario::priority, now, &mut errors);
@@ -127,9 +162,8 @@ impl Acceptor<'_> {
         if messages.is_empty() {
             return Err(SendError::Invalid(refusals(verdicts)));
         }
-        let idempotency = request
-            .idempotency_key
-            .map(|key| (key, fingerprint("bulk", &request.receivers, &request.content)));
+        let idempotency =
+            request.idempotency_key.map(|key| (key, fingerprint(BULK, &request.receivers, &request.content)));
         Ok(Prepared { messages, verdicts, shared, bulk_id: Some(bulk_id), idempotency })
     }
 
@@ -237,6 +271,31 @@ impl Acceptor<'_> {
             created_at: shared.now,
         };
         Some(NewMessage { message, provider })
+    }
+
+    /// What a request that can't be accepted was answered when it was made before, if it was: a repeated request
+    /// gets its first answer, also when its time has passed or a setting has changed since.
+    pub(crate) async fn earlier(
+        &self,
+        caller: Caller,
+        request: Repeatable<'_>,
+        now: Timestamp,
+    ) -> Result<Option<Stored>, SendError> {
+        let Some(key) = request.key else { return Ok(None) };
+        let asked = Idempotency {
+            key: scoped_key(caller, key),
+            request: fingerprint(request.kind, request.receivers, request.content),
+            reply: String::new(),
+            now,
+            since: now.minus(self.settings.idempotency_window),
+        };
+        let Some(Accepted::Repeated(earlier)) = self.store.earlier(asked).await? else { return Ok(None) };
+        let reply = serde_json::from_str(&earlier).map_err(|_unreadable| StoreError::Corrupt)?;
+        let prospects = request.receivers.iter().map(|text| match self.receiver(text) {
+            Ok(receiver) => Prospect::Accepted(fresh::message_id(now), receiver),
+            Err(problem) => Prospect::Rejected(problem),
+        });
+        Ok(Some(Stored { reply, verdicts: prospects.collect(), repeated: true }))
     }
 
     /// The one durable call. Answers what was stored, or what the same request was answered before.

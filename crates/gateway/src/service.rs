@@ -14,7 +14,7 @@ use store::port::messages::{Filter, MessageRecord, MessageSummary, Page};
 use store::port::queue::Recovery;
 use store::{Store, StoreError};
 
-use crate::accept::{Acceptor, Prepared};
+use crate::accept::{Acceptor, Prepared, Repeatable, Stored};
 use crate::arrivals::{Outcomes, Wakeups};
 use crate::dispatch::Dispatcher;
 use crate::fresh;
@@ -154,8 +154,30 @@ impl SmsService {
 
     /// Accepts one message. When this answers, the message is on disk and queued.
     pub async fn send_sms(&self, caller: Caller, request: SendRequest) -> Result<SendAnswer, SendError> {
-        let prepared = self.counted(self.acceptor().prepare_one(caller, request, self.clock.now()))?;
-        self.store(prepared).await?.into_answer()
+        let repeatable = request.idempotency_key.is_some().then(|| request.clone());
+        let prepared = self.acceptor().prepare_one(caller, request, self.clock.now());
+        match prepared {
+            Ok(prepared) => self.store(prepared).await?.into_answer(),
+            Err(refusal) => self.earlier(caller, repeatable.as_ref(), refusal).await?.into_answer(),
+        }
+    }
+
+    /// What a repeated request was answered before, or the refusal of one that was not made before.
+    async fn earlier<'a, R>(
+        &self,
+        caller: Caller,
+        repeatable: Option<&'a R>,
+        refusal: SendError,
+    ) -> Result<Stored, SendError>
+    where
+        Repeatable<'a>: From<&'a R>,
+    {
+        if let Some(request) = repeatable
+            && let Some(stored) = self.acceptor().earlier(caller, request.into(), self.clock.now()).await?
+        {
+            return Ok(stored);
+        }
+        self.counted(Err(refusal))
     }
 
     /// Accepts one message and waits up to `limit` until a provider has accepted or refused it. Answers with
@@ -167,7 +189,15 @@ impl SmsService {
         limit: Duration,
     ) -> Result<(SendAnswer, Option<MessageRecord>), SendError> {
         let deadline = self.clock.sleep_until(self.clock.now().plus(limit));
-        let prepared = self.counted(self.acceptor().prepare_one(caller, request, self.clock.now()))?;
+        let repeatable = request.idempotency_key.is_some().then(|| request.clone());
+        let prepared = match self.acceptor().prepare_one(caller, request, self.clock.now()) {
+            Ok(prepared) => prepared,
+            Err(refusal) => {
+                let answer = self.earlier(caller, repeatable.as_ref(), refusal).await?.into_answer()?;
+                let record = self.store.message(answer.id).await?;
+                return Ok((answer, record));
+            }
+        };
         let ids: Vec<MessageId> = prepared.messages.iter().map(|new| new.message.id).collect();
         let mut ticket = ids.first().map(|id| self.outcomes.expect(*id));
         let answer = self.store(prepared).await?.into_answer()?;
@@ -192,8 +222,11 @@ impl SmsService {
     /// Accepts one text for many receivers. Receivers that can't be sent to are refused one by one; all others
     /// are on disk and queued when this answers.
     pub async fn send_bulk_sms(&self, caller: Caller, request: BulkRequest) -> Result<BulkAnswer, SendError> {
-        let prepared = self.counted(self.acceptor().prepare_bulk(caller, request, self.clock.now()))?;
-        self.store(prepared).await?.into_bulk_answer()
+        let repeatable = request.idempotency_key.is_some().then(|| request.clone());
+        match self.acceptor().prepare_bulk(caller, request, self.clock.now()) {
+            Ok(prepared) => self.store(prepared).await?.into_bulk_answer(),
+            Err(refusal) => self.earlier(caller, repeatable.as_ref(), refusal).await?.into_bulk_answer(),
+        }
     }
 
     fn acceptor(&self) -> Acceptor<'_> {
@@ -204,7 +237,7 @@ impl SmsService {
         checked.inspect_err(|refusal| self.metrics.refused(refusal))
     }
 
-    async fn store(&self, prepared: Prepared) -> Result<crate::accept::Stored, SendError> {
+    async fn store(&self, prepared: Prepared) -> Result<Stored, SendError> {
         let messages = prepared.messages.iter();
         let arrivals = messages.map(|new| (new.provider.clone(), Arrival::from(&new.message))).collect();
         // Dropped also when the caller goes away before the answer: the messages are stored all the same.

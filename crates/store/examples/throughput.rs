@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! cargo run --release -p store --example throughput
-//! cargo run --release -p store --example throughput -- --seconds 10 --callers 64 --history 1000000 --dir /data
+//! cargo run --release -p store --example throughput -- --seconds 10 --callers 64 --submitters 256 --history 1000000 --dir /data
 //! ```
 //!
 //! `--history` stores that many finished messages of the last thirty days first. `--by-provider-id` sends receipts
@@ -51,6 +51,7 @@ struct Settings {
     dir: Option<PathBuf>,
     seconds: u64,
     callers: u64,
+    submitters: u64,
     history: u64,
     by_provider_id: bool,
     idempotency: bool,
@@ -69,6 +70,7 @@ impl Settings {
             dir: after("--dir").map(Into::into),
             seconds: number("--seconds", 5),
             callers: number("--callers", 64),
+            submitters: number("--submitters", 256),
             history: number("--history", 0),
             by_provider_id: flag("--by-provider-id"),
             idempotency: flag("--idempotency"),
@@ -84,6 +86,7 @@ async fn main() {
     let file = dir.join("throughput.db");
     let address = format!("sqlite:{}", file.display());
     let store = store::open(&address, Options { migrate: true, exclusive: true }).await.unwrap();
+    store.ping().await.unwrap();
 
     if settings.history > 0 {
         let phase = Phase::begin();
@@ -207,7 +210,7 @@ async fn lives(store: &Arc<dyn Store>, settings: &Settings) {
             }
         });
     }
-    for _ in 0..settings.callers {
+    for _ in 0..settings.submitters {
         let (store, room, done) = (Arc::clone(store), Arc::clone(&room), Arc::clone(&done));
         let (submitted, by_provider_id) = (Arc::clone(&submitted), settings.by_provider_id);
         workers.spawn(async move {

@@ -22,7 +22,9 @@ use self::connection::{Lock, Readers};
 use self::write::Writer;
 use crate::group::{GroupCommit, KeyChange, Operation};
 use crate::port::keys::{ApiKey, Keys};
-use crate::port::messages::{Accept, Accepted, Filter, MessageRecord, MessageSummary, Messages, Page};
+use crate::port::messages::{
+    Accept, Accepted, Filter, Idempotency, MessageRecord, MessageSummary, Messages, Page,
+};
 use crate::port::queue::{AttemptEnd, Claim, Claims, LaneDepth, Queue, Recovery};
 use crate::port::receipts::{NewReceipt, ReceiptFate, Receipts};
 use crate::{Options, Store, StoreError};
@@ -84,6 +86,10 @@ impl SqliteStore {
 impl Messages for SqliteStore {
     async fn accept(&self, accept: Accept) -> Result<Accepted, StoreError> {
         self.group()?.accept(accept).await
+    }
+
+    async fn earlier(&self, request: Idempotency) -> Result<Option<Accepted>, StoreError> {
+        self.read(move |connection| write::earlier(connection, &request)).await
     }
 
     async fn message(&self, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {

@@ -55,7 +55,7 @@ async fn the_next_try_waits_at_least_as_long_as_the_provider_asked() {
     let kenyan = bench.send(KENYAN).await;
     bench.stands(kenyan, MessageStatus::Sent).await;
     assert_eq!(bench.show(id).await.attempts.len(), 1);
-    bench.clock.advance(Duration::from_millis(1));
+    bench.clock.advance(Duration::from_millis(2));
     bench.stands(id, MessageStatus::Sent).await;
 }
 
@@ -115,14 +115,17 @@ async fn a_message_that_was_tried_often_enough_has_failed_for_its_last_reason() 
 
 #[tokio::test]
 async fn a_message_is_given_up_when_it_has_waited_long_enough() {
-    let give_up = |setup: Setup| setup.settings(|settings| settings.retry.give_up_after = seconds(60));
-    let bench = give_up(retrying(u16::MAX)).start().await;
+    let setup = retrying(u16::MAX).settings(|settings| {
+        settings.retry.cap = seconds(1);
+        settings.retry.give_up_after = seconds(60);
+    });
+    let bench = setup.start().await;
     bench.sim.inject(FaultRule::always(LIMITED)).unwrap();
     let id = bench.send(KENYAN).await;
     let shown = bench.comes_to(id, MessageStatus::Failed).await;
     let waited = shown.summary.updated_at.since(shown.summary.message.created_at);
-    // The last try may fall up to one pause before or after.
-    assert!((seconds(49)..=seconds(71)).contains(&waited), "{waited:?}");
+    // The last try falls up to a pause and a wait before that time, or a pause after it.
+    assert!((seconds(48)..=seconds(72)).contains(&waited), "{waited:?}");
 }
 
 #[tokio::test]

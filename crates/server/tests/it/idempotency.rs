@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::time::Clock as _;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -127,6 +128,24 @@ async fn a_key_is_forgotten_after_the_hours_that_are_set() {
     assert_eq!(send(&app, "k", &message()).await.json()["id"], first["id"]);
     clock.advance(Duration::from_secs(2));
     assert_ne!(send(&app, "k", &message()).await.json()["id"], first["id"]);
+}
+
+#[tokio::test]
+async fn a_repeat_gets_the_first_answer_also_when_its_time_has_passed() {
+    let clock = Arc::new(FakeClock::new());
+    let app = TestApp::setup().clock(Arc::clone(&clock) as _).start().await;
+    let expires_at = clock.now().plus(Duration::from_mins(1)).to_string();
+    let mut one = message();
+    one["expires_at"] = json!(expires_at);
+    let many = json!({"receivers": [KENYAN, "no number"], "message": "Habari", "expires_at": expires_at});
+    let bulk = || app.request(Method::POST, "/sms/bulk").header("idempotency-key", "b").json(&many).send();
+    let (first, first_bulk) = (send(&app, "k", &one).await, bulk().await);
+    clock.advance(Duration::from_mins(2));
+    let (repeat, repeated_bulk) = (send(&app, "k", &one).await, bulk().await);
+    assert_eq!((repeat.status, repeat.json()), (202, first.json()));
+    assert_eq!((repeated_bulk.status, repeated_bulk.json()), (202, first_bulk.json()));
+    let new = send(&app, "another", &one).await;
+    assert_eq!((new.status, new.problem().as_str()), (422, "validation_failed"));
 }
 
 #[tokio::test]

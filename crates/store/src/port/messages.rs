@@ -19,6 +19,10 @@ pub trait Messages: Send + Sync {
     /// Stores messages and queues them, all or none, in one commit. Answers after the commit.
     async fn accept(&self, accept: Accept) -> Result<Accepted, StoreError>;
 
+    /// What a request was answered when it was made before, without accepting it now: for one that could not be
+    /// accepted any more. The idempotency's own reply is not read.
+    async fn earlier(&self, request: Idempotency) -> Result<Option<Accepted>, StoreError>;
+
     /// One message with all that happened to it.
     async fn message(&self, id: MessageId) -> Result<Option<MessageRecord>, StoreError>;
 

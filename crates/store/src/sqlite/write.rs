@@ -10,6 +10,7 @@ pub(super) mod receipts;
 mod statements;
 
 use self::statements::Statements;
+
 use domain::ids::MessageId;
 use domain::message::{MessageStatus, StatusEvent};
 use domain::route::ProviderName;
@@ -22,6 +23,7 @@ use super::row::word;
 use crate::StoreError;
 use crate::group::{Backend, Batch, KeyChange};
 use crate::port::keys::ApiKey;
+use crate::port::messages::{Accepted, Idempotency};
 use crate::port::queue::Recovery;
 use domain::attempt::Failure;
 
@@ -161,6 +163,14 @@ fn stands(
 pub(in crate::sqlite) const RECOVER: &str = "UPDATE attempts \
      SET outcome = 'ambiguous', reason = 'crashed', ended_at = ?1 \
      WHERE outcome IS NULL AND (lease_until <= ?1 OR (?2 AND node <> ?3))";
+
+/// What a request was answered when it was made before; reads only.
+pub(super) fn earlier(
+    connection: &Connection,
+    request: &Idempotency,
+) -> Result<Option<Accepted>, StoreError> {
+    accept::earlier(&mut Statements::new(connection), request)
+}
 
 fn recover(statements: &mut Statements<'_>, recovery: Recovery) -> Result<u64, StoreError> {
     let values = params![recovery.now.as_micros(), recovery.only_node, recovery.node.as_bytes()];

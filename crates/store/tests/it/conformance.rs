@@ -41,6 +41,7 @@ macro_rules! conformance {
                 other_key_with_the_same_request_is_another_request,
                 of_fifty_equal_requests_at_once_one_is_stored,
                 key_is_remembered_to_the_end_of_its_window,
+                earlier_request_is_told_without_accepting_anything,
                 forgotten_key_begins_a_new_window,
                 key_is_remembered_across_midnight,
                 key_is_remembered_after_reopening,

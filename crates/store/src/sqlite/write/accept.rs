@@ -90,7 +90,10 @@ fn insert(statements: &mut Statements<'_>, new: &NewMessage) -> Result<(), Store
 }
 
 /// What was answered to an earlier request with this key. A key lives for a day or two: both days are asked.
-fn earlier(statements: &mut Statements<'_>, wanted: &Idempotency) -> Result<Option<Accepted>, StoreError> {
+pub(super) fn earlier(
+    statements: &mut Statements<'_>,
+    wanted: &Idempotency,
+) -> Result<Option<Accepted>, StoreError> {
     for day in (day(wanted.since)..=day(wanted.now)).rev() {
         let values = params![day, wanted.key, wanted.since.as_micros()];
         let read = |row: &Row<'_>| <([u8; 32], String)>::try_from(row);

@@ -78,6 +78,20 @@ pub(crate) async fn key_is_remembered_to_the_end_of_its_window<F: Fixture>(bench
     assert_eq!(after, Ok(Accepted::Stored));
 }
 
+pub(crate) async fn earlier_request_is_told_without_accepting_anything<F: Fixture>(mut bench: Bench<F>) {
+    assert_eq!(bench.earlier(key(1, 1, NOW)).await, Ok(None));
+    // Asking did not take the key.
+    assert_eq!(bench.accept(accept([message(1)], key(1, 1, NOW))).await, Ok(Accepted::Stored));
+    bench.reopen().await;
+    let repeated = Ok(Some(Accepted::Repeated(key(1, 1, NOW).reply)));
+    assert_eq!(bench.earlier(key(1, 1, NOW.plus(MINUTE))).await, repeated);
+    assert_eq!(bench.earlier(key(1, 1, NOW.plus(DAY))).await, repeated);
+    assert_eq!(bench.earlier(key(1, 2, NOW)).await, Ok(Some(Accepted::KeyReused)));
+    assert_eq!(bench.earlier(key(2, 1, NOW)).await, Ok(None));
+    assert_eq!(bench.earlier(key(1, 1, NOW.plus(DAY).plus(MICROSECOND))).await, Ok(None));
+    assert_eq!(bench.list(Filter::default()).await, [message(1).id()]);
+}
+
 pub(crate) async fn forgotten_key_begins_a_new_window<F: Fixture>(bench: Bench<F>) {
     // A window of an hour, so that both uses are of one day.
     let within = |idempotency: Idempotency| {

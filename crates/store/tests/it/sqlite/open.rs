@@ -57,6 +57,16 @@ async fn file_says_that_it_is_tumas_and_keeps_a_write_ahead_log() {
 }
 
 #[tokio::test]
+async fn new_file_is_for_its_owner_alone() {
+    let bench = Bench::<SqliteFixture>::new().await;
+    bench.add([message(1)]).await;
+    for name in ["tuma.db", "tuma.db-wal", "tuma.db-shm"] {
+        let mode = fs::metadata(bench.fixture.path().with_file_name(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn newer_schema_is_refused_and_the_file_left_as_it_is() {
     let fixture = closed_store().await;
     raw(&fixture.path()).pragma_update(None, "user_version", KNOWN + 1).unwrap();

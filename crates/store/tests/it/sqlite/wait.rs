@@ -85,6 +85,33 @@ async fn accepts_beyond_the_room_are_refused_and_those_within_are_stored() {
 }
 
 #[tokio::test]
+async fn accept_of_many_takes_the_room_of_many() {
+    let bench = Bench::<SqliteFixture>::new().await;
+    let other = raw(&bench.fixture.path());
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let hundred = |n: u64| (n * 100..n * 100 + 100).map(message).collect();
+    let mut waiting = Vec::new();
+    let mut refused = 0;
+    for n in 0..1_000 {
+        let mut accept = bench.accept(Accept { messages: hundred(n), idempotency: None });
+        match poll_once(&mut accept) {
+            Poll::Pending => waiting.push(accept),
+            Poll::Ready(answer) => {
+                assert_eq!(answer, Err(StoreError::Overloaded));
+                refused += 1;
+            }
+        }
+    }
+    other.execute_batch("COMMIT").unwrap();
+    assert!(refused > 0 && (100..400).contains(&waiting.len()), "{} wait", waiting.len());
+    for accept in waiting {
+        assert_eq!(accept.await, Ok(Accepted::Stored));
+    }
+    // There is room again.
+    assert_eq!(bench.accept(one(200_000)).await, Ok(Accepted::Stored));
+}
+
+#[tokio::test]
 async fn reader_that_never_ends_does_not_stop_the_writer() {
     let bench = Bench::<SqliteFixture>::new().await;
     bench.add([message(0)]).await;
