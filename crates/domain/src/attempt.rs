@@ -85,8 +85,6 @@ closed_set! {
         Crashed => "crashed",
         /// The message's own time ran out.
         Expired => "expired",
-        /// Tried as often as allowed.
-        AttemptsExhausted => "attempts_exhausted",
         /// The provider gave a code that is not in our tables.
         Unknown => "unknown",
     }

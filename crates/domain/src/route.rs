@@ -171,8 +171,9 @@ pub struct RoutingTable {
 
 impl RoutingTable {
     /// The providers for a message, best first, each once: those of the matching rules in order, then the
-    /// default. Providers that `usable` refuses (not configured here) are left out, so a gateway with one
-    /// provider sends everything through that one.
+    /// default. Providers that `usable` refuses (not configured here) are left out: with no
+    /// account at the provider that a rule names, the default takes its messages; with none at the default, what no
+    /// rule claims has no route.
     pub fn rank(
         &self,
         receiver: Msisdn,

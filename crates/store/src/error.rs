@@ -53,10 +53,3 @@ pub enum StoreError {
     #[error("a database statement failed: {0}")]
     Internal(String),
 }
-
-impl StoreError {
-    /// Whether the same may work a little later.
-    pub const fn is_temporary(&self) -> bool {
-        matches!(self, Self::Full | Self::Locked | Self::Io(_) | Self::Overloaded | Self::Stopped)
-    }
-}

@@ -81,6 +81,12 @@ impl Bench {
         Self { service, sim, clock, setup, folder }
     }
 
+    /// The same with other settings.
+    pub(crate) async fn restart_with(self, change: impl FnOnce(Setup) -> Setup) -> Self {
+        let setup = change(self.setup.clone());
+        Self { setup, ..self }.restart().await
+    }
+
     pub(crate) async fn try_send(&self, receiver: &str, content: Content) -> Result<SendAnswer, SendError> {
         self.service.send_sms(caller(), request(receiver, content)).await
     }

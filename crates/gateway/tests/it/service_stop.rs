@@ -6,7 +6,7 @@ use std::time::Duration;
 use domain::attempt::{Reason, SubmitOutcome};
 use domain::message::MessageStatus;
 use futures_util::future::join;
-use testkit::sim::{Fault, FaultRule};
+use testkit::sim::{AFRICASTALKING_API_KEY, AFRICASTALKING_USERNAME, Fault, FaultRule};
 use testkit::wait::{LONG, wait_until};
 
 use crate::bench::{AMERICAN, Bench, KENYAN, americans, kenyans, seconds};
@@ -83,4 +83,37 @@ async fn stopping_twice_is_stopping() {
     let service = Arc::clone(&bench.service);
     service.stop().await;
     service.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_accepted_after_submitting_has_stopped_stays_queued() {
+    let bench = Bench::start().await;
+    bench.service.stop_submitting().await;
+    let id = bench.send(KENYAN).await;
+    let bench = bench.restart().await;
+    bench.stands(id, MessageStatus::Sent).await;
+}
+
+#[tokio::test]
+async fn a_message_waits_for_a_provider_that_was_taken_out_until_it_is_back() {
+    let bench = Bench::start().await;
+    bench.service.stop_submitting().await;
+    let id = bench.send(KENYAN).await;
+    let bench = bench.restart_with(|setup| setup.without("africastalking")).await;
+    let later = bench.send(KENYAN).await;
+    let shown = bench.stands(later, MessageStatus::Sent).await;
+    assert_eq!(shown.summary.provider.as_str(), "twilio");
+    assert_eq!(bench.status(id).await, MessageStatus::Queued);
+
+    let bench = bench
+        .restart_with(|setup| {
+            setup.set("africastalking", "api_key", AFRICASTALKING_API_KEY).set(
+                "africastalking",
+                "username",
+                AFRICASTALKING_USERNAME,
+            )
+        })
+        .await;
+    let shown = bench.stands(id, MessageStatus::Sent).await;
+    assert_eq!(shown.summary.provider.as_str(), "africastalking");
 }

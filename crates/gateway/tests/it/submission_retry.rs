@@ -65,12 +65,14 @@ async fn an_account_that_can_not_be_used_is_tried_by_one_message_at_a_time() {
     bench.sim.inject(FaultRule::always(LIMITED).on(Provider::Twilio)).unwrap();
     let first = bench.send(AMERICAN).await;
     bench.tried(first, 1).await;
+    bench.clock.advance(Duration::from_millis(250));
+    bench.tried(first, 2).await;
     let mut ids = vec![first];
     for receiver in americans(9) {
         ids.push(bench.send(&receiver).await);
     }
     // Each pause is twice as long as the one before, and one request ends it.
-    for (pause, submissions) in [(250, 2), (500, 3), (1_000, 4)] {
+    for (pause, submissions) in [(500, 3), (1_000, 4), (2_000, 5)] {
         bench.clock.advance(Duration::from_millis(pause));
         wait_until(|| bench.sim.stats().twilio.submissions == submissions, LONG).await.unwrap();
         // Recorded before the next pause is looked at.

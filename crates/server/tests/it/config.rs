@@ -208,8 +208,15 @@ fn an_unknown_variable_is_refused_by_its_name() {
 
 #[test]
 fn variables_of_others_and_of_the_command_line_are_left_alone() {
-    let others =
-        [("TUMA_CONFIG", "x"), ("TUMA_URL", "x"), ("TUMA_API_KEY", "x"), ("HOME", "/"), ("TUMAINI", "1")];
+    let others = [
+        ("TUMA_CONFIG", "x"),
+        ("TUMA_URL", "x"),
+        ("TUMA_API_KEY", "x"),
+        ("HOME", "/"),
+        ("TUMAINI", "1"),
+        ("TUMA_SERVICE_HOST", "10.0.0.1"),
+        ("TUMA_PORT", "tcp://10.0.0.1:8080"),
+    ];
     load(&others).unwrap();
 }
 
@@ -289,5 +296,23 @@ fn every_key_has_a_row_or_a_line_in_the_documentation() {
             documented.contains(key.as_str()) || documented.contains(last) || commented || is_list,
             "{key}"
         );
+    }
+}
+
+#[test]
+fn no_provider_is_given_more_receivers_in_a_request_than_it_takes() {
+    let account = [
+        ("TWILIO_ACCOUNT_SID", testkit::sim::TWILIO_ACCOUNT_SID),
+        ("TWILIO_AUTH_TOKEN", testkit::sim::TWILIO_AUTH_TOKEN),
+        ("TWILIO_PHONE_NUMBER", testkit::sim::TWILIO_PHONE_NUMBER),
+        ("SMS_AT_API_KEY", "k"),
+        ("SMS_AT_USERNAME", "sandbox"),
+    ];
+    let table = [("TUMA_PROVIDERS__TWILIO__", "2"), ("TUMA_PROVIDERS__AFRICASTALKING__", "201")];
+    for (prefix, receivers) in table {
+        let variable = format!("{prefix}MAX_RECEIVERS_PER_REQUEST");
+        let environment = [&account[..], &[(variable.as_str(), receivers)]].concat();
+        let made = load(&environment).unwrap().factory().unwrap().create_configured();
+        assert!(made.unwrap_err().to_string().contains("max_receivers_per_request"), "{variable}");
     }
 }

@@ -6,8 +6,9 @@ use domain::attempt::{OutcomeKind, Reason};
 use domain::scenario::{Priority, Scenario};
 use reqwest::Method;
 use serde_json::json;
+use testkit::endpoint::Endpoint;
 use testkit::sim::{Fault, FaultRule, Provider};
-use testkit::wait::{LONG, wait_for};
+use testkit::wait::{LONG, wait_for, wait_until};
 
 use crate::app::{AMERICAN, KENYAN, TestApp};
 
@@ -204,4 +205,22 @@ async fn the_depth_of_the_queue_is_measured_by_lane() {
         ((depth - 1.0).abs() < 1e-9).then_some(())
     };
     wait_for(seen, LONG).await.unwrap();
+}
+
+#[tokio::test]
+async fn figures_are_pushed_by_otlp_where_an_address_is_set() {
+    let collector = Endpoint::start().await.unwrap();
+    let app = TestApp::setup()
+        .set("TUMA_METRICS__OTLP_ENDPOINT", &collector.url("/v1/metrics"))
+        .set("TUMA_METRICS__OTLP_INTERVAL_S", "1")
+        .start()
+        .await;
+    let id = app.send(&json!({"receiver": KENYAN, "message": "Habari"})).await;
+    app.shown_when(&id, "sent").await;
+    let has = |body: &[u8], name: &[u8]| body.windows(name.len()).any(|window| window == name);
+    let pushed = || {
+        let received = collector.received();
+        received.iter().any(|push| push.target == "/v1/metrics" && has(&push.body, b"sms.sent.count"))
+    };
+    wait_until(pushed, LONG).await.unwrap();
 }

@@ -1,6 +1,7 @@
 //! `tuma serve`: starting, stopping, and what it says.
 
 use std::net::TcpListener;
+use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -159,6 +160,23 @@ async fn a_submission_that_does_not_end_in_time_is_left_in_doubt_and_not_sent_ag
 }
 
 #[tokio::test]
+async fn a_second_sigterm_stops_at_once() {
+    let sim = simulator().await;
+    let site = Site::new(sim.base_url());
+    let key = site.key("admin").await;
+    let served = site.serve().await;
+    sim.inject(FaultRule::next(1, Fault::AcceptThenStall { ms: 60_000 }).on(Provider::Twilio)).unwrap();
+    send(&served, &key, AMERICAN).await;
+    wait_until(|| sim.ledger().count() == 1, LONG).await.unwrap();
+    served.terminate().await;
+    wait_until(|| served.log().contains("stopping"), LONG).await.unwrap();
+    served.terminate().await;
+    // Well before the 15 seconds of the request, and the 20 of a soft stop.
+    let ended = tokio::time::timeout(Duration::from_secs(10), served.ended()).await.unwrap();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+}
+
+#[tokio::test]
 async fn ctrl_c_stops_as_sigterm_does() {
     let sim = simulator().await;
     let site = Site::new(sim.base_url());
@@ -252,4 +270,17 @@ async fn a_file_that_is_no_database_is_left_as_it_is() {
     assert_eq!(ended.code, Some(1));
     assert!(ended.stderr.contains("damaged or not a database"), "{}", ended.stderr);
     assert_eq!(std::fs::read_to_string(site.path("tuma.db")).unwrap(), notes);
+}
+
+#[tokio::test]
+async fn only_the_owner_can_read_the_database() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let sim = simulator().await;
+    let site = Site::new(sim.base_url());
+    let _served = site.serve().await;
+    for name in ["tuma.db", "tuma.db-wal"] {
+        let mode = std::fs::metadata(site.path(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{name}: {mode:o}");
+    }
 }

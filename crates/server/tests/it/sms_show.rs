@@ -133,7 +133,9 @@ async fn a_key_that_may_read_sees_the_messages_of_all_with_numbers_in_full() {
 #[tokio::test]
 async fn an_unknown_id_is_answered_404_whatever_its_form() {
     let app = TestApp::start().await;
-    for id in ["msg_01a208af715074abb7716fc49cb931c7", "blk_01a208af715074abb7716fc49cb931c7", "1", "%20"] {
+    for id in
+        ["msg_01a208af715074abb7716fc49cb931c7", "blk_01a208af715074abb7716fc49cb931c7", "1", "%20", "%FF"]
+    {
         let answer = app.get(&format!("/sms/{id}")).await;
         assert_eq!((answer.status, answer.problem().as_str()), (404, "not_found"), "{id}");
     }

@@ -100,7 +100,7 @@ CREATE TABLE callbacks (
 CREATE INDEX callbacks_by_message ON callbacks (message_id) WHERE message_id IS NOT NULL;
 CREATE INDEX callbacks_parked ON callbacks (provider_message_id) WHERE message_id IS NULL;
 
--- Requests that may be repeated. Kept by day, so that a day's keys stay in memory and old days go at once.
+-- Requests that may be repeated. Kept by day, so that a day's keys stay in memory and old days can go at once.
 CREATE TABLE idempotency (
     day        INTEGER NOT NULL,
     key        BLOB    NOT NULL, -- SHA-256 over caller and key

@@ -72,7 +72,7 @@ pub struct Idempotency {
     pub reply: String,
     /// When the request came.
     pub now: Timestamp,
-    /// Keys older than this are forgotten.
+    /// Keys older than this count no more.
     pub since: Timestamp,
 }
 

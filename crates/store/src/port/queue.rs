@@ -13,10 +13,15 @@ use crate::StoreError;
 #[async_trait]
 pub trait Queue: Send + Sync {
     /// Takes due messages of one provider off the queue and opens an attempt for each, in one commit: when this
-    /// answers, the intent to submit is durable. Claim only what will be submitted at once.
+    /// answers, the intent to submit is durable. Claim only what will be submitted at once. A message that was
+    /// settled while it waited, by a receipt or by the late answer to an earlier attempt, leaves the queue and is
+    /// not claimed.
     async fn claim(&self, claim: Claim) -> Result<Claims, StoreError>;
 
-    /// Records how attempts ended and what comes next, in one commit.
+    /// Records how attempts ended and what comes next, in one commit. An attempt ends once: another end is
+    /// ignored, except that an ambiguous one may still be told how it really ended. That a provider has the message
+    /// counts whichever attempt it is; what else comes next is for the last attempt to say, and only while the
+    /// message waits for its outcome.
     async fn finish(&self, ends: Vec<AttemptEnd>) -> Result<(), StoreError>;
 
     /// Closes open attempts that nobody will finish, as ambiguous: those whose lease ended before `now`, and
