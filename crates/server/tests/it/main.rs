@@ -52,6 +52,8 @@ mod program_send;
 
 mod program_kill;
 
+mod program_full;
+
 mod program_demo;
 
 mod canary;

@@ -18,6 +18,7 @@ use crate::http::{Client, Request};
 pub(crate) struct Site {
     folder: TempDir,
     environment: Vec<(String, String)>,
+    largest_file: Option<u32>,
     runs: AtomicUsize,
 }
 
@@ -47,21 +48,26 @@ struct Output {
 impl Site {
     /// Both providers at a simulator; `info` is logged.
     pub(crate) fn new(simulator: &str) -> Self {
-        let folder = TempDir::new().unwrap();
         let mut environment = environment(simulator, "sqlite:tuma.db");
         environment.push(("RUST_LOG".into(), "info".into()));
-        Self { folder, environment, runs: AtomicUsize::new(0) }
+        Self { environment, ..Self::bare() }
     }
 
     /// Nothing is set.
     pub(crate) fn bare() -> Self {
-        Self { folder: TempDir::new().unwrap(), environment: Vec::new(), runs: AtomicUsize::new(0) }
+        let folder = TempDir::new().unwrap();
+        Self { folder, environment: Vec::new(), largest_file: None, runs: AtomicUsize::new(0) }
     }
 
     /// Sets a variable of the environment; the last one counts.
     pub(crate) fn set(mut self, variable: &str, value: &str) -> Self {
         self.environment.push((variable.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Lets no file that the program writes grow beyond so many blocks of 512 bytes; `None` lets all.
+    pub(crate) fn largest_file(self, blocks: Option<u32>) -> Self {
+        Self { largest_file: blocks, ..self }
     }
 
     /// A file in the working directory.
@@ -79,7 +85,10 @@ impl Site {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tuma"));
+        let mut command = match self.largest_file {
+            None => Command::new(env!("CARGO_BIN_EXE_tuma")),
+            Some(blocks) => limited(blocks),
+        };
         command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null()).kill_on_drop(true);
         command.env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
@@ -192,4 +201,13 @@ pub(crate) async fn signal(child: &Child, name: &str) {
     let sent =
         Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &process]).status().await.unwrap();
     assert!(sent.success());
+}
+
+/// The program with a limit on the size of files, which does to it what a full disk does: writing fails.
+fn limited(blocks: u32) -> Command {
+    let mut command = Command::new("sh");
+    // Without the trap, the system ends who writes too much.
+    let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_tuma")]);
+    command
 }
