@@ -105,6 +105,20 @@ async fn a_pause_of_one_account_does_not_hold_another() {
 }
 
 #[tokio::test]
+async fn a_receiver_whose_operator_is_down_does_not_hold_the_others() {
+    let bench = retrying(100).start().await;
+    // The network answers this receiver with status code 500: its operator's gateway failed, and not the account.
+    let id = bench.send("+254712000500").await;
+    let shown = bench.tried(id, 1).await;
+    assert_eq!(shown.summary.status, MessageStatus::Queued);
+    // The clock stands: a pause of the account would not end.
+    for receiver in kenyans(5) {
+        let id = bench.send(&receiver).await;
+        bench.stands(id, MessageStatus::Sent).await;
+    }
+}
+
+#[tokio::test]
 async fn a_message_that_was_tried_often_enough_has_failed_for_its_last_reason() {
     let bench = retrying(3).start().await;
     bench.sim.inject(FaultRule::always(LIMITED)).unwrap();
