@@ -75,6 +75,8 @@ closed_set! {
         RateLimited => "rate_limited",
         /// The provider can't be reached, or says that it is out of order.
         ProviderDown => "provider_down",
+        /// The mobile network's own gateway can't take it now.
+        OperatorDown => "operator_down",
         /// No answer in time.
         Timeout => "timeout",
         /// The connection broke after the request had been written.

@@ -18,8 +18,12 @@ pub fn start_log(format: LogFormat, directives: Option<&str>) -> anyhow::Result<
     let filter =
         EnvFilter::try_new(directives.unwrap_or("info")).context("RUST_LOG is not a list of log levels")?;
     let colors = std::io::stderr().is_terminal();
-    let log =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colors);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colors)
+        // A line that can't be written is lost. To say so on standard error would fail too, and panic.
+        .log_internal_errors(false);
     let started = match format {
         LogFormat::Pretty => log.try_init(),
         LogFormat::Json => log.json().flatten_event(true).try_init(),

@@ -61,7 +61,8 @@ async fn the_next_try_waits_at_least_as_long_as_the_provider_asked() {
 
 #[tokio::test]
 async fn an_account_that_can_not_be_used_is_tried_by_one_message_at_a_time() {
-    let bench = retrying(100).start().await;
+    let setup = retrying(100).settings(|settings| settings.retry.base = Duration::from_millis(250));
+    let bench = setup.start().await;
     bench.sim.inject(FaultRule::always(LIMITED).on(Provider::Twilio)).unwrap();
     let first = bench.send(AMERICAN).await;
     bench.tried(first, 1).await;
@@ -109,7 +110,9 @@ async fn a_receiver_whose_operator_is_down_does_not_hold_the_others() {
     let bench = retrying(100).start().await;
     // The network answers this receiver with status code 500: its operator's gateway failed, and not the account.
     let id = bench.send("+254712000500").await;
-    let shown = bench.tried(id, 1).await;
+    bench.tried(id, 1).await;
+    bench.clock.advance(Duration::from_millis(5));
+    let shown = bench.tried(id, 2).await;
     assert_eq!(shown.summary.status, MessageStatus::Queued);
     // The clock stands: a pause of the account would not end.
     for receiver in kenyans(5) {

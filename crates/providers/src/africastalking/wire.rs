@@ -80,9 +80,9 @@ impl Recipient<'_> {
             (Verdict::Taken, None) => SubmitOutcome::Ambiguous(failure(Reason::BadAnswer)),
             (Verdict::Refused(reason), _) => SubmitOutcome::Rejected(failure(reason)),
             (Verdict::GatewayFault, None) if retry_gateway_errors => {
-                SubmitOutcome::not_submitted(failure(Reason::ProviderDown))
+                SubmitOutcome::not_submitted(failure(Reason::OperatorDown))
             }
-            (Verdict::GatewayFault, _) => SubmitOutcome::Ambiguous(failure(Reason::ProviderDown)),
+            (Verdict::GatewayFault, _) => SubmitOutcome::Ambiguous(failure(Reason::OperatorDown)),
             (Verdict::Unlisted, None) => SubmitOutcome::Rejected(failure(Reason::Unknown)),
             // A code that we do not know, but an id: it may well be on its way.
             (Verdict::Unlisted, Some(_)) => SubmitOutcome::Ambiguous(failure(Reason::Unknown)),

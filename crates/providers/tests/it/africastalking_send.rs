@@ -193,12 +193,12 @@ async fn fault_on_the_way_to_the_operator_is_tried_again_unless_it_has_an_id() {
     for code in [500, 501, 502] {
         let text = code.to_string();
         let fault = |id| sent(&[recipient(AMINA, code, id)]);
-        assert_eq!(outcome(fault("None")).await, not_submitted(Reason::ProviderDown, &text, None));
-        assert_eq!(outcome(fault(ID)).await, ambiguous(Reason::ProviderDown, &text));
+        assert_eq!(outcome(fault("None")).await, not_submitted(Reason::OperatorDown, &text, None));
+        assert_eq!(outcome(fault(ID)).await, ambiguous(Reason::OperatorDown, &text));
         let server = Server::start([fault("None")]).await;
         let cautious = africastalking(&server.base(), json!({"retry_gateway_errors": false}));
         let outcome = cautious.send_sms(&submission(AMINA, "Habari")).await;
-        assert_eq!(outcome, ambiguous(Reason::ProviderDown, &text));
+        assert_eq!(outcome, ambiguous(Reason::OperatorDown, &text));
     }
 }
 
