@@ -22,6 +22,8 @@ mod demo;
 
 mod load;
 
+mod crash;
+
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -53,6 +55,8 @@ enum Verb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+    /// Kill the optimized gateway again and again, and look for what is lost or sent twice
+    Crash(crash::Extent),
     /// Build the optimized gateway and put it under load
     Load {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -67,6 +71,7 @@ fn main() -> ExitCode {
         Verb::Tidy => tidy::run(),
         Verb::Bless => bless::run(),
         Verb::Demo { args } => demo::run(&args),
+        Verb::Crash(extent) => crash::run(&extent),
         Verb::Load { args } => load::run(&args),
     };
     match done {

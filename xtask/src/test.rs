@@ -7,6 +7,9 @@ use anyhow::Result;
 use crate::report::Report;
 use crate::{prism, shell, tidy, tools};
 
+/// Tests kill the program at its named points, which only a build with this feature has.
+const FEATURES: [&str; 2] = ["--features", "server/fault-points"];
+
 pub(crate) fn run(nextest: &[OsString]) -> Result<()> {
     let mut report = Report::default();
     steps(&mut report, nextest);
@@ -23,7 +26,7 @@ pub(crate) fn steps(report: &mut Report, nextest: &[OsString]) {
     let prism = report.step("prism", || tools::node().and_then(|()| prism::install()));
     report.step("tests", || {
         let mut command = shell::cargo("nextest");
-        command.args(["run", "--workspace", "--all-targets"]);
+        command.args(["run", "--workspace", "--all-targets"]).args(FEATURES);
         if shell::in_ci() {
             command.args(["--profile", "ci"]);
         }
@@ -32,9 +35,12 @@ pub(crate) fn steps(report: &mut Report, nextest: &[OsString]) {
         }
         shell::run(command.args(nextest))
     });
-    report.step("doc tests", || shell::run(shell::cargo("test").args(["--doc", "--workspace"])));
+    report
+        .step("doc tests", || shell::run(shell::cargo("test").args(["--doc", "--workspace"]).args(FEATURES)));
 }
 
 fn clippy() -> Result<()> {
-    shell::run(shell::cargo("clippy").args(["--all-targets", "--workspace", "--", "-D", "warnings"]))
+    let mut command = shell::cargo("clippy");
+    command.args(["--all-targets", "--workspace"]).args(FEATURES).args(["--", "-D", "warnings"]);
+    shell::run(&mut command)
 }

@@ -87,8 +87,51 @@ closed_set! {
         Crashed => "crashed",
         /// The message's own time ran out.
         Expired => "expired",
+        /// Nobody could find out whether the provider has it, and it was not sent again.
+        OutcomeUnknown => "outcome_unknown",
+        /// No delivery receipt came.
+        NoReceipt => "no_receipt",
         /// The provider gave a code that is not in our tables.
         Unknown => "unknown",
+    }
+}
+
+impl Reason {
+    /// Whether another route may well do what this one did not: the fault is the provider's, the account's or the
+    /// way's, not the receiver's or the text's.
+    pub const fn another_route_may_help(self) -> bool {
+        match self {
+            Self::SenderNotAllowed
+            | Self::DestinationNotServed
+            | Self::Config
+            | Self::Credential
+            | Self::Balance
+            | Self::RiskHold
+            | Self::RateLimited
+            | Self::ProviderDown
+            | Self::OperatorDown
+            | Self::NoReceipt => true,
+            // A filter is one company's, but the text would be the same: sending it around is not ours to do.
+            Self::Content
+            | Self::InvalidRecipient
+            | Self::OptedOut
+            // A phone that is off is off on every route.
+            | Self::Unreachable
+            | Self::Expired
+            | Self::Unknown
+            // Nobody knows whether it left.
+            | Self::Timeout
+            | Self::ConnectionLost
+            | Self::BadAnswer
+            | Self::Crashed
+            | Self::OutcomeUnknown => false,
+        }
+    }
+
+    /// Whether it is the account or its provider that can't be used now, rather than this message: the provider
+    /// may take it later.
+    pub const fn is_of_account(self) -> bool {
+        matches!(self, Self::ProviderDown | Self::RateLimited | Self::Balance | Self::Credential)
     }
 }
 

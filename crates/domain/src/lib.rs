@@ -17,7 +17,13 @@ pub mod money;
 
 pub mod scenario;
 
+pub mod civil;
+
 pub mod message;
+
+pub mod breaker;
+
+pub mod delay;
 
 pub mod route;
 
@@ -28,5 +34,7 @@ pub mod batch;
 pub mod receipt;
 
 pub mod retry;
+
+pub mod policy;
 
 pub mod limit;

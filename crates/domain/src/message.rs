@@ -85,6 +85,11 @@ closed_set! {
         TimeRanOut => "time_ran_out",
         /// The caller stopped it.
         Stopped => "stopped",
+        /// It is to be sent again: by another route, because this one did not deliver it, or because its caller
+        /// asked for it. A new round begins: receipts of earlier attempts count only if they say `delivered`.
+        Resent => "resent",
+        /// No receipt came within the horizon, although the route reports delivery.
+        WaitedInVain => "waited_in_vain",
         /// A receipt: refused by the provider after it had taken the message.
         ReceiptFailed => "receipt_failed",
         /// A receipt: the network could not deliver it.
@@ -108,11 +113,14 @@ impl MessageStatus {
         match (self, event) {
             // Delivered is the end: nothing moves it.
             (S::Delivered, _) | (_, E::ReceiptDelivered) => S::Delivered,
-            (S::Undelivered, _) | (_, E::ReceiptUndelivered) => S::Undelivered,
+            // Another try, or a new round, which begins where the last one ended.
+            (S::Sending, E::Requeued) | (S::Sent | S::Undelivered | S::Failed | S::Expired, E::Resent) => {
+                S::Queued
+            }
+            (S::Undelivered, _) | (_, E::ReceiptUndelivered) | (S::Sent, E::WaitedInVain) => S::Undelivered,
 
             // Our own steps.
             (S::Scheduled | S::Queued, E::Claimed) => S::Sending,
-            (S::Sending, E::Requeued) => S::Queued,
             (S::Scheduled | S::Queued | S::Sending, E::Refused | E::ReceiptFailed)
             | (S::Sent | S::Canceled | S::Expired, E::ReceiptFailed) => S::Failed,
             (S::Scheduled | S::Queued | S::Sending, E::TimeRanOut) => S::Expired,
@@ -187,14 +195,23 @@ mod tests {
         (
             S::Sent,
             &[
+                (E::Resent, S::Queued),
+                (E::WaitedInVain, S::Undelivered),
                 (E::ReceiptFailed, S::Failed),
                 (E::ReceiptUndelivered, S::Undelivered),
                 (E::ReceiptDelivered, S::Delivered),
             ],
         ),
         (S::Delivered, &[]),
-        (S::Undelivered, &[(E::ReceiptDelivered, S::Delivered)]),
-        (S::Failed, &[(E::ReceiptUndelivered, S::Undelivered), (E::ReceiptDelivered, S::Delivered)]),
+        (S::Undelivered, &[(E::Resent, S::Queued), (E::ReceiptDelivered, S::Delivered)]),
+        (
+            S::Failed,
+            &[
+                (E::Resent, S::Queued),
+                (E::ReceiptUndelivered, S::Undelivered),
+                (E::ReceiptDelivered, S::Delivered),
+            ],
+        ),
         (
             S::Canceled,
             &[
@@ -208,6 +225,7 @@ mod tests {
             S::Expired,
             &[
                 (E::Accepted, S::Sent),
+                (E::Resent, S::Queued),
                 (E::ReceiptFailed, S::Failed),
                 (E::ReceiptUndelivered, S::Undelivered),
                 (E::ReceiptDelivered, S::Delivered),

@@ -43,6 +43,8 @@ pub struct Receipt {
     pub provider_message_id: ProviderMessageId,
     /// Our own, where the callback URL carried it.
     pub message_id: Option<MessageId>,
+    /// Our attempt, where the callback URL carried it.
+    pub attempt: Option<u16>,
     /// The receiver named in it.
     pub receiver: Option<Msisdn>,
     /// Their word, verbatim, at most 64 characters.

@@ -1,13 +1,19 @@
 //! Which provider carries which message: rules, and a ranking that can say why.
 
+mod rule;
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::phone::{Country, Msisdn};
+pub use self::rule::{Exchange, Prefix, PrefixError, Price, Rule, Target};
+use crate::money::Money;
+use crate::phone::Msisdn;
 use crate::scenario::Scenario;
+use crate::time::Timestamp;
 
 /// The name of a provider, such as `twilio`: lower-case letters, digits and underscores. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -65,80 +71,93 @@ impl fmt::Debug for ProviderName {
     }
 }
 
-/// One routing rule: a message that meets every condition goes to `provider`. A condition left empty is met by
-/// every message.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rule {
-    /// Countries of the receiver, ISO 3166-1 alpha-2.
-    #[serde(default)]
-    pub countries: Vec<Country>,
-    /// What the receiver's number begins with, in E.164 form: `+2547`.
-    #[serde(default)]
-    pub prefixes: Vec<Prefix>,
-    /// Purposes of the message.
-    #[serde(default)]
-    pub scenarios: Vec<Scenario>,
-    /// Where such a message goes.
-    pub provider: ProviderName,
+/// A message that looks for a route.
+#[derive(Debug, Clone, Copy)]
+pub struct Question {
+    /// Where it goes.
+    pub receiver: Msisdn,
+    /// What it is for.
+    pub scenario: Scenario,
+    /// How many segments it has.
+    pub segments: u16,
+    /// The present.
+    pub now: Timestamp,
+    /// How long it waits for a failing route before it takes another.
+    pub patience: Duration,
 }
 
-/// The beginning of phone numbers in E.164 form.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Prefix(u64);
-
-/// A text that is not the beginning of a phone number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a prefix is a + and 1 to 15 digits, the first of them not 0")]
-pub struct PrefixError;
-
-impl FromStr for Prefix {
-    type Err = PrefixError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.strip_prefix('+')
-            .filter(|digits| (1..=15).contains(&digits.len()) && !digits.starts_with('0'))
-            .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
-            .and_then(|digits| digits.parse().ok())
-            .map(Self)
-            .ok_or(PrefixError)
-    }
+/// Whether a route can take a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It can.
+    Usable,
+    /// It failed, and this message may find out whether it works again.
+    Probing,
+    /// It fails.
+    Open {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// An operator took it out of service.
+    Drained,
+    /// It refused this very message.
+    Refused,
+    /// There is no account for it.
+    NotConfigured,
 }
 
-impl TryFrom<String> for Prefix {
-    type Error = PrefixError;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl Prefix {
-    fn begins(self, number: u64) -> bool {
-        let mut rest = number;
-        while rest > self.0 {
-            rest /= 10;
+impl Standing {
+    /// The standing in a word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Usable => "usable",
+            Self::Probing => "probing",
+            Self::Open { .. } => "breaker_open",
+            Self::Drained => "drained",
+            Self::Refused => "refused",
+            Self::NotConfigured => "not_configured",
         }
-        rest == self.0
+    }
+
+    /// Less goes first.
+    fn place(self, question: &Question) -> u8 {
+        match self {
+            Self::Usable | Self::Probing => 0,
+            Self::Open { since } if question.now < since.plus(question.patience) => 0,
+            Self::Open { .. } => 1,
+            Self::Drained => 2,
+            Self::Refused => 3,
+            Self::NotConfigured => 4,
+        }
     }
 }
 
-impl Rule {
-    fn matches(&self, receiver: Msisdn, scenario: Scenario) -> bool {
-        (self.countries.is_empty() || self.countries.contains(&receiver.country()))
-            && (self.prefixes.is_empty()
-                || self.prefixes.iter().any(|prefix| prefix.begins(receiver.number())))
-            && (self.scenarios.is_empty() || self.scenarios.contains(&scenario))
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usable => f.write_str("usable"),
+            Self::Probing => f.write_str("failed lately, this message would probe it"),
+            Self::Open { since } => write!(f, "failing since {since}, its breaker is open"),
+            Self::Drained => f.write_str("drained by an operator"),
+            Self::Refused => f.write_str("refused this message"),
+            Self::NotConfigured => f.write_str("not configured"),
+        }
     }
 }
 
-/// Why a route stands where it does in a ranking.
+/// Why a route is considered, and before which others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RouteReason {
     /// The rule at this position, counted from 1, matched.
     Rule(usize),
-    /// No rule that matched names a usable provider before it, and it is the default.
+    /// The same, for a rule that chooses by price.
+    Cheapest {
+        /// The rule's position.
+        rule: usize,
+        /// This provider's place by price, counted from 1.
+        place: usize,
+    },
+    /// It takes what no rule claims.
     Default,
 }
 
@@ -146,6 +165,7 @@ impl fmt::Display for RouteReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rule(position) => write!(f, "rule {position} matches"),
+            Self::Cheapest { rule, place } => write!(f, "rule {rule} matches, place {place} by price"),
             Self::Default => f.write_str("default provider"),
         }
     }
@@ -156,105 +176,245 @@ impl fmt::Display for RouteReason {
 pub struct Route {
     /// The provider.
     pub provider: ProviderName,
-    /// Why it is at this place.
+    /// Why it is considered.
     pub reason: RouteReason,
+    /// Whether it can take the message.
+    pub standing: Standing,
+    /// What the message costs by it, where prices are known.
+    pub price: Option<Money>,
 }
 
-/// The rules in order, and what takes the rest.
-#[derive(Debug, Clone, PartialEq, Eq)]
+impl Route {
+    /// Whether it can take the message now.
+    pub fn is_usable(&self) -> bool {
+        matches!(self.standing, Standing::Usable | Standing::Probing)
+    }
+
+    /// One line for a person.
+    pub fn explain(&self) -> String {
+        let price = self.price.map_or_else(
+            || "price not known".to_owned(),
+            |price| format!("{} {}", price.currency(), price.amount()),
+        );
+        format!("{}: {}; {}; {price}", self.provider, self.reason, self.standing)
+    }
+}
+
+/// The rules in order, what takes the rest, and what it costs.
+#[derive(Debug, Clone, PartialEq)]
 pub struct RoutingTable {
     /// Tried in order.
     pub rules: Vec<Rule>,
     /// Where a message goes that no rule matches.
     pub default: ProviderName,
+    /// What providers charge.
+    pub prices: Vec<Price>,
+    /// To compare prices in several currencies.
+    pub exchange: Exchange,
 }
 
 impl RoutingTable {
-    /// The providers for a message, best first, each once: those of the matching rules in order, then the
-    /// default. Providers that `usable` refuses (not configured here) are left out: with no
-    /// account at the provider that a rule names, the default takes its messages; with none at the default, what no
-    /// rule claims has no route.
-    pub fn rank(
-        &self,
-        receiver: Msisdn,
-        scenario: Scenario,
-        usable: impl Fn(&ProviderName) -> bool,
-    ) -> Vec<Route> {
-        let by_rule = self.rules.iter().enumerate().filter(|(_, rule)| rule.matches(receiver, scenario)).map(
-            |(index, rule)| Route { provider: rule.provider.clone(), reason: RouteReason::Rule(index + 1) },
-        );
-        let by_default = Route { provider: self.default.clone(), reason: RouteReason::Default };
+    /// Every provider that is considered for a message, each once and best first: those of the matching rules in
+    /// order, then the default. What can't take it now stands behind what can: routes that fail, then drained
+    /// ones, those that refused it, and those without an account. A failing route keeps its place for as long as
+    /// the message has patience.
+    pub fn rank(&self, question: &Question, standing: impl Fn(&ProviderName) -> Standing) -> Vec<Route> {
         let mut ranked: Vec<Route> = Vec::with_capacity(2);
-        for route in by_rule.chain([by_default]) {
-            if usable(&route.provider) && ranked.iter().all(|better| better.provider != route.provider) {
-                ranked.push(route);
+        let mut consider = |provider: &ProviderName, reason: RouteReason| {
+            if ranked.iter().all(|better| better.provider != *provider) {
+                ranked.push(Route {
+                    provider: provider.clone(),
+                    reason,
+                    standing: standing(provider),
+                    price: self.price(provider, question),
+                });
+            }
+        };
+        let matching = self.rules.iter().enumerate().filter(|(_, rule)| rule.matches(question));
+        for (index, rule) in matching {
+            let rule_number = index + 1;
+            match &rule.to {
+                Target::Provider(provider) => consider(provider, RouteReason::Rule(rule_number)),
+                Target::CheapestOf(providers) => {
+                    for (place, provider) in self.by_price(providers, question).into_iter().enumerate() {
+                        consider(provider, RouteReason::Cheapest { rule: rule_number, place: place + 1 });
+                    }
+                }
             }
         }
+        consider(&self.default, RouteReason::Default);
+        ranked.sort_by_key(|route| route.standing.place(question));
         ranked
+    }
+
+    /// What a message costs by a provider.
+    fn price(&self, provider: &ProviderName, question: &Question) -> Option<Money> {
+        let country = question.receiver.country();
+        let price =
+            self.prices.iter().find(|price| price.provider == *provider && price.country == country)?;
+        let micros = price.per_segment.micros().checked_mul(i64::from(question.segments))?;
+        Money::new(micros, price.per_segment.currency()).ok()
+    }
+
+    fn by_price<'a>(&self, providers: &'a [ProviderName], question: &Question) -> Vec<&'a ProviderName> {
+        let worth = |provider: &ProviderName| {
+            self.price(provider, question).map_or(f64::INFINITY, |price| self.exchange.worth(price))
+        };
+        let mut priced: Vec<(f64, &ProviderName)> =
+            providers.iter().map(|provider| (worth(provider), provider)).collect();
+        priced.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+        priced.into_iter().map(|(_, provider)| provider).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::phone::Country;
+
+    fn name(text: &str) -> ProviderName {
+        text.parse().unwrap()
+    }
+
+    fn rule(text: serde_json::Value) -> Rule {
+        serde_json::from_value(text).unwrap()
+    }
 
     fn table() -> RoutingTable {
-        let rule = |countries: &[&str], prefixes: &[&str], scenarios: &[Scenario], provider: &str| Rule {
-            countries: countries.iter().map(|country| country.parse().unwrap()).collect(),
-            prefixes: prefixes.iter().map(|prefix| prefix.parse().unwrap()).collect(),
-            scenarios: scenarios.to_vec(),
-            provider: provider.parse().unwrap(),
-        };
         RoutingTable {
             rules: vec![
-                rule(&[], &["+2541"], &[Scenario::Otp], "north"),
-                rule(&["KE"], &[], &[], "east"),
-                rule(&[], &[], &[Scenario::Alert], "north"),
+                rule(serde_json::json!({"prefixes": ["+2541"], "scenarios": ["otp"], "provider": "north"})),
+                rule(serde_json::json!({"countries": ["KE"], "provider": "east"})),
+                rule(serde_json::json!({"scenarios": ["alert"], "provider": "north"})),
+                rule(serde_json::json!({"countries": ["UG"], "cheapest_of": ["west", "east", "north"]})),
+                rule(serde_json::json!({"countries": ["TZ"], "hours": "20:00-06:00", "provider": "north"})),
             ],
-            default: "west".parse().unwrap(),
+            default: name("west"),
+            prices: ["west:0.0600:USD", "east:30:UGX", "east:0.80:KES"].map(price).to_vec(),
+            exchange: Exchange(BTreeMap::from([("USD".into(), 1.0), ("UGX".into(), 0.000_27)])),
         }
     }
 
-    fn ranked(number: &str, scenario: Scenario, usable: &[&str]) -> Vec<String> {
-        let receiver = Msisdn::parse(number, Country::KE).unwrap();
-        table()
-            .rank(receiver, scenario, |name| usable.contains(&name.as_str()))
-            .into_iter()
-            .map(|route| format!("{} ({})", route.provider, route.reason))
-            .collect()
+    fn price(text: &str) -> Price {
+        let mut parts = text.split(':');
+        let mut part = || parts.next().unwrap();
+        let (provider, per_segment, currency) = (part(), part(), part());
+        let country = if currency == "KES" { "KE" } else { "UG" };
+        serde_json::from_value(serde_json::json!({
+            "provider": provider, "country": country, "per_segment": per_segment, "currency": currency,
+        }))
+        .unwrap()
+    }
+
+    fn question(number: &str, scenario: Scenario) -> Question {
+        Question {
+            receiver: Msisdn::parse(number, Country::KE).unwrap(),
+            scenario,
+            segments: 2,
+            now: "2026-11-23T12:00:00Z".parse().unwrap(),
+            patience: Duration::ZERO,
+        }
+    }
+
+    fn ranked(question: &Question, standing: impl Fn(&str) -> Standing) -> Vec<String> {
+        let routes = table().rank(question, |provider| standing(provider.as_str()));
+        routes.iter().map(|route| format!("{} ({})", route.provider, route.reason)).collect()
+    }
+
+    fn all_usable(_provider: &str) -> Standing {
+        Standing::Usable
     }
 
     #[test]
     fn the_first_rule_that_matches_leads_and_the_default_ends() {
-        let all = ["north", "east", "west"];
         assert_eq!(
-            ranked("+254712345678", Scenario::General, &all),
+            ranked(&question("+254712345678", Scenario::General), all_usable),
             ["east (rule 2 matches)", "west (default provider)"]
         );
         assert_eq!(
-            ranked("+254110123456", Scenario::Otp, &all),
+            ranked(&question("+254110123456", Scenario::Otp), all_usable),
             ["north (rule 1 matches)", "east (rule 2 matches)", "west (default provider)"]
         );
         assert_eq!(
-            ranked("+14155550100", Scenario::Alert, &all),
+            ranked(&question("+14155550100", Scenario::Alert), all_usable),
             ["north (rule 3 matches)", "west (default provider)"]
         );
     }
 
     #[test]
-    fn a_provider_that_is_not_configured_is_left_out() {
-        assert_eq!(ranked("+254712345678", Scenario::General, &["west"]), ["west (default provider)"]);
-        assert!(ranked("+14155550100", Scenario::General, &["east"]).is_empty());
+    fn the_cheapest_leads_across_currencies_and_one_without_a_price_ends() {
+        // 60 shillings of Uganda are less than 12 cents.
+        assert_eq!(
+            ranked(&question("+256712345678", Scenario::General), all_usable),
+            [
+                "east (rule 4 matches, place 1 by price)",
+                "west (rule 4 matches, place 2 by price)",
+                "north (rule 4 matches, place 3 by price)",
+            ]
+        );
     }
 
     #[test]
-    fn a_prefix_is_matched_digit_by_digit() {
-        let prefix: Prefix = "+2547".parse().unwrap();
-        assert!(prefix.begins(254_712_345_678));
-        assert!(!prefix.begins(254_110_123_456));
-        assert!(!prefix.begins(25));
-        for wrong in ["2547", "+", "+0254", "+25 47", "+1234567890123456"] {
-            assert_eq!(wrong.parse::<Prefix>(), Err(PrefixError), "{wrong}");
+    fn a_rule_may_hold_for_a_part_of_the_receivers_day() {
+        let noon = question("+255712345678", Scenario::General);
+        assert_eq!(ranked(&noon, all_usable), ["west (default provider)"]);
+        let night = Question { now: "2026-11-23T17:00:00Z".parse().unwrap(), ..noon };
+        assert_eq!(ranked(&night, all_usable), ["north (rule 5 matches)", "west (default provider)"]);
+    }
+
+    #[test]
+    fn what_can_not_take_the_message_stands_behind_what_can() {
+        let now = question("+254110123456", Scenario::Otp);
+        let standing = |provider: &str| match provider {
+            "north" => Standing::NotConfigured,
+            "east" => Standing::Open { since: now.now.minus(Duration::from_secs(9)) },
+            _ => Standing::Usable,
+        };
+        let order = ["west (default provider)", "east (rule 2 matches)", "north (rule 1 matches)"];
+        assert_eq!(ranked(&now, standing), order);
+        let patient = Question { patience: Duration::from_secs(10), ..now };
+        let order = ["east (rule 2 matches)", "west (default provider)", "north (rule 1 matches)"];
+        assert_eq!(ranked(&patient, standing), order);
+    }
+
+    #[test]
+    fn a_route_explains_itself_in_a_line() {
+        let routes = table().rank(&question("+254712345678", Scenario::General), |provider| {
+            if provider.as_str() == "west" { Standing::Drained } else { Standing::Usable }
+        });
+        let lines: Vec<_> = routes.iter().map(Route::explain).collect();
+        assert_eq!(
+            lines,
+            [
+                "east: rule 2 matches; usable; KES 1.60",
+                "west: default provider; drained by an operator; price not known",
+            ]
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_route_stands_once_and_usable_ones_before_the_others(
+            places in proptest::collection::vec(0..5_u8, 3),
+            scenario in proptest::sample::select(Scenario::ALL.to_vec()),
+        ) {
+            let standing = |provider: &str| {
+                let index = ["north", "east", "west"].iter().position(|known| *known == provider).unwrap();
+                match places[index] {
+                    0 => Standing::Usable,
+                    1 => Standing::Open { since: Timestamp::from_micros(0) },
+                    2 => Standing::Drained,
+                    3 => Standing::Refused,
+                    _ => Standing::NotConfigured,
+                }
+            };
+            let asked = question("+254110123456", scenario);
+            let routes = table().rank(&asked, |provider| standing(provider.as_str()));
+            let names: std::collections::BTreeSet<_> = routes.iter().map(|route| &route.provider).collect();
+            proptest::prop_assert_eq!(names.len(), routes.len());
+            proptest::prop_assert!(routes.is_sorted_by_key(|route| route.standing.place(&asked)));
         }
     }
 }

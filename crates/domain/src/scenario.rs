@@ -1,7 +1,5 @@
 //! What a message is for, and which lane of the queue that puts it in.
 
-use std::time::Duration;
-
 macro_rules! closed_set {
     ($(#[$doc:meta])* $name:ident ($what:literal) { $($(#[$variant_doc:meta])* $variant:ident => $text:literal,)+ }) => {
         $(#[$doc])*
@@ -98,18 +96,6 @@ impl Scenario {
         match self.priority() {
             Priority::Normal => Priority::Bulk,
             urgent_or_bulk => urgent_or_bulk,
-        }
-    }
-}
-
-impl Scenario {
-    /// How long a message is of use to its receiver if its sender does not say. After it, it is not submitted
-    /// any more.
-    pub const fn useful_for(self) -> Option<Duration> {
-        match self {
-            // As long as the code in it: a code that comes after its end only confuses.
-            Self::Otp => Some(Duration::from_mins(10)),
-            _ => None,
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::request::{
     BulkAnswer, BulkRequest, Caller, Content, FieldError, FieldProblem, Reply, ReplyVerdict, SendAnswer,
     SendError, SendRequest, Verdict,
 };
-use crate::routing::Router;
+use crate::routing::{Router, Traveler};
 use crate::settings::{MAX_RECEIVERS, MAX_SEGMENTS, Settings};
 
 /// Characters of a caller's own names that are kept.
@@ -44,7 +44,7 @@ pub(crate) struct Acceptor<'a> {
 pub(crate) struct Prepared {
     pub(crate) messages: Vec<NewMessage>,
     verdicts: Vec<Prospect>,
-    shared: Shared,
+    common: Common,
     bulk_id: Option<BulkId>,
     idempotency: Option<(String, [u8; 32])>,
 }
@@ -87,14 +87,14 @@ enum Prospect {
 }
 
 /// What a checked request's messages have in common.
-struct Shared {
+pub(crate) struct Common {
     caller: Caller,
-    scenario: Scenario,
-    priority: Priority,
+    pub(crate) scenario: Scenario,
+    pub(crate) priority: Priority,
     sender: Option<domain::phone::SenderId>,
     body: Body,
-    encoding: encoding::Encoding,
-    segments: u16,
+    pub(crate) encoding: encoding::Encoding,
+    pub(crate) segments: u16,
     now: Timestamp,
 }
 
@@ -106,19 +106,30 @@ impl Acceptor<'_> {
         request: SendRequest,
         now: Timestamp,
     ) -> Result<Prepared, SendError> {
-        let mut errors = Vec::new();
+        let (receiver, common) = self.check_one(caller, &request, now).map_err(SendError::Invalid)?;
         let idempotency = request
             .idempotency_key
             .map(|key| (key, fingerprint(ONE, std::slice::from_ref(&request.receiver), &request.content)));
+        let message = self.message(receiver, &request.content, &common, None).ok_or(SendError::NoProvider)?;
+        let verdicts = vec![Prospect::Accepted(message.message.id, receiver)];
+        Ok(Prepared { messages: vec![message], verdicts, common, bulk_id: None, idempotency })
+    }
+
+    /// Everything that can be wrong with a request for one message.
+    pub(crate) fn check_one(
+        &self,
+        caller: Caller,
+        request: &SendRequest,
+        now: Timestamp,
+    ) -> Result<(Msisdn, Common), Vec<FieldError>> {
+        let mut errors = Vec::new();
         let receiver =
             self.receiver(&request.receiver).map_err(|problem| errors.push(field("/receiver", problem)));
-        let shared = self.shared(caller, &request.content, Scenario::priority, now, &mut errors);
-        let (Ok(receiver), Some(shared)) = (receiver, shared) else {
-            return Err(SendError::Invalid(errors));
-        };
-        let message = self.message(receiver, &request.content, &shared, None).ok_or(SendError::NoProvider)?;
-        let verdicts = vec![Prospect::Accepted(message.message.id, receiver)];
-        Ok(Prepared { messages: vec![message], verdicts, shared, bulk_id: None, idempotency })
+        let common = self.common(caller, &request.content, Scenario::priority, now, &mut errors);
+        match (receiver, common) {
+            (Ok(receiver), Some(common)) => Ok((receiver, common)),
+            _ => Err(errors),
+        }
     }
 
     /// Checks a request for many. Receivers that can't be sent to are named one by one; the request as a
@@ -134,8 +145,8 @@ impl Acceptor<'_> {
         if !(1..=MAX_RECEIVERS).contains(&found) {
             errors.push(field("/receivers", FieldProblem::ReceiverCount { found, max: MAX_RECEIVERS }));
         }
-        let shared = self.shared(caller, &request.content, Scenario::bulk_priority, now, &mut errors);
-        let (Some(shared), true) = (shared, errors.is_empty()) else {
+        let common = self.common(caller, &request.content, Scenario::bulk_priority, now, &mut errors);
+        let (Some(common), true) = (common, errors.is_empty()) else {
             return Err(SendError::Invalid(errors));
         };
         let bulk_id = fresh::bulk_id(now);
@@ -147,7 +158,7 @@ impl Acceptor<'_> {
                 if !seen.insert(receiver) {
                     return Err(FieldProblem::DuplicateReceiver);
                 }
-                self.message(receiver, &request.content, &shared, Some(bulk_id))
+                self.message(receiver, &request.content, &common, Some(bulk_id))
                     .ok_or(FieldProblem::NoProvider)
             });
             verdicts.push(match checked {
@@ -164,7 +175,7 @@ impl Acceptor<'_> {
         }
         let idempotency =
             request.idempotency_key.map(|key| (key, fingerprint(BULK, &request.receivers, &request.content)));
-        Ok(Prepared { messages, verdicts, shared, bulk_id: Some(bulk_id), idempotency })
+        Ok(Prepared { messages, verdicts, common, bulk_id: Some(bulk_id), idempotency })
     }
 
     fn receiver(&self, text: &str) -> Result<Msisdn, FieldProblem> {
@@ -175,14 +186,14 @@ impl Acceptor<'_> {
     }
 
     /// Checks what all messages of a request share, and notes every mistake, not only the first.
-    fn shared(
+    fn common(
         &self,
         caller: Caller,
         content: &Content,
         lane: fn(Scenario) -> Priority,
         now: Timestamp,
         errors: &mut Vec<FieldError>,
-    ) -> Option<Shared> {
+    ) -> Option<Common> {
         let before = errors.len();
         let scenario = content.scenario.as_deref().map_or(Ok(Scenario::General), str::parse);
         let scenario = scenario.unwrap_or_else(|unknown| {
@@ -200,7 +211,7 @@ impl Acceptor<'_> {
         });
         check_names(content, errors);
         self.check_times(content, now, errors);
-        (errors.len() == before).then(|| Shared {
+        (errors.len() == before).then(|| Common {
             caller,
             scenario,
             priority: lane(scenario),
@@ -245,32 +256,42 @@ impl Acceptor<'_> {
         &self,
         receiver: Msisdn,
         content: &Content,
-        shared: &Shared,
+        common: &Common,
         bulk_id: Option<BulkId>,
     ) -> Option<NewMessage> {
-        let provider = self.router.rank(receiver, shared.scenario).into_iter().next()?.provider;
-        let message = Message {
-            id: fresh::message_id(shared.now),
-            bulk_id,
-            caller: shared.caller.key,
+        let traveler = Traveler {
             receiver,
-            sender: shared.sender.clone(),
-            scenario: shared.scenario,
-            priority: shared.priority,
-            body: shared.body.clone(),
-            encoding: shared.encoding,
-            segments: shared.segments,
+            scenario: common.scenario,
+            priority: common.priority,
+            segments: common.segments,
+            refused_by: &[],
+        };
+        let leaves_at = content.scheduled_at.unwrap_or(common.now).max(common.now);
+        let held_until = self.settings.quiet_hours.ends(common.scenario, receiver.country(), leaves_at);
+        let leaves_now = held_until.is_none() && leaves_at == common.now;
+        let provider = self.router.choose(&traveler, leaves_now, common.now)?.provider;
+        let message = Message {
+            id: fresh::message_id(common.now),
+            bulk_id,
+            caller: common.caller.key,
+            receiver,
+            sender: common.sender.clone(),
+            scenario: common.scenario,
+            priority: common.priority,
+            body: common.body.clone(),
+            encoding: common.encoding,
+            segments: common.segments,
             reference: content.reference.clone(),
             group: content.group.clone(),
             metadata: content.metadata.clone(),
             scheduled_at: content.scheduled_at,
             expires_at: content.expires_at.or_else(|| {
-                let leaves_at = content.scheduled_at.unwrap_or(shared.now).max(shared.now);
-                shared.scenario.useful_for().map(|useful| leaves_at.plus(useful))
+                let expires_after = self.settings.policy(common.scenario).expires_after?;
+                Some(held_until.unwrap_or(leaves_at).plus(expires_after))
             }),
-            created_at: shared.now,
+            created_at: common.now,
         };
-        Some(NewMessage { message, provider })
+        Some(NewMessage { message, provider, held_until })
     }
 
     /// What a request that can't be accepted was answered when it was made before, if it was: a repeated request
@@ -303,15 +324,20 @@ impl Acceptor<'_> {
         let reply = prepared.reply();
         let idempotency = prepared.idempotency.as_ref().map(|(key, request)| -> Result<_, StoreError> {
             Ok(Idempotency {
-                key: scoped_key(prepared.shared.caller, key),
+                key: scoped_key(prepared.common.caller, key),
                 request: *request,
                 reply: serde_json::to_string(&reply)
                     .map_err(|error| StoreError::Internal(error.to_string()))?,
-                now: prepared.shared.now,
-                since: prepared.shared.now.minus(self.settings.idempotency_window),
+                now: prepared.common.now,
+                since: prepared.common.now.minus(self.settings.idempotency_window),
             })
         });
-        let accept = Accept { messages: prepared.messages, idempotency: idempotency.transpose()? };
+        let guard = self.settings.no_repeats_within.filter(|_| prepared.idempotency.is_none());
+        let accept = Accept {
+            messages: prepared.messages.clone(),
+            idempotency: idempotency.transpose()?,
+            no_repeats_since: guard.map(|within| prepared.common.now.minus(within)),
+        };
         match self.store.accept(accept).await? {
             Accepted::Stored => Ok(Stored { reply, verdicts: prepared.verdicts, repeated: false }),
             Accepted::Repeated(earlier) => {
@@ -319,6 +345,28 @@ impl Acceptor<'_> {
                 Ok(Stored { reply, verdicts: prepared.verdicts, repeated: true })
             }
             Accepted::KeyReused => Err(SendError::KeyReused),
+            Accepted::Duplicates(repeated) => self.store_new(prepared, &repeated).await,
+        }
+    }
+
+    /// Stores what does not repeat an earlier message. Between the two looks another request may have stored more
+    /// of it: then everything is refused, and the caller may ask again.
+    async fn store_new(&self, mut prepared: Prepared, repeated: &[MessageId]) -> Result<Stored, SendError> {
+        prepared.messages.retain(|new| !repeated.contains(&new.message.id));
+        for verdict in &mut prepared.verdicts {
+            if matches!(verdict, Prospect::Accepted(id, _) if repeated.contains(id)) {
+                *verdict = Prospect::Rejected(FieldProblem::RepeatedMessage);
+            }
+        }
+        if prepared.messages.is_empty() {
+            return Err(SendError::Repeated);
+        }
+        let since = self.settings.no_repeats_within.map(|within| prepared.common.now.minus(within));
+        let reply = prepared.reply();
+        let accept = Accept { messages: prepared.messages, idempotency: None, no_repeats_since: since };
+        match self.store.accept(accept).await? {
+            Accepted::Stored => Ok(Stored { reply, verdicts: prepared.verdicts, repeated: false }),
+            _ => Err(SendError::Repeated),
         }
     }
 }
@@ -327,11 +375,11 @@ impl Prepared {
     fn reply(&self) -> Reply {
         Reply {
             bulk_id: self.bulk_id,
-            created_at: self.shared.now,
-            scenario: self.shared.scenario,
-            priority: self.shared.priority,
-            encoding: self.shared.encoding,
-            segments: self.shared.segments,
+            created_at: self.common.now,
+            scenario: self.common.scenario,
+            priority: self.common.priority,
+            encoding: self.common.encoding,
+            segments: self.common.segments,
             status: self.messages.first().map_or(domain::message::MessageStatus::Queued, NewMessage::status),
             verdicts: self
                 .verdicts

@@ -26,6 +26,10 @@ impl Wakeups {
             waiting.notify_one();
         }
     }
+
+    pub(crate) fn wake_all(&self) {
+        self.0.values().for_each(|waiting| waiting.notify_one());
+    }
 }
 
 /// Callers that wait until a provider has accepted or refused their message.

@@ -10,40 +10,54 @@ use std::time::Duration;
 
 use domain::attempt::{Failure, Reason, Submission, SubmitOutcome};
 use domain::batch::Requests;
-use domain::ids::NodeId;
 use domain::scenario::Priority;
-use domain::time::{Clock, Timestamp};
+use domain::time::Timestamp;
 use providers::SmsProvider;
+use store::StoreError;
 use store::port::queue::{AttemptEnd, Claim, Claimed, Next};
-use store::{Store, StoreError};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use crate::arrivals::Outcomes;
+use crate::fault::fault_point;
 use crate::fresh;
-use crate::metrics::Metrics;
+use crate::health::Sign;
+use crate::next::Tried;
 use crate::pacer::{Opening, Pacer};
-use crate::settings::Settings;
+use crate::shared::Shared;
 use crate::stop::Stop;
+
+/// How long an account that can't be used rests at first.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
 /// How long to wait after the store failed.
 const STORE_PAUSE: Duration = Duration::from_millis(500);
+
+/// How often messages are looked for that expire while nothing is claimed.
+const EXPIRY_TURN: Duration = Duration::from_secs(1);
+
+/// Messages of a lane that are looked at together for whether their time has run out.
+const EXPIRED_AT_ONCE: u32 = 256;
 
 /// Submits the messages of one provider.
 #[derive(Debug)]
 pub(crate) struct Dispatcher {
     pub(crate) provider: Arc<dyn SmsProvider>,
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) node: NodeId,
-    pub(crate) settings: Arc<Settings>,
+    pub(crate) shared: Arc<Shared>,
     pub(crate) wake: Arc<Notify>,
-    pub(crate) outcomes: Arc<Outcomes>,
-    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// Longest time without a look into the queue: the net beneath the wake-ups.
-const LONGEST_REST: Duration = Duration::from_secs(5);
+pub(crate) const LONGEST_REST: Duration = Duration::from_secs(5);
+
+/// What a request told.
+#[derive(Debug, Clone, Copy, Default)]
+struct Told {
+    account: Option<Account>,
+    /// Some of its messages wait again for this provider.
+    retries: bool,
+    /// The provider's breaker is open: nothing more is to be tried before this time.
+    leave_until: Option<Timestamp>,
+}
 
 /// What a request told about the provider's account.
 #[derive(Debug, Clone, Copy)]
@@ -52,8 +66,6 @@ enum Account {
     Works,
     /// It can't be used now.
     Unusable { since: Timestamp, retry_after: Option<Duration> },
-    /// Nothing.
-    Unknown,
 }
 
 /// What a dispatcher knows of its lanes, and what it has under way.
@@ -61,27 +73,38 @@ struct Progress {
     pacer: Pacer,
     /// By lane, when the first waiting message is due, as far as known.
     next_due: [Option<Timestamp>; Priority::ALL.len()],
-    under_way: JoinSet<Account>,
+    under_way: JoinSet<Told>,
+    /// When to look next for messages that expire while nothing is claimed.
+    expire_at: Timestamp,
 }
 
 impl Dispatcher {
     /// Runs until stopped. Then nothing more is claimed, and what was claimed is submitted and recorded.
     pub(crate) async fn run(self: Arc<Self>, stop: Stop) {
-        let start = self.clock.now();
+        let clock = &self.shared.clock;
+        let start = clock.now();
         let mut progress = Progress {
-            pacer: Pacer::new(*self.provider.pace(), self.settings.retry.base),
+            pacer: Pacer::new(*self.provider.pace(), FIRST_PAUSE),
             next_due: [Some(start); Priority::ALL.len()],
             under_way: JoinSet::new(),
+            expire_at: start,
         };
         while !stop.soft.is_cancelled() {
-            let now = self.clock.now();
-            let look_at = progress.look_at(now);
+            let now = clock.now();
+            stop.beat(now);
+            let in_service = self.in_service(&stop);
+            // What nobody claims for a while expires all the same.
+            if (!in_service || progress.pacer.is_paused(now)) && now >= progress.expire_at {
+                progress.expire_at = now.plus(EXPIRY_TURN);
+                self.expire(now).await;
+            }
+            let look_at = progress.look_at(now).filter(|_| in_service);
             if look_at.is_some_and(|at| at <= now) {
                 self.claim(&mut progress, now).await;
                 continue;
             }
             let rest = now.plus(LONGEST_REST);
-            let pause = self.clock.sleep_until(look_at.map_or(rest, |at| at.min(rest)));
+            let pause = clock.sleep_until(look_at.map_or(rest, |at| at.min(rest)));
             tokio::select! {
                 () = stop.soft.cancelled() => {}
                 () = self.wake.notified() => progress.next_due = [Some(now); Priority::ALL.len()],
@@ -104,25 +127,26 @@ impl Dispatcher {
     async fn claim(self: &Arc<Self>, progress: &mut Progress, now: Timestamp) {
         let room = progress.pacer.room(now);
         let claim = Claim {
-            node: self.node,
+            node: self.shared.node,
             provider: self.provider.provider_name().clone(),
             at_most: room.at_most,
             total: room.total,
             requests: room.requests,
             receivers_per_request: self.provider.pace().max_receivers_per_request,
             now,
-            lease_until: now.plus(self.settings.lease),
+            lease_until: now.plus(self.shared.settings.lease),
+            quiet: Arc::clone(&self.shared.settings.quiet_hours),
         };
-        match self.store.claim(claim).await {
+        match self.shared.store.claim(claim).await {
             Ok(claims) => {
                 progress.next_due = claims.next_due;
                 for id in claims.expired {
-                    self.metrics.expired(self.provider.provider_name());
-                    self.outcomes.settle(id);
+                    self.shared.metrics.expired(self.provider.provider_name());
+                    self.shared.outcomes.settle(id);
                 }
                 for claimed in &claims.claimed {
                     progress.pacer.passes(claimed.priority, now);
-                    self.metrics.claimed(claimed.priority, now.since(claimed.due_at));
+                    self.shared.metrics.claimed(claimed.priority, now.since(claimed.due_at));
                 }
                 for request in self.requests(claims.claimed) {
                     progress.pacer.request_starts();
@@ -131,8 +155,37 @@ impl Dispatcher {
             }
             Err(problem) => {
                 tracing::error!(%problem, provider = %self.provider.provider_name(), "the queue can't be read");
-                self.metrics.store_failed();
-                self.clock.sleep_until(now.plus(STORE_PAUSE)).await;
+                self.shared.metrics.store_failed();
+                self.shared.clock.sleep_until(now.plus(STORE_PAUSE)).await;
+            }
+        }
+    }
+
+    /// Ends messages at the front of the lanes whose time has run out, without taking any: also a provider out of
+    /// service must not keep a code `queued` that will never leave.
+    async fn expire(&self, now: Timestamp) {
+        let claim = Claim {
+            node: self.shared.node,
+            provider: self.provider.provider_name().clone(),
+            at_most: [EXPIRED_AT_ONCE; Priority::ALL.len()],
+            total: EXPIRED_AT_ONCE,
+            // No place for anything that would leave.
+            requests: [0; Priority::ALL.len()],
+            receivers_per_request: 1,
+            now,
+            lease_until: now,
+            quiet: Arc::clone(&self.shared.settings.quiet_hours),
+        };
+        match self.shared.store.claim(claim).await {
+            Ok(claims) => {
+                for id in claims.expired {
+                    self.shared.metrics.expired(self.provider.provider_name());
+                    self.shared.outcomes.settle(id);
+                }
+            }
+            Err(problem) => {
+                tracing::error!(%problem, provider = %self.provider.provider_name(), "the queue can't be read");
+                self.shared.metrics.store_failed();
             }
         }
     }
@@ -150,9 +203,17 @@ impl Dispatcher {
         requests
     }
 
+    /// Neither drained by an operator nor paused.
+    fn in_service(&self, stop: &Stop) -> bool {
+        !stop.is_paused()
+            && self.shared.router.health().drained_since(self.provider.provider_name()).is_none()
+    }
+
     /// One request to the provider, from its first byte to its recorded outcome.
-    async fn submit(self: Arc<Self>, request: Vec<Claimed>) -> Account {
-        let begun = self.clock.now();
+    async fn submit(self: Arc<Self>, request: Vec<Claimed>) -> Told {
+        fault_point("after_intent");
+        let shared = &self.shared;
+        let begun = shared.clock.now();
         let outcomes = if let [single] = request.as_slice() {
             vec![self.provider.send_sms(&single.submission).await]
         } else {
@@ -160,11 +221,14 @@ impl Dispatcher {
                 request.iter().map(|message| message.submission.clone()).collect();
             self.provider.send_bulk_sms(&submissions).await
         };
-        let ended_at = self.clock.now();
-        self.metrics.request_ended(self.provider.provider_name(), ended_at.since(begun));
+        fault_point("after_answer");
+        let ended_at = shared.clock.now();
+        shared.metrics.request_ended(self.provider.provider_name(), ended_at.since(begun));
         // A provider answers for each message or, by mistake, for fewer: then nobody knows of the rest.
         let unanswered = || SubmitOutcome::Ambiguous(Failure::new(Reason::BadAnswer));
-        let outcomes = outcomes.into_iter().chain(std::iter::repeat_with(unanswered));
+        let outcomes: Vec<SubmitOutcome> =
+            outcomes.into_iter().chain(std::iter::repeat_with(unanswered)).take(request.len()).collect();
+        let leave_until = self.note_health(&request, &outcomes, ended_at);
         // Drawn once: what shared a request will share one again.
         let jitter = fresh::jitter();
         let ends: Vec<AttemptEnd> = request
@@ -173,96 +237,118 @@ impl Dispatcher {
             .map(|(message, outcome)| self.end(message, outcome, jitter, ended_at))
             .collect();
         self.record(&ends).await;
-        for (message, end) in request.iter().zip(&ends) {
-            self.metrics.attempt_ended(self.provider.provider_name(), message, end);
-            if matches!(end.next, Next::Stop | Next::Expire) {
-                self.outcomes.settle(end.message_id);
+        fault_point("after_outcome");
+        self.tell(&request, &ends);
+        Told {
+            account: account(&ends),
+            retries: ends.iter().any(|end| self.is_retried_here(end)),
+            leave_until,
+        }
+    }
+
+    /// Feeds the breakers. Answers until when this provider is to be left alone, if it is.
+    fn note_health(
+        &self,
+        request: &[Claimed],
+        outcomes: &[SubmitOutcome],
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let health = self.shared.router.health();
+        let mut leave_until = None;
+        for (message, outcome) in request.iter().zip(outcomes) {
+            let country = message.submission.receiver.country();
+            // A sender that the caller chose and the network refuses says nothing of the route for others.
+            let is_of_sender = message.submission.sender.is_some()
+                && outcome.failure().is_some_and(|failure| failure.reason == Reason::SenderNotAllowed);
+            let sign = if is_of_sender { Sign::Nothing } else { Sign::of_outcome(outcome) };
+            leave_until = health.note(self.provider.provider_name(), country, sign, now);
+        }
+        leave_until
+    }
+
+    /// Tells everybody who waits for what has happened.
+    fn tell(&self, request: &[Claimed], ends: &[AttemptEnd]) {
+        let shared = &self.shared;
+        let provider = self.provider.provider_name();
+        for (message, end) in request.iter().zip(ends) {
+            shared.metrics.attempt_ended(provider, message, end);
+            let country = message.submission.receiver.country();
+            if matches!(end.outcome, SubmitOutcome::Accepted(_)) {
+                shared.silence.accepted(end.message_id, provider, country, end.ended_at);
+            }
+            match &end.next {
+                Next::Stop | Next::Expire => shared.outcomes.settle(end.message_id),
+                Next::Retry { provider: other, .. } if other != provider => {
+                    tracing::info!(message.id = %end.message_id, from = %provider, to = %other, "sms.failover");
+                    shared.metrics.failed_over(provider, other);
+                    shared.wakeups.wake(other);
+                }
+                Next::Retry { .. } | Next::Wait => {}
             }
         }
-        account(&ends)
+    }
+
+    fn is_retried_here(&self, end: &AttemptEnd) -> bool {
+        matches!(&end.next, Next::Retry { provider, .. } if provider == self.provider.provider_name())
     }
 
     fn end(&self, message: &Claimed, outcome: SubmitOutcome, jitter: f64, ended_at: Timestamp) -> AttemptEnd {
-        let next = match &outcome {
-            // Refused for a fault of the account, which somebody will mend: the message waits for that.
-            SubmitOutcome::Rejected(failure) if is_of_account(failure.reason) => {
-                self.retry(message, None, jitter, ended_at)
-            }
-            SubmitOutcome::Accepted(_) | SubmitOutcome::Rejected(_) => Next::Stop,
-            SubmitOutcome::Ambiguous(_) => Next::Wait,
-            SubmitOutcome::NotSubmitted { retry_after, .. } => {
-                self.retry(message, *retry_after, jitter, ended_at)
-            }
+        let submission = &message.submission;
+        let tried = Tried {
+            provider: self.provider.provider_name(),
+            attempt: submission.attempt,
+            receiver: submission.receiver,
+            scenario: submission.scenario,
+            priority: message.priority,
+            segments: message.segments,
+            refused_by: &message.refused_by,
+            first_due_at: message.first_due_at,
+            expires_at: submission.expires_at,
+            ended_at,
+            jitter,
         };
+        let step = self.shared.decider().after(&tried, &outcome);
         AttemptEnd {
-            message_id: message.submission.message_id,
-            attempt: message.submission.attempt,
+            message_id: submission.message_id,
+            attempt: submission.attempt,
             outcome,
             ended_at,
-            next,
-        }
-    }
-
-    fn retry(&self, message: &Claimed, retry_after: Option<Duration>, jitter: f64, now: Timestamp) -> Next {
-        let submission = &message.submission;
-        let policy = &self.settings.retry;
-        let Some(wait) = policy.wait(submission.attempt, retry_after, jitter) else {
-            return Next::Stop;
-        };
-        let due_at = now.plus(wait);
-        if due_at > message.created_at.plus(policy.give_up_after) {
-            return Next::Stop;
-        }
-        if submission.expires_at.is_some_and(|end| due_at >= end) {
-            return Next::Expire;
-        }
-        Next::Retry {
-            provider: self.provider.provider_name().clone(),
-            priority: message.priority,
-            due_at,
-            expires_at: submission.expires_at,
+            next: step.next,
+            watch_at: step.watch_at,
         }
     }
 
     /// Records outcomes, however long it takes: what a provider has answered must not be forgotten. The
     /// request keeps its place among those under way, so a store that is down stops the submitting too.
     async fn record(&self, ends: &[AttemptEnd]) {
-        while let Err(problem) = self.store.finish(ends.to_vec()).await {
+        let shared = &self.shared;
+        while let Err(problem) = shared.store.finish(ends.to_vec()).await {
             tracing::error!(%problem, outcomes = ends.len(), "outcomes can't be recorded; trying again");
-            self.metrics.store_failed();
+            shared.metrics.store_failed();
             if problem == StoreError::Stopped {
                 return;
             }
-            self.clock.sleep_until(self.clock.now().plus(STORE_PAUSE)).await;
-        }
-        // A retry may be due before the dispatcher would look again.
-        if ends.iter().any(|end| matches!(end.next, Next::Retry { .. })) {
-            self.wake.notify_one();
+            shared.clock.sleep_until(shared.clock.now().plus(STORE_PAUSE)).await;
         }
     }
 }
 
 /// What the ends of a request's attempts say of the account.
-fn account(ends: &[AttemptEnd]) -> Account {
-    let mut account = Account::Unknown;
+fn account(ends: &[AttemptEnd]) -> Option<Account> {
+    let mut account = None;
     for end in ends {
         match &end.outcome {
-            SubmitOutcome::Accepted(_) => return Account::Works,
-            SubmitOutcome::NotSubmitted { failure, retry_after } if is_of_account(failure.reason) => {
-                account = Account::Unusable { since: end.ended_at, retry_after: *retry_after };
+            SubmitOutcome::Accepted(_) => return Some(Account::Works),
+            SubmitOutcome::NotSubmitted { failure, retry_after } if failure.reason.is_of_account() => {
+                account = Some(Account::Unusable { since: end.ended_at, retry_after: *retry_after });
             }
-            SubmitOutcome::Rejected(failure) if is_of_account(failure.reason) => {
-                account = Account::Unusable { since: end.ended_at, retry_after: None };
+            SubmitOutcome::Rejected(failure) if failure.reason.is_of_account() => {
+                account = Some(Account::Unusable { since: end.ended_at, retry_after: None });
             }
             _ => {}
         }
     }
     account
-}
-
-/// Whether it is the account or its provider that can't be used, rather than this message.
-fn is_of_account(reason: Reason) -> bool {
-    matches!(reason, Reason::ProviderDown | Reason::RateLimited | Reason::Balance | Reason::Credential)
 }
 
 impl Progress {
@@ -282,15 +368,28 @@ impl Progress {
         openings.min()
     }
 
+    fn hear(&mut self, told: &Told) {
+        match told.account {
+            Some(Account::Works) => self.pacer.works(),
+            Some(Account::Unusable { since, retry_after }) => self.pacer.pause(retry_after, since),
+            None => {}
+        }
+        if let Some(until) = told.leave_until {
+            self.pacer.leave_until(until);
+        }
+        if told.retries {
+            // Known only now that the pause is: else it would be tried before.
+            self.next_due = [Some(Timestamp::from_micros(i64::MIN)); Priority::ALL.len()];
+        }
+    }
+
     /// Returns when a request has ended, and takes note of all that have.
     async fn request_ended(&mut self) {
         let mut ended = self.under_way.join_next().await;
         while let Some(result) = ended {
             self.pacer.request_ended();
-            match &result {
-                Ok(Account::Works) => self.pacer.works(),
-                Ok(Account::Unusable { since, retry_after }) => self.pacer.pause(*retry_after, *since),
-                Ok(Account::Unknown) | Err(_) => {}
+            if let Ok(told) = &result {
+                self.hear(told);
             }
             if let Err(problem) = result
                 && problem.is_panic()

@@ -10,15 +10,25 @@ pub mod settings;
 
 mod fresh;
 
+pub mod fault;
+
 pub mod request;
 
 mod metrics;
 
 mod stop;
 
+pub mod health;
+
 mod routing;
 
+mod silence;
+
 mod arrivals;
+
+mod next;
+
+mod shared;
 
 mod accept;
 
@@ -28,9 +38,19 @@ mod dispatch;
 
 pub mod receipts;
 
-mod workers;
+pub mod reconcile;
+
+mod divert;
+
+mod sweep;
+
+pub mod workers;
 
 pub mod service;
+
+pub mod operate;
+
+pub mod explain;
 
 pub use clock::SystemClock;
 pub use request::{BulkAnswer, BulkRequest, Caller, FieldError, SendAnswer, SendError, SendRequest, Verdict};

@@ -3,11 +3,11 @@
 //! Labels are closed sets: names of providers, scenarios, lanes, reasons. Never a number, an id or a text of
 //! anybody's. The steps of a message's path say what happened, and it is counted here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::attempt::{OutcomeKind, SubmitOutcome};
+use domain::attempt::{OutcomeKind, Reason, SubmitOutcome};
 use domain::encoding::Encoding;
 use domain::message::Message;
 use domain::receipt::ReceiptStatus;
@@ -15,11 +15,13 @@ use domain::route::ProviderName;
 use domain::scenario::{Priority, Scenario};
 use domain::time::{Clock, Timestamp};
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Counter, Histogram, Meter};
+use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter};
 use parking_lot::Mutex;
 use providers::provider::CallbackError;
+use store::port::messages::Swept;
 use store::port::queue::{AttemptEnd, Claimed, LaneDepth, Next};
 use store::port::receipts::ReceiptFate;
+use store::port::watches::{WatchCount, WatchKind};
 
 use crate::request::SendError;
 
@@ -57,6 +59,13 @@ pub(crate) struct Metrics {
     store_failures: Counter<u64>,
     panics: Counter<u64>,
     recovered: Counter<u64>,
+    reconciled: Counter<u64>,
+    failovers: Counter<u64>,
+    diverted: Counter<u64>,
+    without_receipt: Counter<u64>,
+    overdue: Counter<u64>,
+    stalled: Gauge<u64>,
+    watches: Arc<Mutex<Vec<WatchCount>>>,
     rates: Arc<Mutex<BTreeMap<ProviderName, Rates>>>,
     depth: Arc<Mutex<Vec<LaneDepth>>>,
 }
@@ -140,6 +149,22 @@ impl Metrics {
                 "sms.recovered.count",
                 "Attempts that nobody finished, closed as ambiguous: perhaps sent, perhaps not.",
             ),
+            reconciled: counter(
+                "sms.reconciled.count",
+                "Ambiguous attempts by what was found out or decided: found, absent, given_up, resent.",
+            ),
+            failovers: counter("sms.failover.count", "Messages that took another route after one failed."),
+            diverted: counter(
+                "sms.diverted.count",
+                "Waiting messages that took another route because theirs could not be used.",
+            ),
+            without_receipt: counter("sms.no_receipt.count", "Messages whose receipt never came."),
+            overdue: counter("sms.overdue.count", "Messages that expired in the queue at the horizon."),
+            stalled: meter
+                .u64_gauge("sms.worker.stalled")
+                .with_description("Workers that give no sign of life.")
+                .build(),
+            watches: Arc::default(),
             panics: counter("sms.worker.panic.count", "Workers that panicked and were started again."),
             rates: Arc::new(Mutex::new(rates)),
             depth: Arc::new(Mutex::new(Vec::new())),
@@ -183,6 +208,19 @@ impl Metrics {
                 }
             })
             .build();
+        let watches = Arc::clone(&self.watches);
+        meter
+            .u64_observable_gauge("sms.watch.count")
+            .with_description("Messages on watch: in doubt, silent, or to be sent by another route.")
+            .with_callback(move |gauge| {
+                let counts = watches.lock();
+                for kind in [WatchKind::Doubt, WatchKind::Silence, WatchKind::Undelivered] {
+                    let found = counts.iter().find(|count| count.kind == kind);
+                    let label = KeyValue::new("kind", kind.as_str());
+                    gauge.observe(found.map_or(0, |count| count.watches), &[label]);
+                }
+            })
+            .build();
     }
 
     pub(crate) fn accepted(&self, arrival: Arrival) {
@@ -198,6 +236,7 @@ impl Metrics {
         match refusal {
             SendError::Invalid(errors) => errors.iter().for_each(|error| count(error.problem.code())),
             SendError::KeyReused => count("idempotency_key_reused"),
+            SendError::Repeated => count("repeated_message"),
             SendError::NoProvider => count("no_provider"),
             SendError::Store(_) => count("store_unavailable"),
         }
@@ -325,6 +364,12 @@ impl Metrics {
         }
     }
 
+    /// The providers that messages wait for, as last measured.
+    pub(crate) fn waited_for(&self) -> BTreeSet<ProviderName> {
+        let depth = self.depth.lock();
+        depth.iter().filter(|lane| lane.messages > 0).map(|lane| lane.provider.clone()).collect()
+    }
+
     pub(crate) fn recovered(&self, attempts: u64) {
         self.recovered.add(attempts, &[]);
     }
@@ -333,8 +378,55 @@ impl Metrics {
         self.store_failures.add(1, &[]);
     }
 
-    pub(crate) fn worker_panicked(&self, worker: &'static str) {
-        self.panics.add(1, &[KeyValue::new("worker", worker)]);
+    /// Names of workers are names of chores and providers.
+    pub(crate) fn worker_panicked(&self, worker: &str) {
+        self.panics.add(1, &[KeyValue::new("worker", worker.to_owned())]);
+    }
+
+    pub(crate) fn stalled_workers(&self, workers: u64) {
+        self.stalled.record(workers, &[]);
+    }
+
+    /// A message takes another route because the one before failed.
+    pub(crate) fn failed_over(&self, from: &ProviderName, to: &ProviderName) {
+        let to = KeyValue::new("to", to.as_str().to_owned());
+        self.failovers.add(1, &[by_provider(from), to]);
+    }
+
+    /// Messages take another route before they were tried on this one.
+    pub(crate) fn diverted(&self, from: &ProviderName, messages: u64) {
+        self.diverted.add(messages, &[by_provider(from)]);
+    }
+
+    /// It was found out, or decided, how an ambiguous attempt ended.
+    pub(crate) fn reconciled(&self, provider: &ProviderName, end: &AttemptEnd) {
+        let verdict = match (&end.outcome, &end.next) {
+            (SubmitOutcome::Accepted(_), _) => "found",
+            (SubmitOutcome::Ambiguous(_), Next::Retry { .. }) => "resent",
+            (SubmitOutcome::Ambiguous(_), _) => "given_up",
+            _ => "absent",
+        };
+        self.reconciled.add(1, &[by_provider(provider), KeyValue::new("verdict", verdict)]);
+        if matches!(end.next, Next::Stop | Next::Expire) && end.outcome.failure().is_some() {
+            let reason = if verdict == "given_up" { Reason::OutcomeUnknown } else { Reason::Expired };
+            self.failed.add(1, &[by_provider(provider), KeyValue::new("reason", reason.as_str())]);
+        }
+    }
+
+    /// No receipt came within the horizon.
+    pub(crate) fn waited_in_vain(&self, provider: &ProviderName) {
+        self.without_receipt.add(1, &[by_provider(provider)]);
+    }
+
+    /// What a sweep ended.
+    pub(crate) fn swept(&self, swept: Swept) {
+        self.without_receipt.add(swept.without_receipt.into(), &[]);
+        self.overdue.add(swept.expired.into(), &[]);
+    }
+
+    /// How many messages are on watch.
+    pub(crate) fn watches(&self, counts: Vec<WatchCount>) {
+        *self.watches.lock() = counts;
     }
 }
 

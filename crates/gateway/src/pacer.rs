@@ -142,6 +142,18 @@ impl Pacer {
         self.paused_until = now.plus(pause.max(retry_after.unwrap_or_default()));
     }
 
+    /// Nothing is to leave before this time: the breaker is open. One request then finds out whether the account
+    /// can be used again.
+    pub(crate) fn leave_until(&mut self, until: Timestamp) {
+        self.pauses = self.pauses.max(1);
+        self.paused_until = self.paused_until.max(until);
+    }
+
+    /// Whether nothing is to leave now, however much room there is.
+    pub(crate) fn is_paused(&self, now: Timestamp) -> bool {
+        now < self.paused_until
+    }
+
     /// Notes that the account can be used.
     pub(crate) fn works(&mut self) {
         self.pauses = 0;

@@ -1,13 +1,19 @@
 //! Step 3: what providers tell us, from a callback to a moved status.
 
+use domain::attempt::Reason;
+use domain::ids::MessageId;
+use domain::phone::{Country, Msisdn};
+use domain::receipt::{Receipt, ReceiptStatus};
 use domain::route::ProviderName;
+use domain::time::Timestamp;
 use providers::provider::{CallbackError, CallbackRequest};
+use store::StoreError;
 use store::port::receipts::{NewReceipt, ReceiptFate};
-use store::{Store, StoreError};
+use tokio::sync::Notify;
 
-use crate::arrivals::Outcomes;
-use crate::metrics::Metrics;
-use crate::routing::Router;
+use crate::fault::fault_point;
+use crate::health::Sign;
+use crate::shared::Shared;
 
 /// Why a callback was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,31 +31,70 @@ pub enum CallbackRefusal {
 
 /// Checks a callback, stores it and moves what it is about. When this answers, the receipt is on disk.
 pub(crate) async fn receive(
-    store: &dyn Store,
-    router: &Router,
-    outcomes: &Outcomes,
-    metrics: &Metrics,
+    shared: &Shared,
+    reconcile: &Notify,
     provider: &ProviderName,
     callback: CallbackRequest<'_>,
 ) -> Result<(), CallbackRefusal> {
-    let adapter = router.provider(provider).ok_or(CallbackRefusal::UnknownProvider)?;
+    let adapter = shared.router.provider(provider).ok_or(CallbackRefusal::UnknownProvider)?;
     let receipts = adapter.parse_callback(&callback).inspect_err(|refusal| {
-        metrics.callback_refused(provider, *refusal);
+        shared.metrics.callback_refused(provider, *refusal);
         tracing::warn!(%provider, %refusal, "callback refused");
     })?;
+    fault_point("before_receipt");
     let receipts: Vec<NewReceipt> =
         receipts.into_iter().map(|receipt| NewReceipt { receipt, raw: callback.body.to_vec() }).collect();
-    let words: Vec<_> = receipts.iter().map(|new| new.receipt.status).collect();
-    let fates = store.record_receipts(receipts).await?;
-    for (word, fate) in words.into_iter().zip(fates) {
-        metrics.receipt(provider, word, fate);
-        if let ReceiptFate::Matched { message_id, from, to } = fate
-            && from != to
-        {
-            // A receipt may be the first to tell that a provider has a message.
-            outcomes.settle(message_id);
-            tracing::info!(message.id = %message_id, %provider, status = %to, "sms.receipt");
+    let said: Vec<Said> = receipts.iter().map(|new| Said::from(&new.receipt)).collect();
+    let fates = shared.store.record_receipts(receipts).await?;
+    fault_point("after_receipt");
+    for (said, fate) in said.into_iter().zip(fates) {
+        shared.metrics.receipt(provider, said.status, fate);
+        if let ReceiptFate::Matched { message_id, from, to } = fate {
+            note(shared, reconcile, provider, &said, message_id);
+            if from != to {
+                // A receipt may be the first to tell that a provider has a message.
+                shared.outcomes.settle(message_id);
+                tracing::info!(message.id = %message_id, %provider, status = %to, "sms.receipt");
+            }
         }
     }
     Ok(())
+}
+
+/// What a receipt says, as far as it is of use after it is stored.
+struct Said {
+    status: Option<ReceiptStatus>,
+    reason: Option<Reason>,
+    country: Option<Country>,
+    at: Timestamp,
+}
+
+impl From<&Receipt> for Said {
+    fn from(receipt: &Receipt) -> Self {
+        Self {
+            status: receipt.status,
+            reason: receipt.failure.as_ref().map(|failure| failure.reason),
+            country: receipt.receiver.map(Msisdn::country),
+            at: receipt.received_at,
+        }
+    }
+}
+
+/// Learns from a receipt how its route fares, and has the message looked after that was not delivered.
+fn note(shared: &Shared, reconcile: &Notify, provider: &ProviderName, said: &Said, id: MessageId) {
+    let delivered = match said.status {
+        None | Some(ReceiptStatus::Sent) => return,
+        Some(ReceiptStatus::Delivered) => Some(true),
+        Some(ReceiptStatus::Failed | ReceiptStatus::Undelivered) => {
+            let reason = said.reason.unwrap_or(Reason::Unknown);
+            if reason.another_route_may_help() {
+                reconcile.notify_one();
+            }
+            Sign::is_of_way(reason).then_some(false)
+        }
+    };
+    shared.silence.reported(id, said.at);
+    if let (Some(country), Some(delivered)) = (said.country, delivered) {
+        shared.router.health().note_receipt(provider, country, delivered, said.at);
+    }
 }

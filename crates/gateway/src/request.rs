@@ -134,6 +134,9 @@ pub enum SendError {
     /// The idempotency key was used before, with another request.
     #[error("the idempotency key was used with another request")]
     KeyReused,
+    /// Its caller sent the same text to the same number a moment ago.
+    #[error("the same text was sent to the same number a moment ago")]
+    Repeated,
     /// No provider is configured that could carry the message.
     #[error("no provider is configured for this receiver")]
     NoProvider,
@@ -217,6 +220,9 @@ pub enum FieldProblem {
     /// Over before it begins.
     #[error("is not after the time at which the message may leave")]
     ExpiresTooSoon,
+    /// The same text went to this receiver a moment ago.
+    #[error("was sent the same text a moment ago")]
+    RepeatedMessage,
     /// No provider for this receiver.
     #[error("no provider is configured for this receiver")]
     NoProvider,
@@ -239,6 +245,7 @@ impl FieldProblem {
             Self::Metadata { .. } => "invalid_metadata",
             Self::TooFarAhead { .. } => "too_far_ahead",
             Self::ExpiresTooSoon => "expires_too_soon",
+            Self::RepeatedMessage => "repeated_message",
             Self::NoProvider => "no_provider",
         }
     }

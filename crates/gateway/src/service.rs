@@ -1,36 +1,40 @@
 //! The facade: everything that the gateway does for its callers.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::ids::{MessageId, NodeId};
+use domain::ids::MessageId;
 use domain::phone::Country;
-use domain::route::ProviderName;
+use domain::route::{ProviderName, RoutingTable};
 use domain::time::{Clock, Timestamp};
 use opentelemetry::metrics::Meter;
+use parking_lot::Mutex;
 use providers::SmsProvider;
 use providers::provider::CallbackRequest;
 use store::port::messages::{Filter, MessageRecord, MessageSummary, Page};
-use store::port::queue::Recovery;
 use store::{Store, StoreError};
+use tokio::sync::Notify;
 
 use crate::accept::{Acceptor, Prepared, Repeatable, Stored};
 use crate::arrivals::{Outcomes, Wakeups};
-use crate::dispatch::Dispatcher;
-use crate::fresh;
+use crate::dispatch::{self, Dispatcher};
+use crate::fault::fault_point;
+use crate::health::Health;
 use crate::metrics::{Arrival, Metrics};
 use crate::receipts::{self, CallbackRefusal};
+use crate::reconcile::{self, Reconciler, ReconcilerReport};
 use crate::request::{BulkAnswer, BulkRequest, Caller, SendAnswer, SendError, SendRequest};
 use crate::routing::Router;
 use crate::settings::Settings;
+use crate::shared::Shared;
+use crate::silence::Silence;
 use crate::stop::Stop;
 use crate::workers::Workers;
+use crate::{divert, fresh, sweep};
 
-/// How often attempts are looked for that nobody will finish.
-const RECOVERY_INTERVAL: Duration = Duration::from_secs(10);
-
-/// How often the depth of the queue is measured.
-const DEPTH_INTERVAL: Duration = Duration::from_secs(5);
+/// How often workers are looked at that may be stuck.
+const WATCHDOG_TURN: Duration = Duration::from_secs(5);
 
 /// What a service is made of. Two services can run in one process: nothing is shared but what is passed in.
 #[derive(Debug)]
@@ -52,15 +56,10 @@ pub struct Parts {
 /// Sends messages, and knows what became of them.
 #[derive(Debug)]
 pub struct SmsService {
-    store: Arc<dyn Store>,
-    router: Router,
-    clock: Arc<dyn Clock>,
-    settings: Arc<Settings>,
-    metrics: Arc<Metrics>,
-    wakeups: Wakeups,
-    outcomes: Arc<Outcomes>,
-    workers: Workers,
-    node: NodeId,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) workers: Arc<Workers>,
+    pub(crate) reconcile: Arc<Notify>,
+    pub(crate) report: Arc<Mutex<ReconcilerReport>>,
 }
 
 impl SmsService {
@@ -68,86 +67,122 @@ impl SmsService {
     pub fn new(parts: Parts) -> Self {
         let Parts { store, providers, default_provider, clock, settings, meter } = parts;
         let names = providers.iter().map(|provider| provider.provider_name().clone()).collect::<Vec<_>>();
-        let metrics = Arc::new(Metrics::new(&meter, &names, Arc::clone(&clock)));
-        Self {
+        let table = RoutingTable {
+            rules: settings.rules.clone(),
+            default: default_provider,
+            prices: settings.prices.clone(),
+            exchange: settings.exchange.clone(),
+        };
+        let health = Health::new(settings.breaker);
+        let router = Router::new(table, providers, health, settings.bulk_patience);
+        let shared = Shared {
             store,
-            router: Router::new(settings.rules.clone(), default_provider, providers),
-            settings: Arc::new(settings),
-            wakeups: Wakeups::new(names.into_iter()),
-            outcomes: Arc::new(Outcomes::default()),
-            workers: Workers::new(Arc::clone(&clock), Arc::clone(&metrics)),
             node: fresh::node_id(clock.now()),
-            metrics,
-            clock,
+            router,
+            wakeups: Wakeups::new(names.iter().cloned()),
+            outcomes: Outcomes::default(),
+            silence: Silence::new(settings.silence_cap_percent),
+            metrics: Metrics::new(&meter, &names, Arc::clone(&clock)),
+            settings,
+            clock: Arc::clone(&clock),
+        };
+        Self {
+            shared: Arc::new(shared),
+            workers: Arc::new(Workers::new(clock)),
+            reconcile: Arc::new(Notify::new()),
+            report: Arc::default(),
         }
     }
 
     /// Closes what an earlier process left open, and starts submitting.
     pub async fn start(&self) -> Result<(), StoreError> {
-        self.recover(self.settings.only_node).await?;
-        self.tell_of_stranded().await?;
-        for provider in self.router.providers() {
-            let dispatcher = Arc::new(Dispatcher {
-                provider: Arc::clone(provider),
-                store: Arc::clone(&self.store),
-                clock: Arc::clone(&self.clock),
-                node: self.node,
-                settings: Arc::clone(&self.settings),
-                wake: self.wakeups.of(provider.provider_name()),
-                outcomes: Arc::clone(&self.outcomes),
-                metrics: Arc::clone(&self.metrics),
-            });
-            self.workers.start("dispatch", move |stop| Arc::clone(&dispatcher).run(stop));
+        let shared = &self.shared;
+        let closed = sweep::recover(shared, shared.settings.only_node).await?;
+        if closed > 0 {
+            tracing::warn!(
+                attempts = closed,
+                "attempts were left open by a process that stopped: the reconciler finds out whether they were sent"
+            );
         }
-        let (store, clock, metrics) =
-            (Arc::clone(&self.store), Arc::clone(&self.clock), Arc::clone(&self.metrics));
-        let node = self.node;
-        self.workers.start("recovery", move |stop| {
-            recover_regularly(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics), node, stop)
-        });
-        let (store, clock, metrics) =
-            (Arc::clone(&self.store), Arc::clone(&self.clock), Arc::clone(&self.metrics));
-        self.workers.start("depth", move |stop| {
-            measure_depth(Arc::clone(&store), Arc::clone(&clock), Arc::clone(&metrics), stop)
+        for (provider, since) in shared.store.drained().await? {
+            tracing::warn!(%provider, "the provider is drained: it gets no messages until it is resumed");
+            shared.router.health().set_drained(&provider, Some(since));
+        }
+        self.rescue_stranded().await?;
+        self.start_dispatchers();
+        self.start_reconciler();
+        self.start_worker("divert", divert::TURN, divert::run);
+        self.start_worker("recovery", sweep::RECOVERY_TURN, sweep::recover_regularly);
+        self.start_worker("sweep", sweep::SWEEP_TURN, sweep::sweep_regularly);
+        self.start_worker("depth", sweep::DEPTH_TURN, sweep::measure_depth);
+        let workers = Arc::clone(&self.workers);
+        self.start_worker("watchdog", WATCHDOG_TURN, move |shared, stop| {
+            watch_workers(shared, Arc::clone(&workers), stop)
         });
         Ok(())
+    }
+
+    fn start_dispatchers(&self) {
+        for provider in self.shared.router.providers() {
+            let name = provider.provider_name();
+            let (provider, wake) = (Arc::clone(provider), self.shared.wakeups.of(name));
+            self.start_worker(&format!("dispatch.{name}"), dispatch::LONGEST_REST, move |shared, stop| {
+                let (provider, wake) = (Arc::clone(&provider), Arc::clone(&wake));
+                Arc::new(Dispatcher { provider, shared, wake }).run(stop)
+            });
+        }
+    }
+
+    fn start_reconciler(&self) {
+        let (wake, report) = (Arc::clone(&self.reconcile), Arc::clone(&self.report));
+        self.start_worker("reconcile", reconcile::TURN, move |shared, stop| {
+            let (wake, report) = (Arc::clone(&wake), Arc::clone(&report));
+            Arc::new(Reconciler { shared, wake, report }).run(stop)
+        });
+    }
+
+    fn start_worker<Run>(
+        &self,
+        name: &str,
+        turn: Duration,
+        work: impl Fn(Arc<Shared>, Stop) -> Run + Send + 'static,
+    ) where
+        Run: Future<Output = ()> + Send + 'static,
+    {
+        let (shared, counting) = (Arc::clone(&self.shared), Arc::clone(&self.shared));
+        let panicked = move |name: &str| counting.metrics.worker_panicked(name);
+        self.workers.start(name, turn, panicked, move |stop| work(Arc::clone(&shared), stop));
     }
 
     /// Stops submitting: nothing more is claimed, what is under way is finished and recorded up to a limit, the
     /// rest stays queued. Then the store is closed.
     pub async fn stop(&self) {
         self.stop_submitting().await;
-        self.store.close().await;
+        self.shared.store.close().await;
     }
 
     /// Stops submitting, and goes on accepting: what is accepted from now on stays queued.
     pub async fn stop_submitting(&self) {
-        self.workers.stop(self.settings.soft_stop).await;
+        self.workers.stop(self.shared.settings.soft_stop).await;
     }
 
-    /// Says what waits for a provider that is not configured any more: nobody will submit it.
-    async fn tell_of_stranded(&self) -> Result<(), StoreError> {
-        let depth = self.store.depth().await?;
-        for lane in depth.iter().filter(|lane| self.router.provider(&lane.provider).is_none()) {
-            tracing::error!(
-                provider = %lane.provider,
-                lane = %lane.priority,
-                messages = lane.messages,
-                "messages wait for a provider that is not configured: they stay queued until it is"
-            );
+    /// What waits for a provider that is not configured any more takes another route, if it has one.
+    async fn rescue_stranded(&self) -> Result<(), StoreError> {
+        let (shared, now) = (&self.shared, self.shared.clock.now());
+        let depth = shared.store.depth(now).await?;
+        let waited_for: BTreeSet<_> = depth.into_iter().map(|lane| lane.provider).collect();
+        for provider in waited_for.iter().filter(|name| shared.router.provider(name).is_none()) {
+            divert::divert(shared, provider, Timestamp::from_micros(i64::MAX), now).await?;
         }
-        Ok(())
-    }
-
-    async fn recover(&self, only_node: bool) -> Result<(), StoreError> {
-        let closed =
-            self.store.recover(Recovery { node: self.node, now: self.clock.now(), only_node }).await?;
-        self.metrics.recovered(closed);
-        if closed > 0 {
-            tracing::warn!(
-                attempts = closed,
-                "attempts were left open by a process that stopped: nobody knows whether they were sent"
-            );
+        for lane in shared.store.depth(now).await? {
+            if shared.router.provider(&lane.provider).is_none() {
+                tracing::error!(
+                    provider = %lane.provider,
+                    lane = %lane.priority,
+                    messages = lane.messages,
+                    "messages wait for a provider that is not configured and have no other route: they stay queued"
+                );
+            }
         }
         Ok(())
     }
@@ -155,7 +190,7 @@ impl SmsService {
     /// Accepts one message. When this answers, the message is on disk and queued.
     pub async fn send_sms(&self, caller: Caller, request: SendRequest) -> Result<SendAnswer, SendError> {
         let repeatable = request.idempotency_key.is_some().then(|| request.clone());
-        let prepared = self.acceptor().prepare_one(caller, request, self.clock.now());
+        let prepared = self.acceptor().prepare_one(caller, request, self.shared.clock.now());
         match prepared {
             Ok(prepared) => self.store(prepared).await?.into_answer(),
             Err(refusal) => self.earlier(caller, repeatable.as_ref(), refusal).await?.into_answer(),
@@ -173,7 +208,8 @@ impl SmsService {
         Repeatable<'a>: From<&'a R>,
     {
         if let Some(request) = repeatable
-            && let Some(stored) = self.acceptor().earlier(caller, request.into(), self.clock.now()).await?
+            && let Some(stored) =
+                self.acceptor().earlier(caller, request.into(), self.shared.clock.now()).await?
         {
             return Ok(stored);
         }
@@ -188,23 +224,23 @@ impl SmsService {
         request: SendRequest,
         limit: Duration,
     ) -> Result<(SendAnswer, Option<MessageRecord>), SendError> {
-        let deadline = self.clock.sleep_until(self.clock.now().plus(limit));
+        let deadline = self.shared.clock.sleep_until(self.shared.clock.now().plus(limit));
         let repeatable = request.idempotency_key.is_some().then(|| request.clone());
-        let prepared = match self.acceptor().prepare_one(caller, request, self.clock.now()) {
+        let prepared = match self.acceptor().prepare_one(caller, request, self.shared.clock.now()) {
             Ok(prepared) => prepared,
             Err(refusal) => {
                 let answer = self.earlier(caller, repeatable.as_ref(), refusal).await?.into_answer()?;
-                let record = self.store.message(answer.id).await?;
+                let record = self.shared.store.message(answer.id).await?;
                 return Ok((answer, record));
             }
         };
         let ids: Vec<MessageId> = prepared.messages.iter().map(|new| new.message.id).collect();
-        let mut ticket = ids.first().map(|id| self.outcomes.expect(*id));
+        let mut ticket = ids.first().map(|id| self.shared.outcomes.expect(*id));
         let answer = self.store(prepared).await?.into_answer()?;
         if !ids.contains(&answer.id) {
             // A repeated request: wait for the message of the first one, unless it is already settled.
-            ticket = Some(self.outcomes.expect(answer.id));
-            let record = self.store.message(answer.id).await?;
+            ticket = Some(self.shared.outcomes.expect(answer.id));
+            let record = self.shared.store.message(answer.id).await?;
             if record.as_ref().is_some_and(|record| record.summary.status.is_submitted_or_final()) {
                 return Ok((answer, record));
             }
@@ -215,7 +251,7 @@ impl SmsService {
                 () = deadline => {}
             }
         }
-        let record = self.store.message(answer.id).await?;
+        let record = self.shared.store.message(answer.id).await?;
         Ok((answer, record))
     }
 
@@ -223,18 +259,18 @@ impl SmsService {
     /// are on disk and queued when this answers.
     pub async fn send_bulk_sms(&self, caller: Caller, request: BulkRequest) -> Result<BulkAnswer, SendError> {
         let repeatable = request.idempotency_key.is_some().then(|| request.clone());
-        match self.acceptor().prepare_bulk(caller, request, self.clock.now()) {
+        match self.acceptor().prepare_bulk(caller, request, self.shared.clock.now()) {
             Ok(prepared) => self.store(prepared).await?.into_bulk_answer(),
             Err(refusal) => self.earlier(caller, repeatable.as_ref(), refusal).await?.into_bulk_answer(),
         }
     }
 
-    fn acceptor(&self) -> Acceptor<'_> {
-        Acceptor { store: &*self.store, router: &self.router, settings: &self.settings }
+    pub(crate) fn acceptor(&self) -> Acceptor<'_> {
+        Acceptor { store: &*self.shared.store, router: &self.shared.router, settings: &self.shared.settings }
     }
 
     fn counted<T>(&self, checked: Result<T, SendError>) -> Result<T, SendError> {
-        checked.inspect_err(|refusal| self.metrics.refused(refusal))
+        checked.inspect_err(|refusal| self.shared.metrics.refused(refusal))
     }
 
     async fn store(&self, prepared: Prepared) -> Result<Stored, SendError> {
@@ -243,6 +279,7 @@ impl SmsService {
         // Dropped also when the caller goes away before the answer: the messages are stored all the same.
         let mut announcement = Announcement { service: self, arrivals };
         let stored = self.counted(self.acceptor().store(prepared).await);
+        fault_point("after_accept");
         if !stored.as_ref().is_ok_and(|stored| !stored.repeated) {
             announcement.arrivals.clear();
         }
@@ -251,12 +288,12 @@ impl SmsService {
 
     /// One message with all that happened to it.
     pub async fn message(&self, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
-        self.store.message(id).await
+        self.shared.store.message(id).await
     }
 
     /// Messages, newest first.
     pub async fn messages(&self, filter: Filter, page: Page) -> Result<Vec<MessageSummary>, StoreError> {
-        self.store.messages(filter, page).await
+        self.shared.store.messages(filter, page).await
     }
 
     /// Takes in a callback from a provider. When this answers, what it says is on disk.
@@ -265,25 +302,25 @@ impl SmsService {
         provider: &ProviderName,
         callback: CallbackRequest<'_>,
     ) -> Result<(), CallbackRefusal> {
-        receipts::receive(&*self.store, &self.router, &self.outcomes, &self.metrics, provider, callback).await
+        receipts::receive(&self.shared, &self.reconcile, provider, callback).await
     }
 
     /// Whether messages can be accepted: the store answers, and a provider is configured.
     pub async fn ready(&self) -> Result<(), NotReady> {
-        if self.router.providers().next().is_none() {
+        if self.shared.router.providers().next().is_none() {
             return Err(NotReady::NoProvider);
         }
-        Ok(self.store.ping().await?)
+        Ok(self.shared.store.ping().await?)
     }
 
     /// Where numbers in national form belong.
     pub fn default_region(&self) -> Country {
-        self.settings.default_region
+        self.shared.settings.default_region
     }
 
     /// The time by which the service acts.
     pub fn now(&self) -> Timestamp {
-        self.clock.now()
+        self.shared.clock.now()
     }
 }
 
@@ -297,8 +334,8 @@ struct Announcement<'a> {
 impl Drop for Announcement<'_> {
     fn drop(&mut self) {
         for (provider, arrival) in &self.arrivals {
-            self.service.metrics.accepted(*arrival);
-            self.service.wakeups.wake(provider);
+            self.service.shared.metrics.accepted(*arrival);
+            self.service.shared.wakeups.wake(provider);
         }
     }
 }
@@ -314,39 +351,8 @@ pub enum NotReady {
     Store(#[from] StoreError),
 }
 
-async fn recover_regularly(
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    metrics: Arc<Metrics>,
-    node: NodeId,
-    stop: Stop,
-) {
-    while pause(&*clock, RECOVERY_INTERVAL, &stop).await {
-        match store.recover(Recovery { node, now: clock.now(), only_node: false }).await {
-            Ok(0) => {}
-            Ok(attempts) => {
-                metrics.recovered(attempts);
-                tracing::warn!(attempts, "leases ran out: nobody knows whether these were sent");
-            }
-            Err(problem) => tracing::error!(%problem, "open attempts can't be looked for"),
-        }
-    }
-}
-
-async fn measure_depth(store: Arc<dyn Store>, clock: Arc<dyn Clock>, metrics: Arc<Metrics>, stop: Stop) {
-    while pause(&*clock, DEPTH_INTERVAL, &stop).await {
-        match store.depth().await {
-            Ok(depth) => metrics.queue_depth(depth),
-            Err(problem) => tracing::warn!(%problem, "the queue can't be measured"),
-        }
-    }
-}
-
-/// Waits; `false` when it is time to end.
-async fn pause(clock: &dyn Clock, interval: Duration, stop: &Stop) -> bool {
-    let wake = clock.sleep_until(clock.now().plus(interval));
-    tokio::select! {
-        () = stop.soft.cancelled() => false,
-        () = wake => true,
+async fn watch_workers(shared: Arc<Shared>, workers: Arc<Workers>, stop: Stop) {
+    while sweep::pause(&*shared.clock, WATCHDOG_TURN, &stop).await {
+        shared.metrics.stalled_workers(workers.watch());
     }
 }

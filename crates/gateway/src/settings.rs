@@ -1,11 +1,14 @@
 //! What the use cases need to be told.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use domain::breaker::BreakerPolicy;
+use domain::civil::QuietHours;
 use domain::phone::Country;
-use domain::retry::RetryPolicy;
-use domain::route::Rule;
+use domain::policy::ScenarioPolicy;
+use domain::route::{Exchange, Price, Rule};
 use domain::scenario::Scenario;
 
 /// The most segments that any message may take, whatever the settings say. Longer texts are cut apart or
@@ -24,10 +27,27 @@ pub struct Settings {
     pub max_characters: usize,
     /// The same for single scenarios, instead of the general limit.
     pub max_characters_by_scenario: BTreeMap<Scenario, usize>,
+    /// How messages of each scenario are treated; what is not here is treated as [`ScenarioPolicy::of`] says.
+    pub scenarios: BTreeMap<Scenario, ScenarioPolicy>,
     /// Routing rules, tried in order before the default provider.
     pub rules: Vec<Rule>,
-    /// How submissions that certainly did not leave are tried again.
-    pub retry: RetryPolicy,
+    /// What providers charge, for rules that choose by price.
+    pub prices: Vec<Price>,
+    /// What currencies are worth, to compare prices.
+    pub exchange: Exchange,
+    /// When a route counts as failing.
+    pub breaker: BreakerPolicy,
+    /// How long messages of the bulk lane wait for a failing route before they take another.
+    pub bulk_patience: Duration,
+    /// Percent of the messages of ten minutes that may be sent again because no receipt came.
+    pub silence_cap_percent: u32,
+    /// How the fate of messages is found out.
+    pub reconcile: Reconcile,
+    /// When which messages must not leave.
+    pub quiet_hours: Arc<QuietHours>,
+    /// Refuse a text that its caller sent to the same number within this time, unless the request has an
+    /// idempotency key. `None` for no such guard.
+    pub no_repeats_within: Option<Duration>,
     /// How long an attempt may stay open before others conclude that its node is gone. Longer than any
     /// request to a provider may take.
     pub lease: Duration,
@@ -42,7 +62,36 @@ pub struct Settings {
     pub only_node: bool,
 }
 
+/// How the fate of messages is found out.
+#[derive(Debug, Clone, Copy)]
+pub struct Reconcile {
+    /// How long after an ambiguous attempt it is looked at first.
+    pub first_look: Duration,
+    /// From one look at a message to the next.
+    pub interval: Duration,
+    /// How long after an attempt a provider that was asked and does not have it certainly has not.
+    pub absent_after: Duration,
+    /// How long a message waits for a receipt, or in the queue, before that is its end.
+    pub horizon: Duration,
+}
+
+impl Default for Reconcile {
+    fn default() -> Self {
+        Self {
+            first_look: Duration::from_secs(5),
+            interval: Duration::from_secs(15),
+            absent_after: Duration::from_mins(1),
+            horizon: Duration::from_hours(72),
+        }
+    }
+}
+
 impl Settings {
+    /// How messages of a scenario are treated.
+    pub fn policy(&self, scenario: Scenario) -> ScenarioPolicy {
+        self.scenarios.get(&scenario).copied().unwrap_or_else(|| ScenarioPolicy::of(scenario))
+    }
+
     /// Characters that a message of this scenario may have.
     pub fn max_characters(&self, scenario: Scenario) -> usize {
         self.max_characters_by_scenario.get(&scenario).copied().unwrap_or(self.max_characters)
@@ -56,7 +105,15 @@ impl Default for Settings {
             max_characters: 160,
             max_characters_by_scenario: BTreeMap::new(),
             rules: Vec::new(),
-            retry: RetryPolicy::default(),
+            scenarios: BTreeMap::new(),
+            prices: Vec::new(),
+            exchange: Exchange::default(),
+            breaker: BreakerPolicy::default(),
+            bulk_patience: Duration::from_mins(5),
+            silence_cap_percent: 10,
+            reconcile: Reconcile::default(),
+            quiet_hours: Arc::new(QuietHours::default()),
+            no_repeats_within: None,
             lease: Duration::from_mins(2),
             idempotency_window: Duration::from_hours(24),
             max_schedule_ahead: Duration::from_hours(35 * 24),

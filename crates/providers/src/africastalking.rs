@@ -153,6 +153,7 @@ impl AfricasTalking {
                 .filter(|id| id.as_str() != wire::NO_ID)
                 .ok_or(CallbackError::Malformed("the id is none"))?,
             message_id: None,
+            attempt: None,
             receiver: params.get("phoneNumber").and_then(|number| Msisdn::parse(number, INTERNATIONAL).ok()),
             provider_status: callback::word(word),
             status,

@@ -158,6 +158,7 @@ impl Twilio {
             provider_message_id: ProviderMessageId::new(sid)
                 .ok_or(CallbackError::Malformed("MessageSid is too long"))?,
             message_id: query.get("m").and_then(|id| id.parse::<MessageId>().ok()),
+            attempt: query.get("a").and_then(|number| number.parse().ok()),
             receiver: params.get("To").and_then(|to| Msisdn::parse(to, INTERNATIONAL).ok()),
             provider_status: callback::word(word),
             status,

@@ -43,26 +43,14 @@ impl Gateway {
             .await
             .context("the store can't be opened")?;
         let figures = Figures::start(&config.metrics)?;
-        let factory = config.factory()?;
-        let providers = factory.create_configured()?;
-        anyhow::ensure!(
-            !providers.is_empty(),
-            "no provider is configured: tuma check says which credentials are missing, and tuma demo needs none"
-        );
-        let service = Arc::new(SmsService::new(Parts {
-            store: Arc::clone(&store),
-            providers,
-            default_provider: factory.default_provider().clone(),
-            clock: Arc::clone(&clock),
-            settings: config.gateway(),
-            meter: figures.meter(),
-        }));
+        let service = Arc::new(service(config, &store, &figures, &clock)?);
         let remember = Duration::from_millis(config.http.key_cache_ms);
         let state = State {
             service: Arc::clone(&service),
             authenticator: Arc::new(Authenticator::new(Arc::clone(&store), clock, remember)),
             figures: figures.clone(),
             public_url: config.public_url.clone(),
+            quiet_hours: config.quiet_hours(),
             limits: Limits {
                 max_body_bytes: config.http.max_body_bytes,
                 timeout: Duration::from_millis(config.http.request_timeout_ms),
@@ -123,6 +111,29 @@ impl Gateway {
         let figures = self.figures.clone();
         let _ = tokio::task::spawn_blocking(move || figures.stop()).await;
     }
+}
+
+/// The use cases over the configured providers. Nothing is submitted before it is started.
+pub fn service(
+    config: &Config,
+    store: &Arc<dyn Store>,
+    figures: &Figures,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<SmsService> {
+    let factory = config.factory()?;
+    let providers = factory.create_configured()?;
+    anyhow::ensure!(
+        !providers.is_empty(),
+        "no provider is configured: tuma check says which credentials are missing, and tuma demo needs none"
+    );
+    Ok(SmsService::new(Parts {
+        store: Arc::clone(store),
+        providers,
+        default_provider: factory.default_provider().clone(),
+        clock: Arc::clone(clock),
+        settings: config.gateway(),
+        meter: figures.meter(),
+    }))
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

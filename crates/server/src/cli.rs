@@ -2,8 +2,10 @@
 
 mod check;
 mod demo;
+mod explain;
 mod keys;
 mod migrate;
+mod queue;
 mod send;
 mod serve;
 
@@ -36,6 +38,10 @@ enum Verb {
     Send(send::Send),
     /// Say what is wrong with the settings, and whether each provider's credentials work.
     Check(check::Check),
+    /// Show what waits, find what does not move, cancel messages or send them again.
+    Queue(queue::Queue),
+    /// Say what would become of a message, and send nothing.
+    Explain(explain::Explain),
     /// Make, list and end API keys.
     Keys(keys::Keys),
     /// Bring the database's schema up to date.
@@ -61,6 +67,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
             match verb {
                 Verb::Serve => serve::run(&config).await,
                 Verb::Check(check) => check.run(&config).await,
+                Verb::Queue(queue) => queue.run(&config).await,
+                Verb::Explain(explain) => explain.run(&config).await,
                 Verb::Keys(keys) => keys.run(&config).await,
                 Verb::Migrate => migrate::run(&config).await,
                 Verb::Demo(_) | Verb::Send(_) => Ok(()),

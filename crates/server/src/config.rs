@@ -2,14 +2,15 @@
 
 mod layers;
 
+mod policy;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use domain::phone::Country;
-use domain::retry::RetryPolicy;
-use domain::route::Rule;
+use domain::route::{Price, Rule};
 use domain::scenario::Scenario;
 use gateway::Settings;
 use gateway::settings::MAX_SEGMENTS;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Deserializer};
 use url::Url;
 
 pub use self::layers::{LayerError, default_settings};
+pub use self::policy::{Breaker, Failover, Quiet, QuietWindow, Reconcile, Retry, ScenarioRules};
 
 /// The most characters that fit into the most segments that are ever allowed: 153 to a segment.
 const MAX_CHARACTERS: usize = MAX_SEGMENTS * 153;
@@ -43,6 +45,16 @@ pub struct Config {
     pub routing: Routing,
     /// How submissions are tried again.
     pub retry: Retry,
+    /// How messages of each scenario are treated.
+    pub scenarios: BTreeMap<Scenario, ScenarioRules>,
+    /// When which messages must not leave.
+    pub quiet_hours: Quiet,
+    /// When messages take another route.
+    pub failover: Failover,
+    /// When a route counts as failing.
+    pub breaker: Breaker,
+    /// How the fate of messages is found out.
+    pub reconcile: Reconcile,
     /// How messages are submitted.
     pub dispatch: Dispatch,
     /// How requests are taken.
@@ -63,6 +75,7 @@ pub struct Messages {
     pub default_region: Country,
     pub max_characters: usize,
     pub max_schedule_ahead_days: u32,
+    pub no_repeats_within_s: u64,
     pub max_characters_by_scenario: BTreeMap<Scenario, usize>,
 }
 
@@ -73,17 +86,8 @@ pub struct Messages {
 pub struct Routing {
     pub default_provider: String,
     pub rules: Vec<Rule>,
-}
-
-/// How submissions that certainly did not leave are tried again.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "config.default.toml says what each key means")]
-pub struct Retry {
-    pub base_ms: u64,
-    pub cap_ms: u64,
-    pub max_attempts: u16,
-    pub give_up_after_s: u64,
+    pub prices: Vec<Price>,
+    pub exchange: BTreeMap<String, f64>,
 }
 
 /// How messages are submitted.
@@ -199,9 +203,7 @@ impl Config {
                 );
             }
         }
-        if self.retry.max_attempts == 0 {
-            return wrong("retry.max_attempts", "must be at least 1".into());
-        }
+        policy::validate(self)?;
         if self.http.max_body_bytes < 1_024 {
             return wrong("http.max_body_bytes", "must be at least 1024".into());
         }
@@ -230,12 +232,16 @@ impl Config {
             max_characters: self.messages.max_characters,
             max_characters_by_scenario: self.messages.max_characters_by_scenario.clone(),
             rules: self.routing.rules.clone(),
-            retry: RetryPolicy {
-                base: Duration::from_millis(self.retry.base_ms),
-                cap: Duration::from_millis(self.retry.cap_ms),
-                max_attempts: self.retry.max_attempts,
-                give_up_after: Duration::from_secs(self.retry.give_up_after_s),
-            },
+            scenarios: self.policies(),
+            prices: self.routing.prices.clone(),
+            exchange: self.exchange(),
+            breaker: self.breaker_policy(),
+            bulk_patience: Duration::from_secs(self.failover.bulk_patience_s),
+            silence_cap_percent: self.failover.silence_cap_percent,
+            reconcile: self.reconcile(),
+            quiet_hours: self.quiet_hours(),
+            no_repeats_within: Some(Duration::from_secs(self.messages.no_repeats_within_s))
+                .filter(|within| !within.is_zero()),
             lease: Duration::from_secs(self.dispatch.lease_s),
             idempotency_window: Duration::from_secs(u64::from(self.http.idempotency_hours) * 3_600),
             max_schedule_ahead: Duration::from_secs(

@@ -10,13 +10,9 @@
 //! that name the provider's id and the receiver, as those of Africa's Talking do, instead of our own id.
 //! `--idempotency` gives each accept a key.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    clippy::disallowed_methods,
-    reason = "a tool that measures"
-)]
+#![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a tool that measures")]
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -47,6 +43,9 @@ const UNDER_WAY: usize = 1_024;
 /// Phones that the messages go to.
 const RECEIVERS: u64 = 200_000;
 
+/// What may go wrong: all of it ends the measurement.
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
 struct Settings {
     dir: Option<PathBuf>,
     seconds: u64,
@@ -58,46 +57,47 @@ struct Settings {
 }
 
 impl Settings {
-    fn read() -> Self {
+    fn read() -> Outcome<Self> {
         let arguments: Vec<String> = std::env::args().collect();
         let after = |name: &str| {
             let at = arguments.iter().position(|argument| argument == name)?;
             arguments.get(at + 1).cloned()
         };
-        let number = |name: &str, default| after(name).map_or(default, |text| u64::from_str(&text).unwrap());
+        let number = |name: &str, default| after(name).map_or(Ok(default), |text| u64::from_str(&text));
         let flag = |name: &str| arguments.iter().any(|argument| argument == name);
-        Self {
+        Ok(Self {
             dir: after("--dir").map(Into::into),
-            seconds: number("--seconds", 5),
-            callers: number("--callers", 64),
-            submitters: number("--submitters", 256),
-            history: number("--history", 0),
+            seconds: number("--seconds", 5)?,
+            callers: number("--callers", 64)?,
+            submitters: number("--submitters", 256)?,
+            history: number("--history", 0)?,
             by_provider_id: flag("--by-provider-id"),
             idempotency: flag("--idempotency"),
-        }
+        })
     }
 }
 
 #[tokio::main]
-async fn main() {
-    let settings = Settings::read();
-    let temporary = tempfile::tempdir().unwrap();
+async fn main() -> Outcome<()> {
+    let settings = Settings::read()?;
+    let temporary = tempfile::tempdir()?;
     let dir = settings.dir.clone().unwrap_or_else(|| temporary.path().to_owned());
     let file = dir.join("throughput.db");
     let address = format!("sqlite:{}", file.display());
-    let store = store::open(&address, Options { migrate: true, exclusive: true }).await.unwrap();
-    store.ping().await.unwrap();
+    let store = store::open(&address, Options { migrate: true, exclusive: true }).await?;
+    store.ping().await?;
 
     if settings.history > 0 {
         let phase = Phase::begin();
-        preload(&*store, settings.history).await;
+        preload(&*store, settings.history).await?;
         phase.report("history", settings.history);
     }
-    accepts(&store, &settings).await;
-    drain(&*store).await;
-    lives(&store, &settings).await;
+    accepts(&store, &settings).await?;
+    drain(&*store).await?;
+    lives(&store, &settings).await?;
     store.close().await;
-    println!("file: {} MiB", std::fs::metadata(&file).unwrap().len() >> 20);
+    println!("file: {} MiB", std::fs::metadata(&file)?.len() >> 20);
+    Ok(())
 }
 
 /// What a phase cost, from its beginning on.
@@ -159,7 +159,7 @@ fn report_latencies(what: &str, mut times: Vec<Duration>) {
 }
 
 /// Each caller accepts one message after the other.
-async fn accepts(store: &Arc<dyn Store>, settings: &Settings) {
+async fn accepts(store: &Arc<dyn Store>, settings: &Settings) -> Outcome<()> {
     let (phase, length) = (Phase::begin(), Duration::from_secs(settings.seconds));
     let start = phase.start;
     let mut callers = JoinSet::new();
@@ -169,19 +169,20 @@ async fn accepts(store: &Arc<dyn Store>, settings: &Settings) {
             let mut times = Vec::new();
             while start.elapsed() < length {
                 let before = Instant::now();
-                store.accept(one(idempotency)).await.unwrap();
+                store.accept(one(idempotency)?).await?;
                 times.push(before.elapsed());
             }
-            times
+            Outcome::Ok(times)
         });
     }
-    let times = callers.join_all().await.concat();
+    let times = callers.join_all().await.into_iter().collect::<Outcome<Vec<_>>>()?.concat();
     phase.report("accept", times.len() as u64);
     report_latencies("accept", times);
+    Ok(())
 }
 
 /// Callers accept, one worker claims, others submit: each message by itself from accept to receipt.
-async fn lives(store: &Arc<dyn Store>, settings: &Settings) {
+async fn lives(store: &Arc<dyn Store>, settings: &Settings) -> Outcome<()> {
     let (phase, length) = (Phase::begin(), Duration::from_secs(settings.seconds));
     let start = phase.start;
     let room = Arc::new(Semaphore::new(UNDER_WAY));
@@ -194,9 +195,10 @@ async fn lives(store: &Arc<dyn Store>, settings: &Settings) {
         let idempotency = settings.idempotency;
         callers.spawn(async move {
             while start.elapsed() < length {
-                room.acquire().await.unwrap().forget();
-                store.accept(one(idempotency)).await.unwrap();
+                room.acquire().await?.forget();
+                store.accept(one(idempotency)?).await?;
             }
+            Outcome::Ok(())
         });
     }
     let mut workers = JoinSet::new();
@@ -204,10 +206,11 @@ async fn lives(store: &Arc<dyn Store>, settings: &Settings) {
         let (store, stop) = (Arc::clone(store), Arc::clone(&stop));
         workers.spawn(async move {
             while !stop.load(Ordering::Relaxed) {
-                for claimed in store.claim(claim(256)).await.unwrap().claimed {
-                    submit.send(claimed).await.unwrap();
+                for claimed in store.claim(claim(256)?).await?.claimed {
+                    submit.send(claimed).await?;
                 }
             }
+            Outcome::Ok(())
         });
     }
     for _ in 0..settings.submitters {
@@ -215,56 +218,62 @@ async fn lives(store: &Arc<dyn Store>, settings: &Settings) {
         let (submitted, by_provider_id) = (Arc::clone(&submitted), settings.by_provider_id);
         workers.spawn(async move {
             loop {
-                let Some(claimed) = submitted.lock().await.recv().await else { return };
-                let (end, receipt) = end_and_receipt(&claimed, by_provider_id);
-                store.finish(vec![end]).await.unwrap();
-                store.record_receipts(vec![receipt]).await.unwrap();
+                let Some(claimed) = submitted.lock().await.recv().await else { return Ok(()) };
+                let (end, receipt) = end_and_receipt(&claimed, by_provider_id)?;
+                store.finish(vec![end]).await?;
+                store.record_receipts(vec![receipt]).await?;
                 done.fetch_add(1, Ordering::Relaxed);
                 room.add_permits(1);
             }
         });
     }
-    callers.join_all().await;
+    callers.join_all().await.into_iter().collect::<Outcome<()>>()?;
     phase.report("whole life", done.load(Ordering::Relaxed));
     stop.store(true, Ordering::Relaxed);
-    workers.join_all().await;
+    workers.join_all().await.into_iter().collect()
 }
 
 /// Ends what the accepts left in the queue, a thousand at a time.
-async fn drain(store: &dyn Store) {
+async fn drain(store: &dyn Store) -> Outcome<()> {
     let phase = Phase::begin();
     let mut ended = 0;
     loop {
-        let claimed = store.claim(claim(1_000)).await.unwrap().claimed;
-        if claimed.is_empty() {
+        let claimed = end_some(store).await?;
+        if claimed == 0 {
             break;
         }
-        ended += claimed.len() as u64;
-        let (ends, receipts) = claimed.iter().map(|claimed| end_and_receipt(claimed, false)).collect();
-        store.finish(ends).await.unwrap();
-        store.record_receipts(receipts).await.unwrap();
+        ended += claimed;
     }
     phase.report("claim, finish, receipt in thousands", ended);
+    Ok(())
+}
+
+/// Claims up to a thousand messages and ends them; answers how many.
+async fn end_some(store: &dyn Store) -> Outcome<u64> {
+    let claimed = store.claim(claim(1_000)?).await?.claimed;
+    let ended = claimed.iter().map(|claimed| end_and_receipt(claimed, false));
+    let (ends, receipts) = ended.collect::<Outcome<Vec<_>>>()?.into_iter().unzip();
+    store.finish(ends).await?;
+    store.record_receipts(receipts).await?;
+    Ok(claimed.len() as u64)
 }
 
 /// Whole lives of the last thirty days, a thousand at a time.
-async fn preload(store: &dyn Store, messages: u64) {
+async fn preload(store: &dyn Store, messages: u64) -> Outcome<()> {
     let month = Duration::from_hours(30 * 24);
-    let step = month / u32::try_from(messages.div_ceil(1_000)).unwrap();
-    let mut at = now().minus(month);
+    let step = month / u32::try_from(messages.div_ceil(1_000))?;
+    let mut at = now()?.minus(month);
     for _ in 0..messages.div_ceil(1_000) {
         at = at.plus(step);
-        let accept = Accept { messages: (0..1_000).map(|_| new_message(at)).collect(), idempotency: None };
-        store.accept(accept).await.unwrap();
-        let claimed = store.claim(claim(1_000)).await.unwrap().claimed;
-        let (ends, receipts) = claimed.iter().map(|claimed| end_and_receipt(claimed, false)).collect();
-        store.finish(ends).await.unwrap();
-        store.record_receipts(receipts).await.unwrap();
+        let messages = (0..1_000).map(|_| new_message(at)).collect::<Outcome<_>>()?;
+        store.accept(Accept { messages, idempotency: None, no_repeats_since: None }).await?;
+        end_some(store).await?;
     }
+    Ok(())
 }
 
-fn one(idempotency: bool) -> Accept {
-    let now = now();
+fn one(idempotency: bool) -> Outcome<Accept> {
+    let now = now()?;
     let idempotency = idempotency.then(|| Idempotency {
         key: std::array::from_fn(|_| random().to_le_bytes()[0]),
         request: [7; 32],
@@ -272,16 +281,16 @@ fn one(idempotency: bool) -> Accept {
         now,
         since: now.minus(Duration::from_hours(24)),
     });
-    Accept { messages: vec![new_message(now)], idempotency }
+    Ok(Accept { messages: vec![new_message(now)?], idempotency, no_repeats_since: None })
 }
 
-fn new_message(now: Timestamp) -> NewMessage {
+fn new_message(now: Timestamp) -> Outcome<NewMessage> {
     let scenario = Scenario::Transaction;
     let message = Message {
         id: MessageId::new(now, entropy()),
         bulk_id: None,
         caller: KeyId::new(Timestamp::from_micros(0), [1; 10]),
-        receiver: Msisdn::from_parts(254_712_000_000 + random() % RECEIVERS, Country::KE).unwrap(),
+        receiver: Msisdn::from_parts(254_712_000_000 + random() % RECEIVERS, Country::KE)?,
         sender: None,
         scenario,
         priority: scenario.priority(),
@@ -295,58 +304,61 @@ fn new_message(now: Timestamp) -> NewMessage {
         expires_at: Some(now.plus(Duration::from_hours(24))),
         created_at: now,
     };
-    NewMessage { message, provider: provider() }
+    Ok(NewMessage { message, provider: provider()?, held_until: None })
 }
 
-fn claim(total: u32) -> Claim {
-    let now = now();
-    Claim {
+fn claim(total: u32) -> Outcome<Claim> {
+    let now = now()?;
+    Ok(Claim {
         node: NodeId::new(Timestamp::from_micros(0), [1; 10]),
-        provider: provider(),
+        provider: provider()?,
         at_most: [total; 4],
         total,
         requests: [total; 4],
         receivers_per_request: 1,
         now,
         lease_until: now.plus(Duration::from_mins(1)),
-    }
+        quiet: Arc::default(),
+    })
 }
 
-fn end_and_receipt(claimed: &Claimed, by_provider_id: bool) -> (AttemptEnd, NewReceipt) {
+fn end_and_receipt(claimed: &Claimed, by_provider_id: bool) -> Outcome<(AttemptEnd, NewReceipt)> {
     let message_id = claimed.submission.message_id;
-    let provider_message_id =
-        ProviderMessageId::new(format!("SM{:016x}{:016x}", random(), random())).unwrap();
+    let provider_message_id = ProviderMessageId::new(format!("SM{:016x}{:016x}", random(), random()))
+        .ok_or("no id of a provider")?;
     let acceptance = Acceptance { provider_message_id, segments: Some(1), cost: None };
     let receipt = Receipt {
-        provider: provider(),
+        provider: provider()?,
         provider_message_id: acceptance.provider_message_id.clone(),
         message_id: (!by_provider_id).then_some(message_id),
+        attempt: (!by_provider_id).then_some(claimed.submission.attempt),
         receiver: Some(claimed.submission.receiver),
         provider_status: "delivered".into(),
         status: Some(ReceiptStatus::Delivered),
         failure: None,
         network_code: None,
-        received_at: now(),
+        received_at: now()?,
     };
     let end = AttemptEnd {
         message_id,
         attempt: claimed.submission.attempt,
         outcome: SubmitOutcome::Accepted(acceptance),
-        ended_at: now(),
+        ended_at: now()?,
         next: Next::Stop,
+        watch_at: None,
     };
     let raw =
         b"MessageSid=SM0123456789abcdef0123456789abcdef&MessageStatus=delivered&To=%2B254712345678".to_vec();
-    (end, NewReceipt { receipt, raw })
+    Ok((end, NewReceipt { receipt, raw }))
 }
 
-fn provider() -> ProviderName {
-    "twilio".parse().unwrap()
+fn provider() -> Outcome<ProviderName> {
+    Ok("twilio".parse()?)
 }
 
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap())
+fn now() -> Outcome<Timestamp> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    Ok(Timestamp::from_micros(i64::try_from(since.as_micros())?))
 }
 
 fn entropy() -> [u8; 10] {

@@ -13,14 +13,19 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::StoreError;
 use crate::port::keys::ApiKey;
-use crate::port::messages::{Accept, Accepted};
-use crate::port::queue::{AttemptEnd, Claim, Claims, Recovery};
+use crate::port::messages::{Accept, Accepted, Cancel, Moved, Resend, Sweep, Swept};
+use crate::port::queue::{AttemptEnd, Claim, Claims, Diversion, Recovery};
 use crate::port::receipts::{NewReceipt, ReceiptFate};
+use crate::port::watches::{Settled, TakeWatches, WatchId, WatchKind};
 use domain::ids::KeyId;
+use domain::route::ProviderName;
 use domain::time::Timestamp;
 
 /// Rows after which a group is full. Larger ones gain little and make the first in them wait.
 const MAX_ROWS: usize = 2_048;
+
+/// What an operation counts at most whose rows are known only once it has run.
+const MAX_GUESS: u32 = 1_024;
 
 /// Operations that may wait. Beyond it accepts are refused, which callers see as "try again"; everything
 /// else waits for room, so that an outcome is never dropped.
@@ -62,95 +67,100 @@ pub(crate) enum KeyChange {
     Revoke(KeyId, Timestamp),
 }
 
-/// One operation on its way to the writer.
-pub(crate) enum Operation {
-    Finish(Pending<Vec<AttemptEnd>, ()>),
-    Receipts(Pending<Vec<NewReceipt>, Vec<ReceiptFate>>),
-    Recover(Pending<Recovery, u64>),
-    Accept(Pending<Accept, Accepted>),
-    Claim(Pending<Claim, Claims>),
-    Key(Pending<KeyChange, bool>),
-    Ping(Pending<(), ()>),
-    /// Take in what is waiting, and then no more.
-    Stop,
+/// A watch that was taken. What is needed to decide is read beside the writer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Taken {
+    pub(crate) watch: WatchId,
+    pub(crate) kind: WatchKind,
 }
 
-/// What one commit holds, in the order in which a backend runs it: a claim that shares a commit with an accept
-/// finds the message.
-#[derive(Default)]
-pub(crate) struct Batch {
-    pub(crate) finishes: Vec<Pending<Vec<AttemptEnd>, ()>>,
-    pub(crate) receipts: Vec<Pending<Vec<NewReceipt>, Vec<ReceiptFate>>>,
-    pub(crate) recoveries: Vec<Pending<Recovery, u64>>,
-    pub(crate) accepts: Vec<Pending<Accept, Accepted>>,
-    pub(crate) claims: Vec<Pending<Claim, Claims>>,
-    pub(crate) keys: Vec<Pending<KeyChange, bool>>,
-    pub(crate) pings: Vec<Pending<(), ()>>,
-    rows: usize,
+/// A provider to take out of service, or to put back.
+pub(crate) struct Drain {
+    pub(crate) provider: ProviderName,
+    pub(crate) since: Option<Timestamp>,
+}
+
+/// The kinds of operations, in the order in which a backend runs them: one line each, with the name of the kind, its
+/// room in a batch, question and answer, and how many rows it may take.
+macro_rules! operations {
+    ($($kind:ident in $room:ident: $question:ty => $answer:ty, $rows:expr;)+) => {
+        /// One operation on its way to the writer.
+        pub(crate) enum Operation {
+            $($kind(Pending<$question, $answer>),)+
+            /// Take in what is waiting, and then no more.
+            Stop,
+        }
+
+        /// What one commit holds, in the order in which a backend runs it: a claim that shares a commit with an
+        /// accept finds the message.
+        #[derive(Default)]
+        pub(crate) struct Batch {
+            $(pub(crate) $room: Vec<Pending<$question, $answer>>,)+
+            rows: usize,
+        }
+
+        impl Batch {
+            fn push(&mut self, operation: Operation) {
+                match operation {
+                    $(Operation::$kind(pending) => {
+                        let rows: fn(&$question) -> usize = $rows;
+                        self.rows += rows(&pending.question);
+                        self.$room.push(pending);
+                    })+
+                    Operation::Stop => {}
+                }
+            }
+
+            fn settle(self, result: &Result<(), StoreError>) {
+                $(self.$room.into_iter().for_each(|pending| pending.settle(result));)+
+            }
+
+            fn into_operations(self) -> Vec<Operation> {
+                let mut operations = Vec::new();
+                $(operations.extend(self.$room.into_iter().map(Operation::$kind));)+
+                operations
+            }
+        }
+    };
+}
+
+operations! {
+    Finish in finishes: Vec<AttemptEnd> => (), Vec::len;
+    Receipts in receipts: Vec<NewReceipt> => Vec<ReceiptFate>, Vec::len;
+    SettleWatches in settlements: Vec<Settled> => (), Vec::len;
+    TakeWatches in watch_takes: TakeWatches => Vec<Taken>, |take| guess(take.limit);
+    Cancel in cancels: Cancel => Vec<Option<Moved>>, |cancel| cancel.messages.len();
+    Resend in resends: Resend => Option<Moved>, |_| 1;
+    Divert in diversions: Vec<Diversion> => u64, Vec::len;
+    Recover in recoveries: Recovery => u64, |_| 1;
+    Sweep in sweeps: Sweep => Swept, |sweep| guess(sweep.limit);
+    Accept in accepts: Accept => Accepted, |accept| accept.messages.len();
+    Claim in claims: Claim => Claims, |claim| guess(claim.total);
+    Key in keys: KeyChange => bool, |_| 1;
+    Drain in drains: Drain => bool, |_| 1;
+    Ping in pings: () => (), |()| 1;
+}
+
+fn guess(limit: u32) -> usize {
+    limit.min(MAX_GUESS) as usize
 }
 
 impl Batch {
-    fn push(&mut self, operation: Operation) {
-        self.rows += match &operation {
-            Operation::Finish(pending) => pending.question.len(),
-            Operation::Receipts(pending) => pending.question.len(),
-            Operation::Accept(pending) => pending.question.messages.len(),
-            Operation::Claim(pending) => pending.question.total.min(1_024) as usize,
-            Operation::Recover(_) | Operation::Key(_) | Operation::Ping(_) => 1,
-            Operation::Stop => 0,
-        };
-        match operation {
-            Operation::Finish(pending) => self.finishes.push(pending),
-            Operation::Receipts(pending) => self.receipts.push(pending),
-            Operation::Recover(pending) => self.recoveries.push(pending),
-            Operation::Accept(pending) => self.accepts.push(pending),
-            Operation::Claim(pending) => self.claims.push(pending),
-            Operation::Key(pending) => self.keys.push(pending),
-            Operation::Ping(pending) => self.pings.push(pending),
-            Operation::Stop => {}
-        }
-    }
-
     /// Messages and receipts that the batch wrote something about, once it has its answers: what a backend
     /// needs to know when its log has grown.
     pub(crate) fn written(&self) -> usize {
-        let finished: usize = self.finishes.iter().map(|pending| pending.question.len()).sum();
-        let received: usize = self.receipts.iter().map(|pending| pending.question.len()).sum();
-        let accepted: usize = self.accepts.iter().map(|pending| pending.question.messages.len()).sum();
-        let claimed = self.claims.iter().filter_map(|pending| pending.answer.as_ref());
-        let claimed: usize = claimed.map(|claims| claims.claimed.len() + claims.expired.len()).sum();
-        finished + received + accepted + claimed
-    }
-
-    fn settle(self, result: &Result<(), StoreError>) {
-        self.finishes.into_iter().for_each(|pending| pending.settle(result));
-        self.receipts.into_iter().for_each(|pending| pending.settle(result));
-        self.recoveries.into_iter().for_each(|pending| pending.settle(result));
-        self.accepts.into_iter().for_each(|pending| pending.settle(result));
-        self.claims.into_iter().for_each(|pending| pending.settle(result));
-        self.keys.into_iter().for_each(|pending| pending.settle(result));
-        self.pings.into_iter().for_each(|pending| pending.settle(result));
-    }
-
-    fn into_operations(self) -> Vec<Operation> {
-        let finishes = self.finishes.into_iter().map(Operation::Finish);
-        let receipts = self.receipts.into_iter().map(Operation::Receipts);
-        let recoveries = self.recoveries.into_iter().map(Operation::Recover);
-        let accepts = self.accepts.into_iter().map(Operation::Accept);
-        let claims = self.claims.into_iter().map(Operation::Claim);
-        let keys = self.keys.into_iter().map(Operation::Key);
-        let pings = self.pings.into_iter().map(Operation::Ping);
-        finishes
-            .chain(receipts)
-            .chain(recoveries)
-            .chain(accepts)
-            .chain(claims)
-            .chain(keys)
-            .chain(pings)
-            .collect()
+        let asked = self.claims.iter().map(|pending| guess(pending.question.total)).sum::<usize>()
+            + self.watch_takes.iter().map(|pending| guess(pending.question.limit)).sum::<usize>()
+            + self.sweeps.iter().map(|pending| guess(pending.question.limit)).sum::<usize>();
+        let claims = self.claims.iter().filter_map(|pending| pending.answer.as_ref());
+        let claimed: usize = claims.map(|claims| claims.claimed.len() + claims.expired.len()).sum();
+        let takes = self.watch_takes.iter().filter_map(|pending| pending.answer.as_ref());
+        let sweeps = self.sweeps.iter().filter_map(|pending| pending.answer.as_ref());
+        let swept: u32 = sweeps.map(|swept| swept.without_receipt + swept.expired).sum();
+        // Of those that could only be guessed, what it really was.
+        (self.rows - asked) + claimed + takes.map(Vec::len).sum::<usize>() + swept as usize
     }
 }
-
 /// The sending side of the group-commit layer.
 #[derive(Debug, Clone)]
 pub(crate) struct GroupCommit {

@@ -5,11 +5,15 @@ pub mod keys;
 pub mod messages;
 pub mod queue;
 pub mod receipts;
+pub mod routes;
+pub mod watches;
 
 pub use keys::Keys;
 pub use messages::Messages;
 pub use queue::Queue;
 pub use receipts::Receipts;
+pub use routes::Routes;
+pub use watches::Watches;
 
 use async_trait::async_trait;
 
@@ -17,7 +21,7 @@ use crate::StoreError;
 
 /// Everything that is kept.
 #[async_trait]
-pub trait Store: Messages + Queue + Receipts + Keys + std::fmt::Debug {
+pub trait Store: Messages + Queue + Receipts + Watches + Routes + Keys + std::fmt::Debug {
     /// Whether the store answers, for readiness: reads something, and writes something to disk.
     async fn ping(&self) -> Result<(), StoreError>;
 

@@ -13,20 +13,26 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::ids::{KeyId, MessageId};
+use domain::ids::{BulkId, KeyId, MessageId};
+use domain::route::ProviderName;
 use domain::time::Timestamp;
 use parking_lot::Mutex;
 
 use self::checkpoint::Checkpointer;
 use self::connection::{Lock, Readers};
 use self::write::Writer;
-use crate::group::{GroupCommit, KeyChange, Operation};
+use crate::group::{Drain, GroupCommit, KeyChange, Operation};
 use crate::port::keys::{ApiKey, Keys};
 use crate::port::messages::{
-    Accept, Accepted, Filter, Idempotency, MessageRecord, MessageSummary, Messages, Page,
+    Accept, Accepted, Cancel, Filter, Idempotency, MessageRecord, MessageSummary, Messages, Moved, Page,
+    Resend, Sweep, Swept,
 };
-use crate::port::queue::{AttemptEnd, Claim, Claims, LaneDepth, Queue, Recovery};
+use crate::port::queue::{
+    AttemptEnd, Claim, Claims, Diversion, LaneDepth, Queue, Recovery, Stuck, Waiter, Waiting,
+};
 use crate::port::receipts::{NewReceipt, ReceiptFate, Receipts};
+use crate::port::routes::Routes;
+use crate::port::watches::{Settled, TakeWatches, WatchCount, Watched, Watches};
 use crate::{Options, Store, StoreError};
 
 /// A store in one SQLite file.
@@ -92,6 +98,22 @@ impl Messages for SqliteStore {
         self.read(move |connection| write::earlier(connection, &request)).await
     }
 
+    async fn cancel(&self, cancel: Cancel) -> Result<Vec<Option<Moved>>, StoreError> {
+        self.group()?.ask(cancel, Operation::Cancel).await
+    }
+
+    async fn resend(&self, resend: Resend) -> Result<Option<Moved>, StoreError> {
+        self.group()?.ask(resend, Operation::Resend).await
+    }
+
+    async fn sweep(&self, sweep: Sweep) -> Result<Swept, StoreError> {
+        self.group()?.ask(sweep, Operation::Sweep).await
+    }
+
+    async fn messages_of_bulk(&self, id: BulkId) -> Result<Vec<MessageSummary>, StoreError> {
+        self.read(move |connection| read::messages_of_bulk(connection, id)).await
+    }
+
     async fn message(&self, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
         self.read(move |connection| read::message(connection, id)).await
     }
@@ -115,8 +137,20 @@ impl Queue for SqliteStore {
         self.group()?.ask(recovery, Operation::Recover).await
     }
 
-    async fn depth(&self) -> Result<Vec<LaneDepth>, StoreError> {
-        self.read(read::depth).await
+    async fn waiting(&self, waiting: Waiting) -> Result<Vec<Waiter>, StoreError> {
+        self.read(move |connection| read::queue::waiting(connection, &waiting)).await
+    }
+
+    async fn divert(&self, diversions: Vec<Diversion>) -> Result<u64, StoreError> {
+        self.group()?.ask(diversions, Operation::Divert).await
+    }
+
+    async fn depth(&self, now: Timestamp) -> Result<Vec<LaneDepth>, StoreError> {
+        self.read(move |connection| read::queue::depth(connection, now)).await
+    }
+
+    async fn stuck(&self, before: Timestamp, limit: u32) -> Result<Vec<Stuck>, StoreError> {
+        self.read(move |connection| read::queue::stuck(connection, before, limit)).await
     }
 }
 
@@ -124,6 +158,41 @@ impl Queue for SqliteStore {
 impl Receipts for SqliteStore {
     async fn record_receipts(&self, receipts: Vec<NewReceipt>) -> Result<Vec<ReceiptFate>, StoreError> {
         self.group()?.ask(receipts, Operation::Receipts).await
+    }
+}
+
+#[async_trait]
+impl Watches for SqliteStore {
+    async fn take_watches(&self, take: TakeWatches) -> Result<Vec<Watched>, StoreError> {
+        let taken = self.group()?.ask(take, Operation::TakeWatches).await?;
+        if taken.is_empty() {
+            return Ok(Vec::new());
+        }
+        // Beside the writer: what is needed to decide takes longer to read than a commit should.
+        self.read(move |connection| read::watches::watched(connection, &taken, take.now)).await
+    }
+
+    async fn settle_watches(&self, settled: Vec<Settled>) -> Result<(), StoreError> {
+        self.group()?.ask(settled, Operation::SettleWatches).await
+    }
+
+    async fn watch_counts(&self) -> Result<Vec<WatchCount>, StoreError> {
+        self.read(read::watches::counts).await
+    }
+}
+
+#[async_trait]
+impl Routes for SqliteStore {
+    async fn drained(&self) -> Result<Vec<(ProviderName, Timestamp)>, StoreError> {
+        self.read(read::drained).await
+    }
+
+    async fn set_drained(
+        &self,
+        provider: ProviderName,
+        since: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        self.group()?.ask(Drain { provider, since }, Operation::Drain).await
     }
 }
 

@@ -8,6 +8,8 @@ pub mod clock;
 
 pub mod wait;
 
+pub mod stopwatch;
+
 pub(crate) mod serve;
 
 pub mod endpoint;

@@ -10,3 +10,5 @@ pub mod process;
 pub mod report;
 
 pub mod workload;
+
+pub mod codes;

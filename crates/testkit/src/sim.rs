@@ -67,7 +67,7 @@ pub use self::config::{
     TWILIO_API_KEY_SID, TWILIO_AUTH_TOKEN, TWILIO_MESSAGING_SERVICE_SID, TWILIO_PHONE_NUMBER, TwilioConfig,
 };
 pub use self::faults::{Fault, FaultRule, RuleError, Scope, SpecError, Trigger};
-pub use self::ledger::{Duplicate, Entry, Ledger, LedgerMode, SubmitRequest};
+pub use self::ledger::{Arrival, Duplicate, Entry, Ledger, LedgerMode, SubmitRequest};
 pub use self::life::ReceiptDetail;
 pub use self::network::FromPhone;
 pub use self::provider::{Provider, ProviderError};

@@ -26,7 +26,16 @@ pub async fn wait_until(mut condition: impl FnMut() -> bool, limit: Duration) ->
 
 /// Waits until `look` finds something, at most for `limit`: for conditions that need to be awaited themselves,
 /// such as an answer over HTTP.
-pub async fn wait_for<T>(mut look: impl AsyncFnMut() -> Option<T>, limit: Duration) -> Result<T, TimedOut> {
+pub async fn wait_for<T>(look: impl AsyncFnMut() -> Option<T>, limit: Duration) -> Result<T, TimedOut> {
+    wait_patiently(INTERVAL, look, limit).await
+}
+
+/// The same with a look only so often: for looks that cost what they wait for its time.
+pub async fn wait_patiently<T>(
+    interval: Duration,
+    mut look: impl AsyncFnMut() -> Option<T>,
+    limit: Duration,
+) -> Result<T, TimedOut> {
     let start = Instant::now();
     loop {
         if let Some(found) = look().await {
@@ -35,7 +44,7 @@ pub async fn wait_for<T>(mut look: impl AsyncFnMut() -> Option<T>, limit: Durati
         if start.elapsed() >= limit {
             return Err(TimedOut(limit));
         }
-        sleep(INTERVAL).await;
+        sleep(interval).await;
     }
 }
 

@@ -6,7 +6,10 @@ use std::time::Duration;
 use domain::ids::{KeyId, MessageId};
 use domain::message::MessageStatus;
 use domain::phone::Country;
-use domain::route::{ProviderName, Rule};
+use domain::policy::ScenarioPolicy;
+use domain::retry::RetryPolicy;
+use domain::route::{Rule, Target};
+use domain::scenario::Scenario;
 use gateway::request::{Content, FieldProblem};
 use gateway::{
     BulkAnswer, BulkRequest, Caller, Parts, SendAnswer, SendError, SendRequest, Settings, SmsService, Verdict,
@@ -200,6 +203,21 @@ impl Setup {
         self
     }
 
+    /// Changes how submissions of all scenarios are tried again.
+    pub(crate) fn retry(self, change: impl Fn(&mut RetryPolicy)) -> Self {
+        self.policy(|policy| change(&mut policy.retry))
+    }
+
+    /// Changes how messages of all scenarios are treated.
+    pub(crate) fn policy(mut self, change: impl Fn(&mut ScenarioPolicy)) -> Self {
+        for scenario in Scenario::ALL {
+            let mut policy = self.settings.policy(*scenario);
+            change(&mut policy);
+            self.settings.scenarios.insert(*scenario, policy);
+        }
+        self
+    }
+
     /// Names the default provider.
     pub(crate) fn default(self, name: &'static str) -> Self {
         Self { default: Some(name), ..self }
@@ -263,7 +281,9 @@ pub(crate) fn rule(provider: &str, countries: &[&str], prefixes: &[&str], scenar
         countries: countries.iter().map(|country| country.parse::<Country>().unwrap()).collect(),
         prefixes: prefixes.iter().map(|prefix| prefix.parse().unwrap()).collect(),
         scenarios: scenarios.iter().map(|scenario| scenario.parse().unwrap()).collect(),
-        provider: provider.parse::<ProviderName>().unwrap(),
+        hours: None,
+        time_zone: None,
+        to: Target::Provider(provider.parse().unwrap()),
     }
 }
 

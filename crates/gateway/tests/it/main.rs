@@ -27,6 +27,12 @@ mod submission_retry;
 
 mod submission_misbehave;
 
+mod doubt_resolve;
+
+mod route_failover;
+
+mod message_operate;
+
 mod lane_pace;
 
 mod message_schedule;

@@ -42,7 +42,7 @@ async fn the_wait_ends_when_the_provider_has_refused() {
 
 #[tokio::test]
 async fn the_wait_ends_when_the_last_try_has_failed() {
-    let bench = Bench::setup().settings(|settings| settings.retry.max_attempts = 1).start().await;
+    let bench = Bench::setup().retry(|retry| retry.max_attempts = 1).start().await;
     bench.sim.inject(FaultRule::next(1, Fault::TooManyRequests { retry_after_s: None })).unwrap();
     let (_, record) = outcome(&bench, request(KENYAN, text("Habari"))).await;
     assert_eq!(record.summary.status, MessageStatus::Failed);
@@ -66,7 +66,7 @@ async fn the_wait_ends_at_its_limit_and_the_message_goes_its_way() {
 
 #[tokio::test]
 async fn a_try_that_will_be_repeated_does_not_end_the_wait() {
-    let bench = Bench::setup().settings(|settings| settings.retry.base = Duration::ZERO).start().await;
+    let bench = Bench::setup().retry(|retry| retry.base = Duration::ZERO).start().await;
     bench.sim.inject(FaultRule::next(2, Fault::TooManyRequests { retry_after_s: None })).unwrap();
     let time_passes = async {
         let accepted = async || {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use domain::attempt::{Reason, SubmitOutcome};
 use domain::message::MessageStatus;
 use futures_util::future::join;
-use testkit::sim::{AFRICASTALKING_API_KEY, AFRICASTALKING_USERNAME, Fault, FaultRule};
+use testkit::sim::{Fault, FaultRule, TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_PHONE_NUMBER};
 use testkit::wait::{LONG, wait_until};
 
 use crate::bench::{AMERICAN, Bench, KENYAN, americans, kenyans, seconds};
@@ -95,25 +95,35 @@ async fn what_is_accepted_after_submitting_has_stopped_stays_queued() {
 }
 
 #[tokio::test]
-async fn a_message_waits_for_a_provider_that_was_taken_out_until_it_is_back() {
+async fn a_message_takes_another_route_when_its_provider_was_taken_out() {
     let bench = Bench::start().await;
     bench.service.stop_submitting().await;
     let id = bench.send(KENYAN).await;
     let bench = bench.restart_with(|setup| setup.without("africastalking")).await;
-    let later = bench.send(KENYAN).await;
-    let shown = bench.stands(later, MessageStatus::Sent).await;
+    let shown = bench.stands(id, MessageStatus::Sent).await;
     assert_eq!(shown.summary.provider.as_str(), "twilio");
+}
+
+#[tokio::test]
+async fn a_message_without_another_route_waits_for_a_provider_that_was_taken_out_until_it_is_back() {
+    let bench = Bench::start().await;
+    bench.service.stop_submitting().await;
+    let id = bench.send(AMERICAN).await;
+    let bench = bench.restart_with(|setup| setup.without("twilio")).await;
+    let later = bench.send(KENYAN).await;
+    bench.stands(later, MessageStatus::Sent).await;
     assert_eq!(bench.status(id).await, MessageStatus::Queued);
 
     let bench = bench
         .restart_with(|setup| {
-            setup.set("africastalking", "api_key", AFRICASTALKING_API_KEY).set(
-                "africastalking",
-                "username",
-                AFRICASTALKING_USERNAME,
+            let setup = setup.set("twilio", "account_sid", TWILIO_ACCOUNT_SID);
+            setup.set("twilio", "auth_token", TWILIO_AUTH_TOKEN).set(
+                "twilio",
+                "phone_number",
+                TWILIO_PHONE_NUMBER,
             )
         })
         .await;
     let shown = bench.stands(id, MessageStatus::Sent).await;
-    assert_eq!(shown.summary.provider.as_str(), "africastalking");
+    assert_eq!(shown.summary.provider.as_str(), "twilio");
 }

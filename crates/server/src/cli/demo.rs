@@ -110,6 +110,8 @@ fn settings(listen: SocketAddr, simulator: &Simulator, folder: &Path) -> Vec<(St
         set("TUMA_LISTEN", &listen.to_string()),
         set("TUMA_DATABASE_URL", &format!("sqlite:{}", folder.join("demo.db").display())),
         set("TUMA_PUBLIC_URL", &format!("http://{listen}")),
+        // Invitations arrive in the demo also at night.
+        set("TUMA_QUIET_HOURS__BY_SCENARIO__CHAMA_INVITE", ""),
         set("TWILIO_API_BASE_URL", simulator.base_url()),
         set("TWILIO_ACCOUNT_SID", TWILIO_ACCOUNT_SID),
         set("TWILIO_AUTH_TOKEN", TWILIO_AUTH_TOKEN),

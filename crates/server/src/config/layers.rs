@@ -9,8 +9,12 @@ use std::path::{Path, PathBuf};
 use providers::REGISTRY;
 use toml::{Table, Value};
 
-/// Tables whose keys are the operator's own.
-const OPEN_TABLES: &[&str] = &["messages.max_characters_by_scenario"];
+/// Tables whose keys are the operator's own, each with a value of the type that all of them have.
+const OPEN_TABLES: &[(&str, Value)] = &[
+    ("messages.max_characters_by_scenario", Value::Integer(0)),
+    ("quiet_hours.by_scenario", Value::String(String::new())),
+    ("routing.exchange", Value::Float(0.0)),
+];
 
 /// Variables that begin like settings and are none: those of the tests, and those that Kubernetes sets in every pod
 /// for a service called tuma.
@@ -103,7 +107,7 @@ fn syntax(text: &str, error: &toml::de::Error) -> String {
 fn overlay(settings: &mut Table, defaults: &Table, layer: Table, within: &str) -> Result<(), String> {
     for (key, value) in layer {
         let path = if within.is_empty() { key.clone() } else { format!("{within}.{key}") };
-        let known = OPEN_TABLES.contains(&within) || defaults.contains_key(&key);
+        let known = open_table(within).is_some() || defaults.contains_key(&key);
         if !known {
             return Err(path);
         }
@@ -117,6 +121,11 @@ fn overlay(settings: &mut Table, defaults: &Table, layer: Table, within: &str) -
         }
     }
     Ok(())
+}
+
+/// What the values of a table are like whose keys are the operator's own; `None` for another table.
+fn open_table(path: &str) -> Option<&'static Value> {
+    OPEN_TABLES.iter().find(|(table, _)| *table == path).map(|(_, value)| value)
 }
 
 /// The key that a variable sets, part by part; `None` if it is none of ours.
@@ -150,14 +159,8 @@ fn set(
         settings = settings.get_mut(table).and_then(Value::as_table_mut).ok_or_else(unknown)?;
         defaults = defaults.get(table).and_then(Value::as_table).ok_or_else(unknown)?;
     }
-    let value = match defaults.get(key) {
-        Some(default) => typed(default, text, variable)?,
-        None if OPEN_TABLES.contains(&tables.join(".").as_str()) => {
-            typed(&Value::Integer(0), text, variable)?
-        }
-        None => return Err(unknown()),
-    };
-    settings.insert(key.clone(), value);
+    let default = defaults.get(key).or(open_table(&tables.join("."))).ok_or_else(unknown)?;
+    settings.insert(key.clone(), typed(default, text, variable)?);
     Ok(())
 }
 

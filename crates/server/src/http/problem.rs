@@ -4,6 +4,7 @@
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use gateway::operate::MoveError;
 use gateway::receipts::CallbackRefusal;
 use gateway::service::NotReady;
 use gateway::{FieldError, SendError};
@@ -54,6 +55,12 @@ codes! {
     ValidationFailed => UNPROCESSABLE_ENTITY, "validation_failed", "The request has wrong fields";
     /// The idempotency key was used with another request.
     IdempotencyKeyReused => UNPROCESSABLE_ENTITY, "idempotency_key_reused", "The idempotency key was used with another request";
+    /// The same text went to the same number a moment ago.
+    RepeatedMessage => CONFLICT, "repeated_message", "The same text was sent to the same number a moment ago";
+    /// The message has left, or come to its end.
+    MessageNotCancelable => CONFLICT, "message_not_cancelable", "The message can't be canceled";
+    /// The message is on its way, or has arrived.
+    MessageNotRetriable => CONFLICT, "message_not_retriable", "The message can't be sent again";
     /// No provider could carry the message.
     NoProvider => UNPROCESSABLE_ENTITY, "no_provider", "No provider is configured for this receiver";
     /// No key, or none that is valid.
@@ -134,6 +141,16 @@ impl Problem {
         Self { code: Code::ValidationFailed, detail, errors }
     }
 
+    /// Why a message was not moved as asked; `code` is for one that stands where it can't be.
+    pub fn of_move(error: MoveError, code: Code) -> Self {
+        match error {
+            MoveError::NotFound => Self::new(Code::NotFound, "there is no message of that id"),
+            MoveError::Stands(_) | MoveError::TooOld => Self::new(code, error.to_string()),
+            MoveError::NoProvider => Self::new(Code::NoProvider, error.to_string()),
+            MoveError::Store(error) => error.into(),
+        }
+    }
+
     /// A mistake of ours: the cause is logged, not shown.
     pub fn internal(cause: &dyn std::fmt::Display) -> Self {
         tracing::error!(%cause, "request failed");
@@ -176,6 +193,7 @@ impl From<SendError> for Problem {
         match error {
             SendError::Invalid(errors) => Self::of_fields(errors.into_iter().map(Into::into).collect()),
             SendError::KeyReused => Self::new(Code::IdempotencyKeyReused, error.to_string()),
+            SendError::Repeated => Self::new(Code::RepeatedMessage, error.to_string()),
             SendError::NoProvider => Self::new(Code::NoProvider, error.to_string()),
             SendError::Store(error) => error.into(),
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::civil::QuietHours;
 use gateway::SmsService;
 use url::Url;
 
@@ -20,6 +21,8 @@ pub struct State {
     pub figures: Figures,
     /// Our address as providers write it.
     pub public_url: Option<Url>,
+    /// When which messages must not leave, to explain why one did not.
+    pub quiet_hours: Arc<QuietHours>,
     /// Bounds of a request.
     pub limits: Limits,
 }

@@ -1,9 +1,17 @@
 //! The API of callers.
 
+mod explain;
 mod list;
 mod messages;
+mod moves;
 pub(super) mod prefer;
+mod providers;
+mod queue;
+mod raw;
+mod timeline;
 mod view;
+mod words;
+mod workers;
 
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
@@ -18,6 +26,18 @@ pub(super) fn routes() -> OpenApiRouter<State> {
         .routes(routes!(messages::send, list::list))
         .routes(routes!(messages::send_bulk))
         .routes(routes!(messages::show))
+        .routes(routes!(moves::cancel))
+        .routes(routes!(moves::retry))
+        .routes(routes!(moves::cancel_bulk))
+        .routes(routes!(explain::explain))
+        .routes(routes!(providers::list))
+        .routes(routes!(providers::drain))
+        .routes(routes!(providers::resume))
+        .routes(routes!(queue::show))
+        .routes(routes!(queue::stuck))
+        .routes(routes!(workers::list))
+        .routes(routes!(workers::pause))
+        .routes(routes!(workers::activate))
 }
 
 #[derive(utoipa::OpenApi)]
@@ -30,6 +50,7 @@ pub(super) fn routes() -> OpenApiRouter<State> {
     ),
     tags(
         (name = "messages", description = "Send messages and see what became of them"),
+        (name = "operators", description = "See and change what the gateway does"),
         (name = "callbacks", description = "What providers call"),
         (name = "operations", description = "Health and figures"),
     ),

@@ -57,7 +57,7 @@ async fn signed_receipts_of_twilio_move_the_message_to_delivered() {
     let last = shown["timeline"].as_array().unwrap().last().unwrap();
     assert_eq!(
         (&last["event"], &last["detail"]),
-        (&json!("receipt"), &json!("twilio says delivered: delivered"))
+        (&json!("receipt"), &json!("twilio reports \"delivered\": the phone has it"))
     );
 }
 

@@ -71,7 +71,8 @@ fn a_file_wins_over_the_defaults_and_the_environment_over_both() {
 fn a_list_replaces_the_whole_list_below_it() {
     let file = Settings::new("[[routing.rules]]\nprefixes = [\"+255\"]\nprovider = \"twilio\"\n");
     let rules = file.load().unwrap().routing.rules;
-    assert_eq!((rules.len(), rules[0].provider.as_str()), (1, "twilio"));
+    let named: Vec<_> = rules[0].providers().map(domain::route::ProviderName::as_str).collect();
+    assert_eq!((rules.len(), named), (1, vec!["twilio"]));
     assert!(load(&[("TUMA_ROUTING__RULES", "[]")]).unwrap().routing.rules.is_empty());
 }
 
@@ -165,6 +166,12 @@ fn no_refusal_of_a_file_repeats_what_stands_in_it() {
         "[[routing.rules]]\nprovider = \"hunter2!\"",
         "[[routing.rules]]\ncountries = [\"hunter2\"]\nprovider = \"twilio\"",
         "[messages.max_characters_by_scenario]\notp = \"hunter2\"",
+        "[quiet_hours.by_scenario]\notp = \"hunter2\"",
+        "[quiet_hours]\ntime_zone = \"hunter2\"",
+        "[scenarios.otp]\non_silence = \"hunter2\"",
+        "[routing.exchange]\nUSD = \"hunter2\"",
+        "[[routing.rules]]\nhours = \"hunter2\"\nprovider = \"twilio\"",
+        "[routing]\nprices = [{provider = \"twilio\", country = \"KE\", per_segment = \"hunter2\", currency = \"KES\"}]",
     ];
     for text in texts {
         // The keys of a provider are read by its adapter, when it is made.
@@ -244,6 +251,30 @@ fn values_that_can_not_be_are_refused_by_their_key() {
         ("TUMA_ROUTING__RULES", "[{countries = [\"Kenya\"], provider = \"twilio\"}]", "routing.rules"),
         ("TUMA_ROUTING__RULES", "[{countries = [\"KE\"]}]", "routing.rules"),
         ("TUMA_RETRY__MAX_ATTEMPTS", "0", "retry.max_attempts"),
+        ("TUMA_RETRY__CAP_MS", "499", "retry.cap_ms"),
+        ("TUMA_SCENARIOS__OTP__ON_AMBIGUOUS", "hope", "scenarios.otp.on_ambiguous"),
+        ("TUMA_SCENARIOS__OTP__DECIDE_AFTER_S", "0", "scenarios.otp.decide_after_s"),
+        ("TUMA_SCENARIOS__ALERT__DELIVER_WITHIN_S", "0", "scenarios.alert.deliver_within_s"),
+        ("TUMA_QUIET_HOURS__TIME_ZONE", "Africa/Nowhere", "quiet_hours.time_zone"),
+        ("TUMA_QUIET_HOURS__BY_SCENARIO__OTP", "21 to 7", "quiet_hours.by_scenario.otp"),
+        ("TUMA_QUIET_HOURS__BY_SCENARIO__MARKETING", "21:00-07:00", "quiet_hours.by_scenario"),
+        ("TUMA_ROUTING__RULES", "[{hours = \"9-5\", provider = \"twilio\"}]", "routing.rules"),
+        ("TUMA_ROUTING__RULES", "[{cheapest_of = []}]", "routing.rules"),
+        ("TUMA_ROUTING__PRICES", "[{provider = \"twilio\", country = \"KE\"}]", "routing.prices"),
+        ("TUMA_ROUTING__EXCHANGE__USD", "0", "routing.exchange.usd"),
+        ("TUMA_ROUTING__EXCHANGE__DOLLARS", "1", "routing.exchange"),
+        ("TUMA_FAILOVER__SILENCE_CAP_PERCENT", "101", "failover.silence_cap_percent"),
+        ("TUMA_BREAKER__FAILURES_IN_ROW", "0", "breaker.failures_in_row"),
+        ("TUMA_BREAKER__WINDOW_S", "0", "breaker.window_s"),
+        ("TUMA_BREAKER__LEAST", "0", "breaker.least"),
+        ("TUMA_BREAKER__FAILURE_PERCENT", "101", "breaker.failure_percent"),
+        ("TUMA_BREAKER__FIRST_OPEN_MS", "99", "breaker.first_open_ms"),
+        ("TUMA_BREAKER__LONGEST_OPEN_MS", "4999", "breaker.longest_open_ms"),
+        ("TUMA_BREAKER__PROBES", "0", "breaker.probes"),
+        ("TUMA_RECONCILE__FIRST_LOOK_MS", "0", "reconcile.first_look_ms"),
+        ("TUMA_RECONCILE__INTERVAL_MS", "0", "reconcile.interval_ms"),
+        ("TUMA_RECONCILE__ABSENT_AFTER_MS", "999", "reconcile.absent_after_ms"),
+        ("TUMA_RECONCILE__HORIZON_HOURS", "0", "reconcile.horizon_hours"),
         ("TUMA_HTTP__MAX_BODY_BYTES", "10", "http.max_body_bytes"),
         ("TUMA_DISPATCH__LEASE_S", "15", "dispatch.lease_s"),
         ("TUMA_LOG__FORMAT", "xml", "log.format"),

@@ -20,6 +20,12 @@ mod sms_show;
 
 mod sms_list;
 
+mod sms_cancel;
+
+mod sms_retry;
+
+mod sms_explain;
+
 mod auth;
 
 mod problems;
@@ -29,6 +35,12 @@ mod idempotency;
 mod prefer_wait;
 
 mod callbacks;
+
+mod fault_matrix;
+
+mod timeline;
+
+mod operators;
 
 mod health;
 
@@ -40,6 +52,8 @@ mod limits;
 
 mod config;
 
+mod config_policy;
+
 mod program;
 
 mod program_keys;
@@ -50,7 +64,13 @@ mod program_check;
 
 mod program_send;
 
+mod program_queue;
+
+mod program_explain;
+
 mod program_kill;
+
+mod program_crash;
 
 mod program_full;
 

@@ -6,6 +6,7 @@ use domain::attempt::{OutcomeKind, Reason};
 use domain::scenario::{Priority, Scenario};
 use reqwest::Method;
 use serde_json::json;
+use server::keys::Scope;
 use testkit::endpoint::Endpoint;
 use testkit::sim::{Fault, FaultRule, Provider};
 use testkit::wait::{LONG, wait_for, wait_until};
@@ -51,7 +52,11 @@ fn sum(text: &str, name: &str, labels: Labels<'_>) -> f64 {
 
 /// A gateway that has done everything that is counted, as far as a test can make it.
 async fn busy() -> TestApp {
-    let app = TestApp::setup().set("TUMA_RETRY__BASE_MS", "1").start().await;
+    let app = TestApp::setup()
+        .set("TUMA_RETRY__BASE_MS", "1")
+        .set("TUMA_RECONCILE__FIRST_LOOK_MS", "100")
+        .start()
+        .await;
     for scenario in Scenario::ALL {
         let id = app
             .send(&json!({"receiver": KENYAN, "message": "Habari ę", "scenario": scenario.as_str()}))
@@ -76,6 +81,26 @@ async fn busy() -> TestApp {
     app.anonymous(Method::POST, "/webhooks/twilio/status").body("MessageSid=SM1").send().await;
     app.post("/sms", &json!({"receiver": "12345"})).await;
     app
+}
+
+/// Messages take another route: after an attempt, and before one. And one that was sent leaves a doubt.
+async fn fail_over(app: &TestApp) {
+    let busy = Fault::TooManyRequests { retry_after_s: None };
+    app.sim.inject(FaultRule::next(1, busy).on(Provider::AfricasTalking)).unwrap();
+    let id = app.send(&json!({"receiver": KENYAN, "message": "Habari", "scenario": "otp"})).await;
+    assert_eq!(app.shown_when(&id, "sent").await["provider"], "twilio");
+    let admin = app.key(&[Scope::Admin]).await;
+    let operate = async |path: &str| {
+        let answer = app.anonymous(Method::POST, path).key(&admin).send().await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    };
+    operate("/workers/dispatch.africastalking/pause").await;
+    let id = app.send(&json!({"receiver": KENYAN, "message": "Habari"})).await;
+    operate("/providers/africastalking/drain").await;
+    app.shown_when(&id, "sent").await;
+    app.sim.inject(FaultRule::next(1, Fault::AcceptThenReset).on(Provider::Twilio)).unwrap();
+    let id = app.send(&json!({"receiver": AMERICAN, "message": "Habari"})).await;
+    app.shown_when(&id, "sent").await;
 }
 
 #[tokio::test]
@@ -148,7 +173,10 @@ async fn labels_are_closed_sets() {
         ("status", words(&["sent", "failed", "undelivered", "delivered", "unknown"])),
         ("fate", words(&["matched", "parked"])),
         ("why", words(&["forged", "malformed", "unsupported"])),
-        ("worker", words(&["dispatch", "recovery", "depth"])),
+        ("to", words(&["twilio", "africastalking"])),
+        ("kind", words(&["doubt", "silence", "undelivered"])),
+        ("verdict", words(&["found", "absent", "given_up", "resent"])),
+        ("worker", words(&["dispatch.twilio", "dispatch.africastalking", "reconcile", "sweep"])),
         ("code", words(&["invalid_receiver", "required"])),
     ]);
     for figure in figures(&app.metrics().await) {
@@ -181,9 +209,19 @@ async fn every_figure_that_is_shown_is_described_in_the_documentation() {
 #[tokio::test]
 async fn every_figure_that_is_described_can_be_seen() {
     let app = busy().await;
+    fail_over(&app).await;
+    let counted = async || app.metrics().await.contains("sms_reconciled_count_total").then_some(());
+    wait_for(counted, LONG).await.unwrap();
     let text = app.metrics().await;
-    // What only a failing store or a panic counts, and what is measured every few seconds.
-    let rare = ["sms_store_failure_count_total", "sms_worker_panic_count_total", "sms_queue_depth"];
+    // What only a failing store, a panic or three days count, and what is measured every few seconds.
+    let rare = [
+        "sms_store_failure_count_total",
+        "sms_worker_panic_count_total",
+        "sms_worker_stalled",
+        "sms_queue_depth",
+        "sms_overdue_count_total",
+        "sms_no_receipt_count_total",
+    ];
     let rows = PAGE.lines().filter(|line| line.starts_with("| `sms."));
     for row in rows {
         let name = row.split('`').nth(3).unwrap();

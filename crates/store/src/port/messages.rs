@@ -2,12 +2,13 @@
 
 use async_trait::async_trait;
 use domain::attempt::{Acceptance, Attempt, Failure, SubmitOutcome};
-use domain::ids::{KeyId, MessageId};
+use domain::ids::{BulkId, KeyId, MessageId};
 use domain::message::{Message, MessageStatus};
 use domain::money::Money;
 use domain::phone::Msisdn;
 use domain::receipt::ReceiptStatus;
 use domain::route::ProviderName;
+use domain::scenario::Priority;
 use domain::scenario::Scenario;
 use domain::time::Timestamp;
 
@@ -23,6 +24,20 @@ pub trait Messages: Send + Sync {
     /// accepted any more. The idempotency's own reply is not read.
     async fn earlier(&self, request: Idempotency) -> Result<Option<Accepted>, StoreError>;
 
+    /// Stops messages that have not left: those that wait for their turn. One answer for each, in order; `None`
+    /// for an id that is no message's.
+    async fn cancel(&self, cancel: Cancel) -> Result<Vec<Option<Moved>>, StoreError>;
+
+    /// Queues a message again, for a new round of attempts; `None` if there is no such message. It is not moved if
+    /// it does not stand where the caller thinks.
+    async fn resend(&self, resend: Resend) -> Result<Option<Moved>, StoreError>;
+
+    /// Ends the wait of messages that wait in vain, in the order in which they were accepted.
+    async fn sweep(&self, sweep: Sweep) -> Result<Swept, StoreError>;
+
+    /// The messages of a bulk request, in no order.
+    async fn messages_of_bulk(&self, id: BulkId) -> Result<Vec<MessageSummary>, StoreError>;
+
     /// One message with all that happened to it.
     async fn message(&self, id: MessageId) -> Result<Option<MessageRecord>, StoreError>;
 
@@ -37,6 +52,9 @@ pub struct Accept {
     pub messages: Vec<NewMessage>,
     /// What makes the request repeatable.
     pub idempotency: Option<Idempotency>,
+    /// Refuse a text that its caller has sent to the same number at or after this time. Ignored for a request
+    /// with an idempotency key, which says itself what is a repetition.
+    pub no_repeats_since: Option<Timestamp>,
 }
 
 /// A message to accept.
@@ -46,13 +64,16 @@ pub struct NewMessage {
     pub message: Message,
     /// Its first route.
     pub provider: ProviderName,
+    /// Held back until this time, whatever the caller asked for: quiet hours.
+    pub held_until: Option<Timestamp>,
 }
 
 impl NewMessage {
     /// When it may leave.
     pub fn due_at(&self) -> Timestamp {
         // A time in the past is now: it must not overtake what is waiting.
-        self.message.scheduled_at.map_or(self.message.created_at, |at| at.max(self.message.created_at))
+        let earliest = self.message.created_at;
+        [self.message.scheduled_at, self.held_until].into_iter().flatten().fold(earliest, Timestamp::max)
     }
 
     /// Where it stands at first.
@@ -85,6 +106,86 @@ pub enum Accepted {
     Repeated(String),
     /// The key was used before with another request. Nothing was stored.
     KeyReused,
+    /// These of the messages repeat earlier ones. Nothing was stored.
+    Duplicates(Vec<MessageId>),
+}
+
+/// Messages to stop.
+#[derive(Debug, Clone)]
+pub struct Cancel {
+    /// Which.
+    pub messages: Vec<MessageId>,
+    /// The present.
+    pub now: Timestamp,
+}
+
+/// Where a message stood, and where it stands after a change that may have moved it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moved {
+    /// The message.
+    pub message_id: MessageId,
+    /// Where it stood.
+    pub from: MessageStatus,
+    /// Where it stands.
+    pub to: MessageStatus,
+}
+
+impl Moved {
+    /// Whether anything changed.
+    pub fn has_moved(&self) -> bool {
+        self.from != self.to
+    }
+}
+
+/// A message to queue again.
+#[derive(Debug, Clone)]
+pub struct Resend {
+    /// Which.
+    pub message_id: MessageId,
+    /// Where it must stand, or it is left alone.
+    pub standing: &'static [MessageStatus],
+    /// Which attempt must have been its last, or it is left alone; `None` for any.
+    pub last_attempt: Option<u16>,
+    /// Why it is sent again, shown while it waits.
+    pub failure: Option<Failure>,
+    /// By which provider.
+    pub provider: ProviderName,
+    /// In which lane.
+    pub priority: Priority,
+    /// When.
+    pub due_at: Timestamp,
+    /// Of no use after.
+    pub expires_at: Option<Timestamp>,
+    /// Providers that will not be asked again.
+    pub refused_by: Vec<ProviderName>,
+    /// The present.
+    pub now: Timestamp,
+}
+
+/// Which messages to look through for a wait in vain.
+#[derive(Debug, Clone)]
+pub struct Sweep {
+    /// Those accepted before this time, from where the last sweep ended.
+    pub accepted_before: Timestamp,
+    /// Those that did not move since this time are ended; the others are put on watch until they are as old.
+    pub unmoved_since: Timestamp,
+    /// How many to look through at most.
+    pub limit: u32,
+    /// The providers that report delivery. What another one has stays `sent`: nobody will say more.
+    pub reporting: Vec<ProviderName>,
+    /// The present.
+    pub now: Timestamp,
+}
+
+/// What a sweep did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// How many messages it looked through; fewer than the limit when it has come to the end.
+    pub seen: u32,
+    /// Messages for which no receipt came: `undelivered` now.
+    pub without_receipt: u32,
+    /// Messages that waited in the queue for too long: `expired` now.
+    pub expired: u32,
 }
 
 /// A message as a list shows it.
@@ -143,6 +244,10 @@ pub struct ReceiptRecord {
     pub failure: Option<Failure>,
     /// The mobile network that reported.
     pub network_code: Option<String>,
+    /// The callback as it came.
+    pub raw: Vec<u8>,
+    /// The attempt that it tells of, if it says so.
+    pub attempt: Option<u16>,
 }
 
 /// Which messages to list. Conditions left out are met by all.

@@ -1,10 +1,14 @@
 //! Taking messages from the queue, and recording how their attempts ended.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use domain::attempt::{Submission, SubmitOutcome};
+use domain::civil::QuietHours;
 use domain::ids::{MessageId, NodeId};
+use domain::phone::Msisdn;
 use domain::route::ProviderName;
-use domain::scenario::Priority;
+use domain::scenario::{Priority, Scenario};
 use domain::time::Timestamp;
 
 use crate::StoreError;
@@ -28,8 +32,20 @@ pub trait Queue: Send + Sync {
     /// all of other nodes where this process is known to be the only one. Answers how many.
     async fn recover(&self, recovery: Recovery) -> Result<u64, StoreError>;
 
-    /// How many messages wait, by lane: for figures, not for decisions.
-    async fn depth(&self) -> Result<Vec<LaneDepth>, StoreError>;
+    /// Messages that wait for a provider and are due, first lane first, without taking them: to find them another
+    /// route.
+    async fn waiting(&self, waiting: Waiting) -> Result<Vec<Waiter>, StoreError>;
+
+    /// Gives waiting messages to other providers, in one commit. Those that have left the queue meanwhile are left
+    /// alone. Answers how many changed.
+    async fn divert(&self, diversions: Vec<Diversion>) -> Result<u64, StoreError>;
+
+    /// How many messages wait, by lane and age: for figures, not for decisions.
+    async fn depth(&self, now: Timestamp) -> Result<Vec<LaneDepth>, StoreError>;
+
+    /// Messages that have not moved since `before` and have not ended: waiting though due, under way, or in doubt.
+    /// The oldest first.
+    async fn stuck(&self, before: Timestamp, limit: u32) -> Result<Vec<Stuck>, StoreError>;
 }
 
 /// What to take.
@@ -51,6 +67,8 @@ pub struct Claim {
     pub now: Timestamp,
     /// When somebody else may conclude that this node is gone.
     pub lease_until: Timestamp,
+    /// When which messages must not leave: those stay queued until the quiet hours end.
+    pub quiet: Arc<QuietHours>,
 }
 
 /// What was taken.
@@ -74,10 +92,15 @@ pub struct Claimed {
     pub priority: Priority,
     /// When the message was accepted.
     pub created_at: Timestamp,
-    /// When it was due.
+    /// When it was due first in the present round: when it was accepted, at the later time that its caller asked
+    /// for, or when it was sent again.
+    pub first_due_at: Timestamp,
+    /// When it was due now.
     pub due_at: Timestamp,
     /// How many segments it has, by our count.
     pub segments: u16,
+    /// Providers that refused it.
+    pub refused_by: Vec<ProviderName>,
 }
 
 /// How an attempt ended.
@@ -93,6 +116,9 @@ pub struct AttemptEnd {
     pub ended_at: Timestamp,
     /// What comes next.
     pub next: Next,
+    /// When to look what has become of the message: one whose end is ambiguous, or one that a provider took and
+    /// that should be delivered by then.
+    pub watch_at: Option<Timestamp>,
 }
 
 /// What comes after an attempt.
@@ -114,6 +140,8 @@ pub enum Next {
         due_at: Timestamp,
         /// Of no use after.
         expires_at: Option<Timestamp>,
+        /// Providers that refused it, this one perhaps among them.
+        refused_by: Vec<ProviderName>,
     },
 }
 
@@ -129,6 +157,59 @@ pub struct Recovery {
     pub only_node: bool,
 }
 
+/// Whose waiting messages to show.
+#[derive(Debug, Clone)]
+pub struct Waiting {
+    /// The provider they wait for.
+    pub provider: ProviderName,
+    /// By lane, whether to show its messages.
+    pub lanes: [bool; Priority::ALL.len()],
+    /// Those that are due now.
+    pub now: Timestamp,
+    /// How many at most, from each lane.
+    pub limit: u32,
+}
+
+/// A message that waits.
+#[derive(Debug, Clone)]
+pub struct Waiter {
+    /// Its place in the queue.
+    pub place: Place,
+    /// Where it goes.
+    pub receiver: Msisdn,
+    /// What it is for.
+    pub scenario: Scenario,
+    /// How many segments it has, by our count.
+    pub segments: u16,
+    /// Providers that refused it.
+    pub refused_by: Vec<ProviderName>,
+}
+
+/// A place in the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Whose queue.
+    pub provider: ProviderName,
+    /// The lane.
+    pub priority: Priority,
+    /// When the message is due.
+    pub due_at: Timestamp,
+    /// The message.
+    pub message_id: MessageId,
+}
+
+/// A waiting message that gets another route.
+#[derive(Debug, Clone)]
+pub struct Diversion {
+    /// Where it waits.
+    pub place: Place,
+    /// Who gets it.
+    pub to: ProviderName,
+}
+
+/// Ends of the age groups in which waiting messages are counted, in seconds since they were due.
+pub const AGES: [u64; 3] = [10, 60, 600];
+
 /// How many messages wait in one lane for one provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaneDepth {
@@ -136,8 +217,49 @@ pub struct LaneDepth {
     pub provider: ProviderName,
     /// The lane.
     pub priority: Priority,
-    /// How many.
+    /// How many in all.
     pub messages: u64,
+    /// How many of them are not due yet.
+    pub later: u64,
+    /// How many have been due for longer than each of [`AGES`].
+    pub overdue: [u64; AGES.len()],
     /// When the first of them was due.
     pub oldest_due_at: Timestamp,
+}
+
+/// A message that does not move.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stuck {
+    /// The message.
+    pub message_id: MessageId,
+    /// The provider that it waits for, or that was asked.
+    pub provider: ProviderName,
+    /// Its lane.
+    pub priority: Priority,
+    /// What it waits for.
+    pub cause: StuckCause,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// What a stuck message waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StuckCause {
+    /// Its turn: it is due, and was not claimed.
+    Turn,
+    /// The end of its attempt.
+    Outcome,
+    /// Somebody's finding out how its attempt ended.
+    Certainty,
+}
+
+impl StuckCause {
+    /// The cause in a word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Turn => "waits_for_turn",
+            Self::Outcome => "waits_for_outcome",
+            Self::Certainty => "in_doubt",
+        }
+    }
 }

@@ -12,6 +12,11 @@ use crate::StoreError;
 pub trait Receipts: Send + Sync {
     /// Stores receipts with the callbacks they came in, moves the status of the messages they are about, and
     /// parks those whose message is not known yet. One answer for each, in order.
+    ///
+    /// A receipt for an ambiguous attempt settles it as accepted, by this provider's id. One that names no message
+    /// of ours settles the only ambiguous attempt of its provider at its receiver, if there is exactly one and none
+    /// under way. A receipt of an earlier round counts only if it says `delivered`. A message that a receipt says
+    /// was not delivered, for a reason that another route may not share, is put on watch, due at once.
     async fn record_receipts(&self, receipts: Vec<NewReceipt>) -> Result<Vec<ReceiptFate>, StoreError>;
 }
 

@@ -6,7 +6,10 @@ use super::connection::error;
 use crate::StoreError;
 
 /// In order; the position, counted from 1, is the schema version that a migration leads to.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_messages.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/sqlite/0001_messages.sql"),
+    include_str!("../../migrations/sqlite/0002_watches.sql"),
+];
 
 /// Marks the file as ours: "Tuma" in ASCII (SQLite, "PRAGMA `application_id`").
 const APPLICATION_ID: i32 = 0x5475_6d61;

@@ -8,7 +8,8 @@ use domain::scenario::Scenario;
 use domain::time::Timestamp;
 use rusqlite::Connection;
 
-use super::write::{accept, claim, finish, receipts};
+use super::read::{queue, watches as on_watch};
+use super::write::{accept, claim, divert, doubt, finish, place, receipts, recover, resend, sweep, watches};
 use super::{migrate, read, write};
 use crate::port::messages::{Filter, Page};
 
@@ -32,11 +33,36 @@ fn visits(sql: &str, expected: &[&str]) {
 
 const BY_ID: &str = "SEARCH m USING INDEX sqlite_autoindex_messages_1 (id=?)";
 const STATE_BY_ID: &str = "SEARCH s USING PRIMARY KEY (message_id=?)";
+const ROUND_BY_ID: &str = "SEARCH r USING PRIMARY KEY (message_id=?) LEFT-JOIN";
+const ROUNDS: &str = "SEARCH rounds USING PRIMARY KEY (message_id=?)";
+const STATES: &str = "SEARCH states USING PRIMARY KEY (message_id=?)";
+const MESSAGES: &str = "SEARCH messages USING INDEX sqlite_autoindex_messages_1 (id=?)";
+const ATTEMPTS: &str = "SEARCH attempts USING PRIMARY KEY (message_id=?)";
+const ATTEMPT: &str = "SEARCH a USING PRIMARY KEY (message_id=? AND number=?)";
+const LATER_ATTEMPTS: &str = "SEARCH l USING PRIMARY KEY (message_id=? AND number>?)";
 
 #[test]
 fn claim_reads_the_front_of_a_lane() {
-    visits(claim::FRONT, &["SEARCH q USING PRIMARY KEY (provider=? AND lane=? AND due_at<?)", BY_ID]);
+    visits(
+        claim::FRONT,
+        &["SEARCH q USING PRIMARY KEY (provider=? AND lane=? AND due_at<?)", BY_ID, ROUND_BY_ID],
+    );
     visits(claim::NEXT_DUE, &["SEARCH queue USING PRIMARY KEY (provider=? AND lane=?)"]);
+}
+
+#[test]
+fn message_that_can_not_be_claimed_is_put_right_by_its_key() {
+    visits(claim::UNDO_OPEN, &["SEARCH attempts USING PRIMARY KEY (message_id=? AND number=?)"]);
+    visits(claim::GIVE_UP, &[STATES]);
+}
+
+#[test]
+fn place_in_the_queue_is_taken_and_left_by_its_key() {
+    let place = "SEARCH queue USING PRIMARY KEY (provider=? AND lane=? AND due_at=? AND message_id=?)";
+    visits(place::PUT, &[]);
+    visits(place::VACATE, &[place, "SCALAR SUBQUERY 1", STATE_BY_ID, BY_ID]);
+    visits(divert::TAKE_OUT, &[place]);
+    visits(divert::REROUTE, &[STATES, "SCALAR SUBQUERY 1", ROUNDS]);
 }
 
 #[test]
@@ -49,11 +75,13 @@ fn claimed_run_leaves_the_queue_by_its_key() {
 fn attempt_is_closed_by_its_key() {
     visits(finish::CLOSE, &["SEARCH attempts USING PRIMARY KEY (message_id=? AND number=?)"]);
     visits(
-        finish::IS_IN_FORCE,
+        doubt::IS_IN_FORCE,
         &[
             "SEARCH states USING PRIMARY KEY (message_id=?)",
             "SCALAR SUBQUERY 1",
             "SEARCH attempts USING PRIMARY KEY (message_id=? AND number>?)",
+            "SCALAR SUBQUERY 2",
+            ROUNDS,
         ],
     );
 }
@@ -67,12 +95,19 @@ fn status_is_read_and_moved_by_its_key() {
 #[test]
 fn recovery_visits_open_attempts_only() {
     // All of them, which are few: the partial index holds no other. Not the table.
-    visits(write::RECOVER, &["SCAN attempts USING INDEX attempts_open"]);
+    visits(recover::RECOVER, &["SCAN attempts USING INDEX attempts_open"]);
+}
+
+#[test]
+fn receipt_finds_what_it_is_about() {
+    let attempt = format!("{ATTEMPT} LEFT-JOIN");
+    visits(receipts::TARGET, &[BY_ID, &attempt, ROUND_BY_ID]);
+    visits(receipts::MEANT, &[ATTEMPTS]);
+    visits(receipts::LAST_ATTEMPT, &[ATTEMPTS]);
 }
 
 #[test]
 fn receipt_finds_its_message_by_hour_and_receiver() {
-    visits(receipts::RECEIVER, &["SEARCH messages USING INDEX sqlite_autoindex_messages_1 (id=?)"]);
     visits(
         receipts::FIND,
         &[
@@ -94,10 +129,141 @@ fn parked_receipts_are_found_by_the_providers_id() {
         &[
             "SEARCH callbacks USING INDEX callbacks_parked (provider_message_id=?)",
             "SCALAR SUBQUERY 1",
-            "SEARCH messages USING INDEX sqlite_autoindex_messages_1 (id=?)",
+            MESSAGES,
         ],
     );
     visits(receipts::MATCH, &["SEARCH callbacks USING INTEGER PRIMARY KEY (rowid=?)"]);
+}
+
+#[test]
+fn doubt_is_found_and_settled_by_keys() {
+    visits(doubt::SETTLE, &["SEARCH attempts USING PRIMARY KEY (message_id=? AND number=?)"]);
+    visits(doubt::STARTED, &["SEARCH attempts USING PRIMARY KEY (message_id=? AND number=?)"]);
+    visits(doubt::ROUND, &[ROUNDS]);
+    visits(
+        doubt::DOUBTS,
+        &[
+            "SEARCH w USING INDEX watches_in_doubt (receiver=? AND provider=?)",
+            "CORRELATED SCALAR SUBQUERY 1",
+            LATER_ATTEMPTS,
+            STATE_BY_ID,
+            ATTEMPT,
+        ],
+    );
+    visits(
+        doubt::NO_DOUBT,
+        &[
+            "SEARCH watches USING INDEX watches_in_doubt (receiver=? AND provider=?)",
+            "SCALAR SUBQUERY 1",
+            MESSAGES,
+        ],
+    );
+}
+
+#[test]
+fn what_may_tell_of_a_doubt_is_found_by_its_message_or_receiver() {
+    // What is sorted are the few receipts of a message, or of a receiver that are parked.
+    visits(
+        doubt::TOLD,
+        &[
+            "SEARCH c USING INDEX callbacks_by_message (message_id=?)",
+            "CORRELATED SCALAR SUBQUERY 1",
+            ATTEMPTS,
+            "USE TEMP B-TREE FOR ORDER BY",
+        ],
+    );
+    visits(
+        doubt::PARKED_AT,
+        &[
+            "SEARCH callbacks USING INDEX callbacks_parked_by_receiver (receiver=? AND provider=?)",
+            "USE TEMP B-TREE FOR DISTINCT",
+        ],
+    );
+    visits(
+        doubt::ATTEMPTS_AT,
+        &[
+            "COMPOUND QUERY",
+            "LEFT-MOST SUBQUERY",
+            "SEARCH m USING INDEX messages_by_receiver (<expr>=? AND receiver=?)",
+            "SEARCH a USING PRIMARY KEY (message_id=?)",
+            "UNION ALL",
+            "SEARCH m USING INDEX messages_scheduled (<expr>=? AND receiver=?)",
+            "SEARCH a USING PRIMARY KEY (message_id=?)",
+        ],
+    );
+}
+
+#[test]
+fn watches_are_taken_from_the_front_and_settled_by_their_key() {
+    let one = "SEARCH watches USING PRIMARY KEY (due_at=? AND message_id=?)";
+    visits(watches::SET, &[]);
+    visits(watches::DUE, &["SEARCH watches USING PRIMARY KEY (due_at<?)"]);
+    visits(watches::ONE, &[one]);
+    visits(watches::END, &[one]);
+    visits(watches::RECEIVER, &[MESSAGES]);
+    let attempt = format!("{ATTEMPT} LEFT-JOIN");
+    visits(watches::STANDING, &[STATE_BY_ID, ROUND_BY_ID, &attempt, "SCALAR SUBQUERY 1", ATTEMPTS]);
+}
+
+#[test]
+fn watches_are_counted_in_one_walk() {
+    // Their number is what is asked.
+    visits(on_watch::COUNT, &["SCAN watches"]);
+    visits(on_watch::ACCEPTED_AT, &[MESSAGES]);
+}
+
+#[test]
+fn message_is_sent_again_by_its_key() {
+    let [one, two, three] = ["SCALAR SUBQUERY 1", "SCALAR SUBQUERY 2", "SCALAR SUBQUERY 3"];
+    visits(resend::STANDING, &[STATE_BY_ID, one, ROUNDS, two, ATTEMPTS, three, ATTEMPTS]);
+    visits(resend::NEW_ROUND, &[]);
+}
+
+#[test]
+fn sweep_walks_on_from_where_it_ended() {
+    visits(sweep::MARK, &["SEARCH progress USING PRIMARY KEY (chore=?)"]);
+    visits(sweep::NEXT, &["SEARCH states USING PRIMARY KEY (message_id>? AND message_id<?)"]);
+    visits(sweep::SCHEDULED, &[MESSAGES]);
+}
+
+#[test]
+fn repeated_text_is_looked_for_by_hour_and_receiver() {
+    visits(accept::REPEATED, &["SEARCH messages USING INDEX messages_by_receiver (<expr>=? AND receiver=?)"]);
+}
+
+#[test]
+fn those_that_wait_are_read_from_the_front_of_a_lane() {
+    let front = "SEARCH q USING PRIMARY KEY (provider=? AND lane=? AND due_at<?)";
+    let round = "SEARCH r USING PRIMARY KEY (message_id=?)";
+    visits(queue::WAITING, &[front, "CORRELATED SCALAR SUBQUERY 1", round, STATE_BY_ID, BY_ID]);
+    visits(queue::STUCK_IN_LANE, &[front, "CORRELATED SCALAR SUBQUERY 1", round, STATE_BY_ID]);
+    visits(queue::NEXT_LANE, &["SEARCH queue USING PRIMARY KEY ((provider,lane)>(?,?))"]);
+}
+
+#[test]
+fn stuck_messages_are_looked_for_among_the_few_that_are_under_way_or_in_doubt() {
+    let sorted = "USE TEMP B-TREE FOR ORDER BY";
+    visits(queue::STUCK_UNDER_WAY, &["SCAN a USING INDEX attempts_open", BY_ID, sorted]);
+    visits(
+        queue::STUCK_IN_DOUBT,
+        &[
+            "SEARCH w USING INDEX watches_in_doubt (receiver>?)",
+            "CORRELATED SCALAR SUBQUERY 1",
+            LATER_ATTEMPTS,
+            STATE_BY_ID,
+            ATTEMPT,
+            BY_ID,
+            sorted,
+        ],
+    );
+}
+
+#[test]
+fn messages_of_a_bulk_are_found_by_the_millisecond_of_its_id() {
+    visits(
+        &read::of_bulk_sql(),
+        &["SEARCH m USING INDEX sqlite_autoindex_messages_1 (id>? AND id<?)", STATE_BY_ID],
+    );
 }
 
 #[test]
@@ -122,7 +288,7 @@ fn first_and_last_hour_are_the_ends_of_the_index() {
 #[test]
 fn depth_counts_the_queue_and_sorts_nothing() {
     // Its size is what is asked.
-    visits(read::DEPTH, &["SCAN queue"]);
+    visits(queue::DEPTH, &["SCAN queue"]);
 }
 
 #[test]

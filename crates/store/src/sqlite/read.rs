@@ -1,10 +1,13 @@
 //! What readers ask.
 
+pub(super) mod queue;
+pub(super) mod watches;
+
 use std::fmt::Write as _;
 
-use domain::ids::{KeyId, MessageId};
+use domain::ids::{BulkId, KeyId, MessageId};
 use domain::message::MessageStatus;
-use domain::scenario::Priority;
+use domain::route::ProviderName;
 use domain::time::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params, params_from_iter};
@@ -14,7 +17,6 @@ use super::row::{self, MESSAGE, STATE, get, word};
 use crate::StoreError;
 use crate::port::keys::ApiKey;
 use crate::port::messages::{Filter, MessageRecord, MessageSummary, Page};
-use crate::port::queue::LaneDepth;
 
 /// Microseconds in the hour by which messages are indexed: the migration's `created_at / 3600000000`.
 pub(super) const HOUR: i64 = 3_600_000_000;
@@ -28,10 +30,9 @@ pub(super) const ATTEMPTS: &str = "SELECT number, provider, started_at, ended_at
      provider_message_id, segments, cost_micros, cost_currency FROM attempts WHERE message_id = ?1 ORDER BY number";
 
 pub(super) const RECEIPTS: &str = "SELECT received_at, provider, provider_status, status, reason, provider_code, \
-     network_code FROM callbacks WHERE message_id = ?1 ORDER BY id";
+     network_code, raw, attempt FROM callbacks WHERE message_id = ?1 ORDER BY id";
 
-pub(super) const DEPTH: &str =
-    "SELECT provider, lane, count(*), min(due_at) FROM queue GROUP BY provider, lane";
+pub(super) const DRAINED: &str = "SELECT provider, since FROM drained ORDER BY provider";
 
 pub(super) fn message(connection: &Connection, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
     // One snapshot for all three queries.
@@ -169,16 +170,25 @@ pub(super) fn newest_sql(filter: &Filter, page: Page, hour: Option<i64>, limit: 
     (sql, values)
 }
 
-pub(super) fn depth(connection: &Connection) -> Result<Vec<LaneDepth>, StoreError> {
-    collect(connection, DEPTH, [], |row| {
-        let lane: usize = get(row, 1)?;
-        Ok(LaneDepth {
-            provider: word(row, 0)?,
-            priority: *Priority::ALL.get(lane).ok_or(StoreError::Corrupt)?,
-            messages: get(row, 2)?,
-            oldest_due_at: Timestamp::from_micros(get(row, 3)?),
-        })
-    })
+/// The messages of a bulk request. All ids of a request begin with its millisecond, so that no index is needed.
+pub(super) fn messages_of_bulk(
+    connection: &Connection,
+    id: BulkId,
+) -> Result<Vec<MessageSummary>, StoreError> {
+    let begin = &id.as_bytes()[..6];
+    let end = [begin, &[0xff; 10]].concat();
+    collect(connection, &of_bulk_sql(), params![begin, end, id.as_bytes()], row::summary)
+}
+
+pub(super) fn of_bulk_sql() -> String {
+    format!(
+        "SELECT {MESSAGE}, {STATE} FROM messages m CROSS JOIN states s ON s.message_id = m.id \
+         WHERE m.id >= ?1 AND m.id <= ?2 AND m.bulk_id = ?3"
+    )
+}
+
+pub(super) fn drained(connection: &Connection) -> Result<Vec<(ProviderName, Timestamp)>, StoreError> {
+    collect(connection, DRAINED, [], |row| Ok((word(row, 0)?, row::time(row, 1)?)))
 }
 
 const KEY: &str = "SELECT id, name, hash, scopes, created_at, expires_at, revoked_at FROM api_keys";
@@ -202,9 +212,9 @@ fn key(row: &Row<'_>) -> Result<ApiKey, StoreError> {
         name: get(row, 1)?,
         hash: get(row, 2)?,
         scopes: scopes.split(',').filter(|scope| !scope.is_empty()).map(Into::into).collect(),
-        created_at: Timestamp::from_micros(get(row, 4)?),
-        expires_at: get::<Option<i64>>(row, 5)?.map(Timestamp::from_micros),
-        revoked_at: get::<Option<i64>>(row, 6)?.map(Timestamp::from_micros),
+        created_at: row::time(row, 4)?,
+        expires_at: row::optional_time(row, 5)?,
+        revoked_at: row::optional_time(row, 6)?,
     })
 }
 

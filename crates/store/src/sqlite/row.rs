@@ -8,6 +8,8 @@ use domain::ids::{BulkId, KeyId, MessageId};
 use domain::message::Message;
 use domain::money::Money;
 use domain::phone::{Country, Msisdn};
+use domain::route::ProviderName;
+use domain::scenario::Priority;
 use domain::secret::Body;
 use domain::time::Timestamp;
 use rusqlite::Row;
@@ -42,9 +44,9 @@ pub(super) fn message(row: &Row<'_>) -> Result<Message, StoreError> {
         reference: get(row, 11)?,
         group: get(row, 12)?,
         metadata: metadata(row, 13)?,
-        scheduled_at: get::<Option<i64>>(row, 14)?.map(Timestamp::from_micros),
-        expires_at: get::<Option<i64>>(row, 15)?.map(Timestamp::from_micros),
-        created_at: Timestamp::from_micros(get(row, 16)?),
+        scheduled_at: optional_time(row, 14)?,
+        expires_at: optional_time(row, 15)?,
+        created_at: time(row, 16)?,
     })
 }
 
@@ -54,24 +56,19 @@ pub(super) fn summary(row: &Row<'_>) -> Result<MessageSummary, StoreError> {
         status: word(row, AFTER_MESSAGE)?,
         provider: word(row, AFTER_MESSAGE + 1)?,
         failure: failure(row, AFTER_MESSAGE + 2)?,
-        updated_at: Timestamp::from_micros(get(row, AFTER_MESSAGE + 4)?),
+        updated_at: time(row, AFTER_MESSAGE + 4)?,
     })
 }
 
 /// Reads `number, provider, started_at, ended_at, outcome, reason, provider_code, provider_message_id,
 /// segments, cost_micros, cost_currency`.
 pub(super) fn attempt(row: &Row<'_>) -> Result<Attempt, StoreError> {
-    let ended_at = get::<Option<i64>>(row, 3)?.map(Timestamp::from_micros);
+    let ended_at = optional_time(row, 3)?;
     let ended = match (ended_at, optional_word::<OutcomeKind>(row, 4)?) {
         (Some(at), Some(kind)) => Some((at, outcome(row, kind)?)),
         _ => None,
     };
-    Ok(Attempt {
-        number: get(row, 0)?,
-        provider: word(row, 1)?,
-        started_at: Timestamp::from_micros(get(row, 2)?),
-        ended,
-    })
+    Ok(Attempt { number: get(row, 0)?, provider: word(row, 1)?, started_at: time(row, 2)?, ended })
 }
 
 fn outcome(row: &Row<'_>, kind: OutcomeKind) -> Result<SubmitOutcome, StoreError> {
@@ -93,20 +90,23 @@ fn outcome(row: &Row<'_>, kind: OutcomeKind) -> Result<SubmitOutcome, StoreError
     })
 }
 
-/// Reads `received_at, provider, provider_status, status, reason, provider_code, network_code`.
+/// Reads `received_at, provider, provider_status, status, reason, provider_code, network_code, raw,
+/// attempt`.
 pub(super) fn receipt(row: &Row<'_>) -> Result<ReceiptRecord, StoreError> {
     Ok(ReceiptRecord {
-        received_at: Timestamp::from_micros(get(row, 0)?),
+        received_at: time(row, 0)?,
         provider: word(row, 1)?,
         provider_status: get(row, 2)?,
         status: optional_word(row, 3)?,
         failure: failure(row, 4)?,
         network_code: get(row, 6)?,
+        raw: get(row, 7)?,
+        attempt: get(row, 8)?,
     })
 }
 
 /// Reads a reason and, in the next column, the provider's code.
-fn failure(row: &Row<'_>, at: usize) -> Result<Option<Failure>, StoreError> {
+pub(super) fn failure(row: &Row<'_>, at: usize) -> Result<Option<Failure>, StoreError> {
     let Some(reason) = optional_word::<Reason>(row, at)? else { return Ok(None) };
     Ok(Some(Failure { reason, provider_code: get(row, at + 1)? }))
 }
@@ -135,6 +135,32 @@ pub(super) fn get<T: rusqlite::types::FromSql>(row: &Row<'_>, at: usize) -> Resu
 
 fn text<'row>(row: &'row Row<'_>, at: usize) -> Result<&'row str, StoreError> {
     row.get_ref(at).map_err(error)?.as_str().map_err(|_other_type| StoreError::Corrupt)
+}
+
+/// A column that holds a time.
+pub(super) fn time(row: &Row<'_>, at: usize) -> Result<Timestamp, StoreError> {
+    get(row, at).map(Timestamp::from_micros)
+}
+
+/// A column that holds a time or nothing.
+pub(super) fn optional_time(row: &Row<'_>, at: usize) -> Result<Option<Timestamp>, StoreError> {
+    Ok(get::<Option<i64>>(row, at)?.map(Timestamp::from_micros))
+}
+
+/// A column that holds providers, separated by commas.
+pub(super) fn providers(row: &Row<'_>, at: usize) -> Result<Vec<ProviderName>, StoreError> {
+    match row.get_ref(at).map_err(error)?.as_str_or_null() {
+        Ok(Some(names)) => {
+            names.split(',').map(|name| name.parse().map_err(|_impossible| StoreError::Corrupt)).collect()
+        }
+        Ok(None) => Ok(Vec::new()),
+        Err(_) => Err(StoreError::Corrupt),
+    }
+}
+
+/// A column that holds a lane by its position.
+pub(super) fn lane(row: &Row<'_>, at: usize) -> Result<Priority, StoreError> {
+    Priority::ALL.get(get::<usize>(row, at)?).copied().ok_or(StoreError::Corrupt)
 }
 
 /// A column that holds one of a closed set of words.

@@ -4,10 +4,18 @@
 //! as fast here as a statement for many.
 
 pub(super) mod accept;
+pub(super) mod cancel;
 pub(super) mod claim;
+pub(super) mod divert;
+pub(super) mod doubt;
 pub(super) mod finish;
+pub(super) mod place;
 pub(super) mod receipts;
+pub(super) mod recover;
+pub(super) mod resend;
 mod statements;
+pub(super) mod sweep;
+pub(super) mod watches;
 
 use self::statements::Statements;
 
@@ -21,10 +29,9 @@ use super::checkpoint::Checkpointer;
 use super::connection::{Lock, error};
 use super::row::word;
 use crate::StoreError;
-use crate::group::{Backend, Batch, KeyChange};
+use crate::group::{Backend, Batch, Drain, KeyChange};
 use crate::port::keys::ApiKey;
 use crate::port::messages::{Accepted, Idempotency};
-use crate::port::queue::Recovery;
 use domain::attempt::Failure;
 
 /// Dropped in this order: the checkpointer's connection is the last to close, the lock outlives all writing.
@@ -61,25 +68,31 @@ impl Backend for Writer {
     }
 }
 
+/// Answers each question of a kind with what one function makes of it.
+macro_rules! answer {
+    ($pendings:expr, |$question:ident| $answer:expr) => {
+        for pending in &mut $pendings {
+            let $question = &pending.question;
+            pending.answer = Some($answer?);
+        }
+    };
+}
+
+/// Outcomes and receipts first: what is decided after them knows them. Claims last: they find what was accepted.
 fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<(), StoreError> {
-    for pending in &mut batch.finishes {
-        pending.answer = Some(finish::finish(statements, &pending.question)?);
-    }
-    for pending in &mut batch.receipts {
-        pending.answer = Some(receipts::record(statements, &pending.question)?);
-    }
-    for pending in &mut batch.recoveries {
-        pending.answer = Some(recover(statements, pending.question)?);
-    }
-    for pending in &mut batch.accepts {
-        pending.answer = Some(accept::accept(statements, &pending.question)?);
-    }
-    for pending in &mut batch.claims {
-        pending.answer = Some(claim::claim(statements, &pending.question)?);
-    }
-    for pending in &mut batch.keys {
-        pending.answer = Some(change_key(statements, &pending.question)?);
-    }
+    answer!(batch.finishes, |ends| finish::finish(statements, ends));
+    answer!(batch.receipts, |receipts| receipts::record(statements, receipts));
+    answer!(batch.settlements, |settled| watches::settle(statements, settled));
+    answer!(batch.watch_takes, |take| watches::take(statements, *take));
+    answer!(batch.cancels, |cancel| cancel::cancel(statements, cancel));
+    answer!(batch.resends, |resend| resend::resend(statements, resend));
+    answer!(batch.diversions, |diversions| divert::divert(statements, diversions));
+    answer!(batch.recoveries, |recovery| recover::recover(statements, *recovery));
+    answer!(batch.sweeps, |sweep| sweep::sweep(statements, sweep));
+    answer!(batch.accepts, |accept| accept::accept(statements, accept));
+    answer!(batch.claims, |claim| claim::claim(statements, claim));
+    answer!(batch.keys, |change| change_key(statements, change));
+    answer!(batch.drains, |drain| change_drain(statements, drain));
     if !batch.pings.is_empty() {
         statements.execute("UPDATE probe SET writes = writes + 1", [])?;
     }
@@ -117,10 +130,15 @@ fn move_status(
     }
     let Some(from) = stands(statements, change.message_id)? else { return Ok(None) };
     let to = from.after(change.event);
-    if to != from {
-        move_from(statements, change, from)?;
+    if to != from && move_from(statements, change, from)? {
+        return Ok(Some((from, to)));
     }
-    Ok(Some((from, to)))
+    Ok(Some((from, from)))
+}
+
+/// Whether a change moved anything.
+fn has_moved(moved: Option<(MessageStatus, MessageStatus)>) -> bool {
+    moved.is_some_and(|(from, to)| from != to)
 }
 
 /// Where a message stands as a rule when this happens to it.
@@ -129,7 +147,10 @@ const fn expected_before(event: StatusEvent) -> MessageStatus {
     match event {
         E::Claimed | E::TimeRanOut | E::Stopped => MessageStatus::Queued,
         E::Requeued | E::Accepted | E::Refused => MessageStatus::Sending,
-        E::ReceiptFailed | E::ReceiptUndelivered | E::ReceiptDelivered => MessageStatus::Sent,
+        E::ReceiptFailed | E::ReceiptUndelivered | E::ReceiptDelivered | E::WaitedInVain => {
+            MessageStatus::Sent
+        }
+        E::Resent => MessageStatus::Undelivered,
     }
 }
 
@@ -159,22 +180,12 @@ fn stands(
     rows.next().map_err(error)?.map(|row| word(row, 0)).transpose()
 }
 
-/// Repeats the condition of the partial index, so that history costs nothing.
-pub(in crate::sqlite) const RECOVER: &str = "UPDATE attempts \
-     SET outcome = 'ambiguous', reason = 'crashed', ended_at = ?1 \
-     WHERE outcome IS NULL AND (lease_until <= ?1 OR (?2 AND node <> ?3))";
-
 /// What a request was answered when it was made before; reads only.
 pub(super) fn earlier(
     connection: &Connection,
     request: &Idempotency,
 ) -> Result<Option<Accepted>, StoreError> {
     accept::earlier(&mut Statements::new(connection), request)
-}
-
-fn recover(statements: &mut Statements<'_>, recovery: Recovery) -> Result<u64, StoreError> {
-    let values = params![recovery.now.as_micros(), recovery.only_node, recovery.node.as_bytes()];
-    statements.execute(RECOVER, values).map(|closed| closed as u64)
 }
 
 fn change_key(statements: &mut Statements<'_>, change: &KeyChange) -> Result<bool, StoreError> {
@@ -198,6 +209,17 @@ fn change_key(statements: &mut Statements<'_>, change: &KeyChange) -> Result<boo
             "UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?2) WHERE id = ?1",
             params![id.as_bytes(), now.as_micros()],
         )?,
+    };
+    Ok(changed > 0)
+}
+
+const DRAIN: &str = "INSERT INTO drained (provider, since) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+
+fn change_drain(statements: &mut Statements<'_>, drain: &Drain) -> Result<bool, StoreError> {
+    let provider = drain.provider.as_str();
+    let changed = match drain.since {
+        Some(since) => statements.execute(DRAIN, params![provider, since.as_micros()])?,
+        None => statements.execute("DELETE FROM drained WHERE provider = ?1", params![provider])?,
     };
     Ok(changed > 0)
 }

@@ -3,6 +3,7 @@
 //! A test is a function over a [`Bench`](crate::support::Bench), listed below. One that is written but not
 //! listed is dead code, and so a warning.
 
+mod doubts;
 mod finish;
 mod group;
 mod idempotency;
@@ -10,7 +11,12 @@ mod keys;
 mod lists;
 mod messages;
 mod queue;
+mod quiet;
 mod receipts;
+mod resend;
+mod routes;
+mod sweep;
+mod watches;
 
 use crate::support::{Bench, SqliteFixture};
 
@@ -137,6 +143,92 @@ macro_rules! conformance {
                 receipt_settles_an_ambiguous_attempt,
                 receipt_outranks_what_was_concluded,
                 receipts_survive_reopening,
+            );
+            conformance!(@room doubts, $fixture,
+                ambiguous_end_is_on_watch_from_the_time_it_says,
+                ambiguous_end_without_a_time_is_looked_after_at_once,
+                given_up_attempt_keeps_its_reason_and_the_message_says_that_nobody_knows,
+                attempt_in_doubt_that_was_found_out_ends_as_it_did,
+                recovery_leaves_each_attempt_that_it_closes_in_doubt,
+                recovery_of_a_message_that_a_receipt_has_settled_leaves_no_doubt,
+                doubt_about_an_attempt_that_a_receipt_told_of_is_none,
+                receipt_that_names_an_ambiguous_attempt_settles_it_as_accepted,
+                receipt_of_another_provider_does_not_settle_an_attempt,
+                receipt_without_our_id_settles_the_only_doubt_of_its_receiver,
+                receipt_without_our_id_does_not_choose_between_two_doubts,
+                receipt_without_our_id_may_be_about_an_attempt_under_way,
+                receipt_without_our_id_may_be_about_an_attempt_that_was_given_up,
+                receipt_without_our_id_settles_nothing_of_another_provider_or_receiver,
+                parked_receipts_of_one_id_settle_a_doubt_when_it_is_looked_after,
+                parked_receipts_of_two_ids_or_from_before_settle_no_doubt,
+                known_ids_are_those_of_others_since_an_hour_before,
+                late_end_of_an_attempt_in_doubt_ends_the_doubt,
+                negative_receipt_of_an_attempt_does_not_stop_a_later_one,
+                late_answer_with_another_watch_leaves_one,
+                attempt_of_an_earlier_round_is_settled_and_does_not_move_the_message,
+                acceptance_is_looked_after_when_it_says_so,
+            );
+            conformance!(@room watches, $fixture,
+                taken_watch_comes_back_when_its_lease_ends,
+                watches_are_taken_in_the_order_of_their_time_and_no_more_than_asked,
+                watch_is_set_anew_or_ended_as_decided,
+                doubt_does_not_end_because_somebody_says_so,
+                pointless_watches_end_and_make_room_for_others,
+                silence_of_an_attempt_is_pointless_once_there_is_a_later_one,
+                receipt_of_a_fault_that_another_route_may_not_share_sets_a_watch,
+                undelivered_message_is_sent_again_by_another_route,
+                undelivered_message_whose_attempt_is_under_way_is_looked_after_when_it_has_ended,
+                message_that_waited_in_vain_ends_by_where_it_stood,
+                watches_of_one_moment_are_kept_apart,
+                watches_are_counted_by_kind,
+                message_under_way_is_not_ended_by_silence,
+            );
+            conformance!(@room sweep, $fixture,
+                message_without_a_receipt_is_undelivered_at_the_horizon,
+                message_that_nobody_will_report_on_stays_sent,
+                message_that_was_never_claimed_expires_at_the_horizon,
+                message_that_still_has_time_is_watched_until_it_is_as_old,
+                message_that_nobody_was_asked_to_send_is_shown_without_an_attempt,
+                watch_of_a_sweep_lasts_over_later_attempts,
+                sweep_walks_on_from_where_it_ended_also_after_reopening,
+                sweep_passes_by_what_has_ended,
+                message_sent_again_after_the_sweep_is_on_watch,
+                message_in_doubt_at_the_horizon_stays_in_doubt,
+            );
+            conformance!(@room resend, $fixture,
+                message_is_queued_again_as_it_says,
+                message_is_left_alone_where_it_does_not_stand_as_thought,
+                message_whose_attempt_is_open_is_not_sent_again,
+                message_that_never_left_is_sent_again_as_the_first_attempt,
+                receipt_of_an_earlier_round_counts_only_if_it_says_delivered,
+                receipt_of_the_new_round_counts,
+                row_left_over_from_an_earlier_round_is_never_claimed,
+                row_at_the_place_of_one_that_was_left_over_takes_it,
+                row_left_over_does_not_expire_the_message_that_was_sent_again,
+                waiting_message_is_canceled_and_leaves_the_queue,
+                message_that_has_left_is_not_canceled,
+                canceled_message_that_waited_elsewhere_is_never_claimed,
+            );
+            conformance!(@room routes, $fixture,
+                those_that_wait_are_shown_and_not_taken,
+                those_that_wait_are_shown_lane_by_lane,
+                diverted_message_waits_for_its_new_route,
+                message_that_has_left_is_not_diverted,
+                depth_tells_how_long_messages_are_due,
+                stuck_messages_are_told_with_what_they_wait_for,
+                doubt_that_was_settled_is_not_stuck,
+                drained_route_is_remembered_until_it_is_put_back,
+            );
+            conformance!(@room quiet, $fixture,
+                message_in_quiet_hours_waits_until_they_end,
+                message_in_quiet_hours_does_not_hold_back_those_behind_it,
+                message_that_was_sent_again_is_held_too,
+                message_is_held_from_the_start,
+                repeated_text_is_refused_and_nothing_stored,
+                other_text_number_or_caller_is_no_repetition,
+                repetition_over_the_hour_is_found,
+                request_with_a_key_says_itself_what_it_repeats,
+                messages_of_a_bulk_are_those_that_came_with_it,
             );
             conformance!(@room keys, $fixture,
                 created_key_is_found_by_its_hash_with_every_field,

@@ -15,9 +15,10 @@ use domain::route::ProviderName;
 use domain::scenario::{Priority, Scenario};
 use domain::secret::Body;
 use domain::time::Timestamp;
-use store::port::messages::{Accept, Accepted, Filter, MessageRecord, NewMessage, Page};
+use store::port::messages::{Accept, Accepted, Filter, MessageRecord, NewMessage, Page, Resend};
 use store::port::queue::{AttemptEnd, Claim, Claimed, Claims, Next};
 use store::port::receipts::{NewReceipt, ReceiptFate};
+use store::port::watches::{Settled, TakeWatches, Verdict, Watched};
 use store::{Options, Store};
 
 /// When every test begins. Not at the full millisecond: ids know milliseconds only.
@@ -93,7 +94,8 @@ impl<F: Fixture> Bench<F> {
     }
 
     pub(crate) async fn add(&self, messages: impl IntoIterator<Item = NewMessage>) {
-        let accept = Accept { messages: messages.into_iter().collect(), idempotency: None };
+        let accept =
+            Accept { messages: messages.into_iter().collect(), idempotency: None, no_repeats_since: None };
         assert_eq!(self.accept(accept).await, Ok(Accepted::Stored));
     }
 
@@ -123,6 +125,35 @@ impl<F: Fixture> Bench<F> {
         self.finish(vec![end(claimed, outcome, next)]).await.unwrap();
     }
 
+    /// Accepts one message, whose attempt ends nobody knows how; it is looked after a minute later.
+    pub(crate) async fn add_and_doubt(&self, new: NewMessage) -> Claimed {
+        let claimed = self.add_and_take(new).await;
+        self.doubt(&claimed).await;
+        claimed
+    }
+
+    /// Ends an attempt nobody knows how.
+    pub(crate) async fn doubt(&self, claimed: &Claimed) {
+        let end = end(claimed, ambiguous(), Next::Wait);
+        self.finish(vec![AttemptEnd { watch_at: Some(end.ended_at.plus(MINUTE)), ..end }]).await.unwrap();
+    }
+
+    /// Takes all watches that are due.
+    pub(crate) async fn look(&self, now: Timestamp) -> Vec<Watched> {
+        let take = TakeWatches { now, lease_until: now.plus(LEASE), limit: 100 };
+        self.take_watches(take).await.unwrap()
+    }
+
+    pub(crate) async fn decide(&self, watched: &Watched, verdict: Verdict) {
+        let settled = Settled { watch: watched.watch, verdict };
+        self.settle_watches(vec![settled]).await.unwrap();
+    }
+
+    /// How many watches there are.
+    pub(crate) async fn watches(&self) -> u64 {
+        self.watch_counts().await.unwrap().iter().map(|count| count.watches).sum()
+    }
+
     pub(crate) async fn receive(&self, receipt: Receipt) -> ReceiptFate {
         let new = NewReceipt { receipt, raw: b"MessageStatus=x".to_vec() };
         let fates = self.record_receipts(vec![new]).await.unwrap();
@@ -148,12 +179,12 @@ impl<F: Fixture> Bench<F> {
 /// The `n`-th message: accepted `n` milliseconds after [`NOW`], to a receiver of its own.
 pub(crate) fn message(n: u64) -> NewMessage {
     let created_at = NOW.plus(Duration::from_millis(n));
-    NewMessage { message: plain(n, created_at), provider: provider("twilio") }
+    NewMessage { message: plain(n, created_at), provider: provider("twilio"), held_until: None }
 }
 
 /// A message that was accepted at a certain time.
 pub(crate) fn message_at(n: u64, created_at: Timestamp) -> NewMessage {
-    NewMessage { message: plain(n, created_at), provider: provider("twilio") }
+    NewMessage { message: plain(n, created_at), provider: provider("twilio"), held_until: None }
 }
 
 fn plain(n: u64, created_at: Timestamp) -> Message {
@@ -232,6 +263,7 @@ pub(crate) fn claim(now: Timestamp) -> Claim {
         receivers_per_request: 1,
         now,
         lease_until: now.plus(LEASE),
+        quiet: Arc::default(),
     }
 }
 
@@ -250,6 +282,7 @@ pub(crate) fn end(claimed: &Claimed, outcome: SubmitOutcome, next: Next) -> Atte
         outcome,
         ended_at: claimed.due_at.plus(SECOND),
         next,
+        watch_at: None,
     }
 }
 
@@ -271,11 +304,34 @@ pub(crate) fn ambiguous() -> SubmitOutcome {
 
 /// Another try in the same lane.
 pub(crate) fn retry(due_at: Timestamp) -> Next {
-    Next::Retry { provider: provider("twilio"), priority: Priority::Normal, due_at, expires_at: None }
+    Next::Retry {
+        provider: provider("twilio"),
+        priority: Priority::Normal,
+        due_at,
+        expires_at: None,
+        refused_by: Vec::new(),
+    }
 }
 
 pub(crate) fn provider_id(id: &str) -> ProviderMessageId {
     ProviderMessageId::new(id).unwrap()
+}
+
+/// Sends a message again at once, wherever a resend may begin.
+pub(crate) fn resend(message_id: MessageId, now: Timestamp) -> Resend {
+    use MessageStatus::{Expired, Failed, Sent, Undelivered};
+    Resend {
+        message_id,
+        standing: &[Sent, Undelivered, Failed, Expired],
+        last_attempt: None,
+        failure: None,
+        provider: provider("twilio"),
+        priority: Priority::Normal,
+        due_at: now,
+        expires_at: None,
+        refused_by: Vec::new(),
+        now,
+    }
 }
 
 /// A receipt that names the message by our id, as Twilio's do through the callback URL.
@@ -284,6 +340,7 @@ pub(crate) fn receipt_for(id: MessageId, status: ReceiptStatus) -> Receipt {
         provider: provider("twilio"),
         provider_message_id: provider_id("SM1"),
         message_id: Some(id),
+        attempt: None,
         receiver: None,
         provider_status: status.as_str().into(),
         status: Some(status),
@@ -299,6 +356,7 @@ pub(crate) fn receipt_by(provider_message_id: &str, to: Msisdn, status: ReceiptS
         provider: provider("twilio"),
         provider_message_id: provider_id(provider_message_id),
         message_id: None,
+        attempt: None,
         receiver: Some(to),
         provider_status: status.as_str().into(),
         status: Some(status),

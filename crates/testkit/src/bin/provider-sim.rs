@@ -33,6 +33,9 @@ struct Options {
     /// Keep counters only: for load
     #[arg(long)]
     count_only: bool,
+    /// Keep when each text that begins so was taken, also with --count-only
+    #[arg(long, value_name = "TEXT")]
+    watch_text: Option<String>,
     /// The last digits of a number mean nothing: for load with made-up numbers
     #[arg(long)]
     no_magic: bool,
@@ -122,6 +125,7 @@ impl Options {
             listen: self.listen,
             seed: self.seed,
             ledger: if self.count_only { LedgerMode::CountOnly } else { LedgerMode::Full },
+            watched_text: self.watch_text,
             magic_numbers: !self.no_magic,
             twilio: TwilioConfig { concurrency_limit: self.twilio_concurrency, ..TwilioConfig::default() },
             africastalking,

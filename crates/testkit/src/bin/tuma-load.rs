@@ -11,15 +11,21 @@ use std::time::Duration;
 use anyhow::Context as _;
 use base64::Engine as _;
 use clap::Parser;
+use hdrhistogram::Histogram;
+use tempfile::TempDir;
+use testkit::load::codes::{self, Waits};
 use testkit::load::connection::{self, Connection, post};
 use testkit::load::process::{Process, Usage, create_key, free_address};
-use testkit::load::report::{Line, table};
+use testkit::load::report::{CodesLine, Line, codes_table, table};
 use testkit::load::workload::{self, MakeRequest, Measured};
 use testkit::sim::{TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_PHONE_NUMBER};
 use tokio::time::Instant;
 
 /// How long the gateway may take to send what it accepted.
 const DRAIN: Duration = Duration::from_mins(2);
+
+/// The codes that are sent beside a backlog: ten seconds of them.
+const CODES: codes::Pace = codes::Pace { codes: 500, per_second: 50 };
 
 /// Measure a gateway.
 #[derive(Debug, Parser)]
@@ -58,12 +64,17 @@ enum Work {
     Receipts,
     /// 100 receivers a request, accepted.
     Bulk,
+    /// 500 codes at 50 a second beside the backlog, which leaves at the account's pace. Only when asked for.
+    Codes,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let mut load = Load::parse();
     load.tuma = load.tuma.canonicalize().with_context(|| format!("{} is not there", load.tuma.display()))?;
+    if load.only.as_slice() == [Work::Codes] {
+        return load.codes().await;
+    }
     let raw = load.raw().await?;
     let mut lines = vec![Line {
         work: "R: bare client to the simulator",
@@ -73,12 +84,16 @@ async fn main() -> anyhow::Result<()> {
         cpu_us: None,
         resident_mib: None,
     }];
+    // Codes have a table of their own.
     for work in [Work::Accept, Work::EndToEnd, Work::Receipts, Work::Bulk] {
         if load.only.is_empty() || load.only.contains(&work) {
             lines.push(load.measure(work, raw.per_second()).await?);
         }
     }
     print(&table(&lines));
+    if load.only.contains(&Work::Codes) {
+        load.codes().await?;
+    }
     Ok(())
 }
 
@@ -111,6 +126,7 @@ impl Load {
         command.args(["--listen", &address, "--count-only", "--no-magic", "--final-only"]);
         command.args(["--sent-after", "1", "--ended-after", "5", "--callback-concurrency", "64"]);
         command.args(["--seed", &seed.unwrap_or(1).to_string()]).env("RUST_LOG", "warn");
+        command.args(["--watch-text", codes::MARKER]);
         Process::start(command, address, "/_sim/stats").await
     }
 
@@ -135,12 +151,14 @@ impl Load {
             .env("TWILIO_PHONE_NUMBER", TWILIO_PHONE_NUMBER)
             .env("TWILIO_API_BASE_URL", format!("http://{}", simulator.address))
             .env("TUMA_PROVIDERS__TWILIO__BULK_BATCH_SIZE", "0")
-            // Accepting alone: one message a second leaves.
             .env(
                 "TUMA_PROVIDERS__TWILIO__MESSAGES_PER_SECOND",
                 match work {
+                    // Accepting alone: one message a second leaves.
                     Work::Accept | Work::Bulk => "1",
                     Work::EndToEnd | Work::Receipts => "0",
+                    // Twilio's default, of which bulk may take 95 %.
+                    Work::Codes => "1000",
                 },
             );
         if work == Work::Receipts {
@@ -149,17 +167,41 @@ impl Load {
         Ok((Process::start(command, address, "/health/ready").await?, format!("Bearer {key}")))
     }
 
-    async fn measure(&self, work: Work, raw: f64) -> anyhow::Result<Line> {
-        let folder = match &self.folder {
-            Some(folder) => tempfile::tempdir_in(folder)?,
-            None => tempfile::tempdir()?,
-        };
-        let simulator = self.simulator(Some(2)).await?;
-        let (gateway, authorization) = self.gateway(work, &simulator, folder.path()).await?;
+    fn folder(&self) -> std::io::Result<TempDir> {
+        match &self.folder {
+            Some(folder) => tempfile::tempdir_in(folder),
+            None => tempfile::tempdir(),
+        }
+    }
+
+    /// Puts the backlog into the queue.
+    async fn fill(&self, gateway: &Process, authorization: &str) -> anyhow::Result<()> {
         if self.backlog > 0 {
-            let make = bulk_request(authorization.clone());
+            let make = bulk_request(authorization.to_owned());
             workload::run(&gateway.address, 8, DRAIN, self.backlog.div_ceil(100), 202, make).await?;
         }
+        Ok(())
+    }
+
+    /// Codes beside a backlog of bulk.
+    async fn codes(&self) -> anyhow::Result<()> {
+        let folder = self.folder()?;
+        let simulator = self.simulator(Some(3)).await?;
+        let (gateway, authorization) = self.gateway(Work::Codes, &simulator, folder.path()).await?;
+        self.fill(&gateway, &authorization).await?;
+        let queued = self.backlog.div_ceil(100) * 100;
+        let before = messages_taken(&simulator).await?;
+        let waits = codes::run(&gateway.address, &simulator.address, &authorization, CODES).await?;
+        let after = messages_taken(&simulator).await?;
+        print(&codes_table(&codes_line(&waits, queued, before, after)));
+        Ok(())
+    }
+
+    async fn measure(&self, work: Work, raw: f64) -> anyhow::Result<Line> {
+        let folder = self.folder()?;
+        let simulator = self.simulator(Some(2)).await?;
+        let (gateway, authorization) = self.gateway(work, &simulator, folder.path()).await?;
+        self.fill(&gateway, &authorization).await?;
         let before = gateway.usage();
         let begun = Instant::now();
         let (make, each): (MakeRequest, u64) = match work {
@@ -170,7 +212,7 @@ impl Load {
             workload::run(&gateway.address, self.connections, self.limit(), u64::MAX, 202, make).await?;
         let messages = measured.answered * each;
         let took = match work {
-            Work::Accept | Work::Bulk => measured.took,
+            Work::Accept | Work::Bulk | Work::Codes => measured.took,
             Work::EndToEnd => drained(&gateway, "sms_sent_count_total", messages, begun).await?,
             Work::Receipts => drained(&gateway, "sms_receipt_count_total", messages, begun).await?,
         };
@@ -194,12 +236,37 @@ fn line(
             Work::EndToEnd => "POST /sms: end to end, outcome recorded",
             Work::Receipts => "POST /sms: end to end, with a receipt",
             Work::Bulk => "POST /sms/bulk, 100 receivers: accepted",
+            Work::Codes => "POST /sms: codes",
         },
         per_second,
         of_raw: Some(per_second / raw),
         latency_ms: Some(latency(measured)),
         cpu_us: Some((after.cpu_us - before.cpu_us) as f64 / messages as f64),
         resident_mib: Some(after.resident_kib as f64 / 1_024.0),
+    }
+}
+
+/// Messages that the simulator has taken so far.
+async fn messages_taken(simulator: &Process) -> anyhow::Result<u64> {
+    let mut connection = Connection::open(&simulator.address).await?;
+    let (_, body) = connection.exchange(&connection::get("/_sim/stats")).await?;
+    let stats: serde_json::Value = serde_json::from_slice(body)?;
+    stats.get("messages").and_then(serde_json::Value::as_u64).context("the simulator does not count")
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures to read")]
+fn codes_line(waits: &Waits, queued: u64, before: u64, after: u64) -> CodesLine {
+    let ms = |histogram: &Histogram<u64>| {
+        [0.5, 0.99, 1.0].map(|quantile| histogram.value_at_quantile(quantile) as f64 / 1_000.0)
+    };
+    let codes = waits.answered.len();
+    let bulk = after.saturating_sub(before + codes);
+    CodesLine {
+        backlog: [queued.saturating_sub(before), queued.saturating_sub(before + bulk)],
+        codes,
+        answered_ms: ms(&waits.answered),
+        arrived_ms: ms(&waits.arrived),
+        bulk_per_second: bulk as f64 / waits.took.as_secs_f64(),
     }
 }
 

@@ -49,6 +49,8 @@ pub(crate) struct Tally {
     pub(crate) dropped: AtomicU64,
     /// Waiting for their moment or their turn, or being posted.
     pub(crate) pending: AtomicU64,
+    /// Being posted, and not answered yet.
+    pub(crate) under_way: AtomicU64,
 }
 
 /// The timetable, and the lines before the posters.
@@ -265,12 +267,12 @@ impl Posters {
 async fn post_line(mut line: mpsc::Receiver<Job>, mut poster: Poster, tally: Arc<Tally>) {
     while let Some(job) = line.recv().await {
         match job {
-            Job::Single(post) => tally.count(&poster.send(&post).await),
+            Job::Single(post) => tally.send(&mut poster, &post).await,
             Job::Receipts { journey, step, done } => {
                 let post = journey.post(step.stage);
                 for _ in 0..step.receipts {
                     match &post {
-                        Some(post) => tally.count(&poster.send(post).await),
+                        Some(post) => tally.send(&mut poster, post).await,
                         None => tally.release(1),
                     }
                 }
@@ -284,6 +286,13 @@ async fn post_line(mut line: mpsc::Receiver<Job>, mut poster: Poster, tally: Arc
 }
 
 impl Tally {
+    async fn send(&self, poster: &mut Poster, post: &Post) {
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        let outcome = poster.send(post).await;
+        self.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.count(&outcome);
+    }
+
     fn count(&self, outcome: &Result<(), PostError>) {
         match outcome {
             Ok(()) => &self.sent,

@@ -47,6 +47,8 @@ pub struct SimConfig {
     pub clock: Arc<dyn Clock>,
     /// How much is kept of what is taken. Default everything.
     pub ledger: LedgerMode,
+    /// Texts that begin so are watched for: when each was taken is kept, whatever the ledger keeps. Default none.
+    pub watched_text: Option<String>,
     /// Whether the last digits of a receiver choose what becomes of a message. Turn it off for load with made-up
     /// numbers, of which some would be magic by accident. Default on.
     pub magic_numbers: bool,
@@ -125,6 +127,7 @@ impl Default for SimConfig {
             seed: 1,
             clock: Arc::new(WallClock),
             ledger: LedgerMode::Full,
+            watched_text: None,
             magic_numbers: true,
             twilio: TwilioConfig::default(),
             africastalking: AfricasTalkingConfig::default(),

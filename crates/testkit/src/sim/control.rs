@@ -5,6 +5,7 @@
 //! | `GET /_sim/stats` | [`Stats`](super::Stats) |
 //! | `GET /_sim/ledger?provider=&to=&since_seq=&limit=` | `{"entries":[`[`Entry`]`…],"last_seq":n}`; `since_seq` is the last one that was seen |
 //! | `GET /_sim/requests?provider=&since_batch=` | `{"requests":[`[`SubmitRequest`]`…]}` |
+//! | `GET /_sim/arrivals?since=` | `{"arrivals":[`[`Arrival`](super::Arrival)`…]}` of texts that are watched for, without the first `since` |
 //! | `GET /_sim/duplicates` | `{"duplicates":[`[`Duplicate`](super::Duplicate)`…]}` |
 //! | `GET /_sim/faults` | `{"faults":[`[`FaultRule`]`…]}` |
 //! | `POST /_sim/faults` with `{"faults":[…],"replace":false}` | the same, after |
@@ -29,7 +30,7 @@ use crate::serve::{Answer, Hangup};
 use crate::sim::config::CallbackUrls;
 use crate::sim::faults::FaultRule;
 use crate::sim::form::{JSON, answer};
-use crate::sim::ledger::{Entry, SubmitRequest};
+use crate::sim::ledger::{Arrival, Entry, SubmitRequest};
 use crate::sim::network::{FromPhone, Network};
 use crate::sim::provider::Provider;
 
@@ -90,6 +91,11 @@ fn read(network: &Network, path: &str, query: &str) -> Result<Answer, Unreadable
                 })
                 .collect();
             json!({ "requests": requests })
+        }
+        "arrivals" => {
+            let since: usize = parameter(query, "since")?.unwrap_or(0);
+            let arrivals: Vec<Arrival> = state.ledger.arrivals().into_iter().skip(since).collect();
+            json!({ "arrivals": arrivals })
         }
         "duplicates" => json!({ "duplicates": state.ledger.duplicates() }),
         "faults" => json!({ "faults": state.faults.rules() }),

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use domain::time::Timestamp;
 use parking_lot::Mutex;
-use serde::Serialize;
-use tokio::time::Instant;
+use serde::{Deserialize, Serialize};
 
 use crate::sim::provider::Provider;
+use crate::stopwatch::Stopwatch;
 
 /// How much is kept of what is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -66,6 +66,15 @@ pub struct SubmitRequest {
     pub since_start_us: u64,
 }
 
+/// When a message that somebody watches for was taken. Kept in every [`LedgerMode`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Arrival {
+    /// The text.
+    pub body: String,
+    /// When, in microseconds since 1970.
+    pub unix_us: u64,
+}
+
 /// Messages to one receiver with one text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Duplicate {
@@ -81,9 +90,12 @@ pub struct Duplicate {
 #[derive(Debug)]
 pub struct Ledger {
     mode: LedgerMode,
-    started: Instant,
+    stopwatch: Stopwatch,
     book: Mutex<Book>,
     seen: Seen,
+    /// How the texts begin whose arrivals are kept.
+    watched: Option<String>,
+    arrivals: Mutex<Vec<Arrival>>,
 }
 
 #[derive(Debug, Default)]
@@ -108,8 +120,16 @@ pub(crate) struct Taken<'a> {
 }
 
 impl Ledger {
-    pub(crate) fn new(mode: LedgerMode) -> Self {
-        Self { mode, started: Instant::now(), book: Mutex::default(), seen: Seen::default() }
+    /// `watched` is how the texts begin whose arrivals are kept.
+    pub(crate) fn new(mode: LedgerMode, watched: Option<String>) -> Self {
+        Self {
+            mode,
+            stopwatch: Stopwatch::start(),
+            book: Mutex::default(),
+            seen: Seen::default(),
+            watched,
+            arrivals: Mutex::default(),
+        }
     }
 
     /// How much it keeps.
@@ -172,7 +192,16 @@ impl Ledger {
         requests
     }
 
+    /// When the messages that are watched for were taken, in order.
+    pub fn arrivals(&self) -> Vec<Arrival> {
+        self.arrivals.lock().clone()
+    }
+
     pub(crate) fn take(&self, taken: Taken<'_>) {
+        if self.watched.as_ref().is_some_and(|watched| taken.body.starts_with(watched)) {
+            let unix_us = self.stopwatch.unix_us();
+            self.arrivals.lock().push(Arrival { body: taken.body.to_owned(), unix_us });
+        }
         self.seen.note(taken.reference, taken.to, taken.body);
         if self.mode == LedgerMode::CountOnly {
             return;
@@ -202,11 +231,12 @@ impl Ledger {
     }
 
     pub(crate) fn since_start_us(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+        self.stopwatch.since_start_us()
     }
 
     pub(crate) fn clear(&self) {
         *self.book.lock() = Book::default();
+        self.arrivals.lock().clear();
         self.seen.clear();
     }
 }

@@ -97,6 +97,8 @@ pub struct CallbackStats {
     pub dropped: u64,
     /// Waiting for their moment, or under way.
     pub pending: u64,
+    /// Being posted at this moment: not answered yet.
+    pub under_way: u64,
 }
 
 impl State {
@@ -105,7 +107,7 @@ impl State {
         let seed = Seed::new(config.seed, salt);
         Self {
             seed,
-            ledger: Ledger::new(config.ledger),
+            ledger: Ledger::new(config.ledger, config.watched_text.clone()),
             faults: Faults::new(seed),
             callbacks,
             urls: RwLock::new(config.callback_urls.clone()),
@@ -156,6 +158,7 @@ impl State {
                 failed: tally.failed.load(Ordering::Relaxed),
                 dropped: tally.dropped.load(Ordering::Relaxed),
                 pending: tally.pending.load(Ordering::Relaxed),
+                under_way: tally.under_way.load(Ordering::Relaxed),
             },
             messages: self.ledger.count(),
             distinct_messages: self.ledger.distinct(),

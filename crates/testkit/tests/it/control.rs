@@ -3,6 +3,8 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use testkit::endpoint::Endpoint;
+use testkit::sim::{Arrival, LedgerMode, SimConfig};
+use testkit::stopwatch::Stopwatch;
 
 use crate::support::{Bench, Got, RECEIVER, get};
 
@@ -56,7 +58,7 @@ async fn stats_count() {
     let expected = json!({
         "twilio": {"requests": 3, "submissions": 2, "accepted": 1, "refused": 1, "faulted": 0},
         "africastalking": {"requests": 1, "submissions": 1, "accepted": 1, "refused": 1, "faulted": 0},
-        "callbacks": {"sent": 0, "failed": 0, "dropped": 0, "pending": 0},
+        "callbacks": {"sent": 0, "failed": 0, "dropped": 0, "pending": 0, "under_way": 0},
         "messages": 2,
         "distinct_messages": 2,
     });
@@ -64,6 +66,26 @@ async fn stats_count() {
     let requests = ask(&bench, "/_sim/requests?provider=twilio&since_batch=1").await;
     assert_eq!(requests["requests"].as_array().unwrap().len(), 1);
     assert_eq!(ask(&bench, "/_sim/duplicates").await, json!({"duplicates": []}));
+}
+
+#[tokio::test]
+async fn the_arrival_of_a_watched_text_is_kept_where_else_nothing_is() {
+    let watched_text = Some("Your code is ".into());
+    let config = SimConfig { watched_text, ledger: LedgerMode::CountOnly, ..SimConfig::default() };
+    let bench = Bench::with(config).await;
+    let before = Stopwatch::start();
+    for body in ["Your code is 1", "Habari", "Your code is 2"] {
+        bench.twilio_sent(RECEIVER, body, &[]).await;
+    }
+    let after = before.unix_us();
+    let arrivals: Vec<Arrival> =
+        serde_json::from_value(ask(&bench, "/_sim/arrivals").await["arrivals"].take()).unwrap();
+    let bodies: Vec<&str> = arrivals.iter().map(|arrival| arrival.body.as_str()).collect();
+    assert_eq!(bodies, ["Your code is 1", "Your code is 2"]);
+    assert!(arrivals.is_sorted_by_key(|arrival| arrival.unix_us));
+    assert!(arrivals.iter().all(|arrival| arrival.unix_us <= after + 1_000), "{arrivals:?}, {after}");
+    let newer = ask(&bench, "/_sim/arrivals?since=1").await;
+    assert_eq!(newer["arrivals"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -54,6 +54,25 @@ pub(super) struct SendBody {
     metadata: Option<BTreeMap<String, String>>,
 }
 
+impl SendBody {
+    pub(super) fn into_request(self, idempotency_key: Option<String>) -> SendRequest {
+        SendRequest {
+            receiver: self.receiver.unwrap_or_default(),
+            content: Content {
+                message: self.message.unwrap_or_default(),
+                scenario: self.scenario,
+                sender: self.sender,
+                reference: self.reference,
+                group: self.group,
+                scheduled_at: self.scheduled_at,
+                expires_at: self.expires_at,
+                metadata: self.metadata.unwrap_or_default(),
+            },
+            idempotency_key,
+        }
+    }
+}
+
 /// One text to many receivers.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -137,6 +156,7 @@ pub(super) enum BulkVerdict {
         (status = 400, description = "not JSON", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "no valid key", body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, description = "missing scope", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "the same text went to the same number a moment ago", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "not application/json", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "wrong fields", body = ProblemBody, content_type = "application/problem+json"),
@@ -151,20 +171,7 @@ pub(super) async fn send(
 ) -> Result<Response, Problem> {
     let identity = caller.with_any(&[Scope::Send])?;
     let wait = prefer::wait(&headers)?;
-    let request = SendRequest {
-        receiver: body.receiver.unwrap_or_default(),
-        content: Content {
-            message: body.message.unwrap_or_default(),
-            scenario: body.scenario,
-            sender: body.sender,
-            reference: body.reference,
-            group: body.group,
-            scheduled_at: body.scheduled_at,
-            expires_at: body.expires_at,
-            metadata: body.metadata.unwrap_or_default(),
-        },
-        idempotency_key: idempotency_key(&headers)?,
-    };
+    let request = body.into_request(idempotency_key(&headers)?);
     let by = Caller { key: identity.key };
     let Some(limit) = wait else {
         let answer = state.service.send_sms(by, request).await?;
@@ -197,6 +204,7 @@ pub(super) async fn send(
         (status = 400, description = "not JSON", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "no valid key", body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, description = "missing scope", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "the same text went to the same number a moment ago", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "not application/json", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "wrong fields, or no receiver accepted", body = ProblemBody, content_type = "application/problem+json"),
@@ -281,7 +289,7 @@ pub(super) async fn show(
     if !identity.may(Scope::Read) && record.summary.message.caller != identity.key {
         return Err(unknown());
     }
-    Ok(Json(ShownMessage::new(record, &identity)))
+    Ok(Json(ShownMessage::new(record, &state.quiet_hours, &identity)))
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use domain::attempt::{Attempt, SubmitOutcome};
+use domain::civil::QuietHours;
 use domain::money::Money;
-use domain::time::Timestamp;
 use gateway::SendAnswer;
 use serde::Serialize;
-use store::port::messages::{MessageRecord, MessageSummary, ReceiptRecord};
+use store::port::messages::{MessageRecord, MessageSummary};
 use utoipa::ToSchema;
 
+use super::timeline::{self, TimelineEntry};
 use crate::http::mask;
 use crate::keys::Identity;
 
@@ -220,61 +221,18 @@ impl From<&Attempt> for ShownAttempt {
     }
 }
 
-/// Something that happened.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct TimelineEntry {
-    /// When.
-    at: String,
-    /// accepted, `attempt_started`, `attempt_ended` or receipt.
-    event: &'static str,
-    /// In a sentence.
-    #[schema(example = "attempt 1: accepted by the provider")]
-    detail: String,
-}
-
 impl ShownMessage {
-    pub(super) fn new(record: MessageRecord, viewer: &Identity) -> Self {
+    pub(super) fn new(record: MessageRecord, quiet: &QuietHours, viewer: &Identity) -> Self {
+        let timeline = timeline::of(&record, quiet, viewer);
         let provider_message_id = record.acceptance().map(|taken| taken.provider_message_id.as_str().into());
         let cost = record.cost().map(Cost::from);
-        let MessageRecord { summary, attempts, receipts } = record;
+        let MessageRecord { summary, attempts, .. } = record;
         Self {
             provider_message_id,
             cost,
-            timeline: timeline(summary.message.created_at, &attempts, &receipts),
+            timeline,
             attempts: attempts.iter().map(ShownAttempt::from).collect(),
             message: ListedMessage::new(summary, viewer),
         }
     }
-}
-
-fn timeline(created_at: Timestamp, attempts: &[Attempt], receipts: &[ReceiptRecord]) -> Vec<TimelineEntry> {
-    let mut entries = vec![(created_at, "accepted", "stored and queued".to_owned())];
-    for attempt in attempts {
-        let (number, provider) = (attempt.number, &attempt.provider);
-        entries.push((
-            attempt.started_at,
-            "attempt_started",
-            format!("attempt {number}: submitting to {provider}"),
-        ));
-        if let Some((at, outcome)) = &attempt.ended {
-            let ended = match outcome.failure() {
-                None => format!("attempt {number}: accepted by {provider}"),
-                Some(failure) => {
-                    format!("attempt {number}: {} by {provider}, {}", outcome.kind(), failure.reason)
-                }
-            };
-            entries.push((*at, "attempt_ended", ended));
-        }
-    }
-    for receipt in receipts {
-        let meaning = receipt.status.map_or("a word we don't know", |status| status.as_str());
-        let why = receipt.failure.as_ref().map(|failure| format!(", {}", failure.reason)).unwrap_or_default();
-        let said = format!("{} says {}: {meaning}{why}", receipt.provider, receipt.provider_status);
-        entries.push((receipt.received_at, "receipt", said));
-    }
-    entries.sort_by_key(|(at, _, _)| *at);
-    entries
-        .into_iter()
-        .map(|(at, event, detail)| TimelineEntry { at: at.to_string(), event, detail })
-        .collect()
 }

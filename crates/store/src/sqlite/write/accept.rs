@@ -1,6 +1,6 @@
 //! Accepting: message, state and queue row, or the reply of an earlier request with the same key.
 
-use domain::ids::BulkId;
+use domain::ids::{BulkId, MessageId};
 use domain::phone::SenderId;
 use domain::time::Timestamp;
 use rusqlite::{Row, params};
@@ -8,6 +8,7 @@ use rusqlite::{Row, params};
 use super::statements::Statements;
 use crate::StoreError;
 use crate::port::messages::{Accept, Accepted, Idempotency, NewMessage};
+use crate::sqlite::read::HOUR;
 
 const INSERT_MESSAGE: &str = "INSERT INTO messages (id, bulk_id, caller, receiver, country, sender, scenario, \
      priority, body, encoding, segments, reference, group_name, metadata, scheduled_at, expires_at, created_at) \
@@ -18,6 +19,11 @@ const INSERT_STATE: &str =
 
 const ENQUEUE: &str = "INSERT INTO queue (provider, lane, due_at, message_id, attempt, expires_at) \
      VALUES (?1, ?2, ?3, ?4, 1, ?5)";
+
+/// A caller's text to a receiver, of messages that were accepted in an hour. A plus keeps the caller from choosing the
+/// index.
+pub(in crate::sqlite) const REPEATED: &str = "SELECT 1 FROM messages WHERE created_at / 3600000000 = ?1 \
+     AND receiver = ?2 AND +caller = ?3 AND body = ?4 AND created_at >= ?5 LIMIT 1";
 
 pub(in crate::sqlite) const EARLIER: &str =
     "SELECT request, reply FROM idempotency WHERE day = ?1 AND key = ?2 AND created_at >= ?3";
@@ -32,11 +38,41 @@ pub(super) fn accept(statements: &mut Statements<'_>, accept: &Accept) -> Result
             return Ok(earlier);
         }
         remember(statements, idempotency)?;
+    } else if let Some(since) = accept.no_repeats_since {
+        let repeated = repeated(statements, &accept.messages, since)?;
+        if !repeated.is_empty() {
+            return Ok(Accepted::Duplicates(repeated));
+        }
     }
     for new in &accept.messages {
         insert(statements, new)?;
     }
     Ok(Accepted::Stored)
+}
+
+/// Those of the messages that their caller has sent before, with the same text to the same number.
+fn repeated(
+    statements: &mut Statements<'_>,
+    messages: &[NewMessage],
+    since: Timestamp,
+) -> Result<Vec<MessageId>, StoreError> {
+    let mut repeated = Vec::new();
+    for NewMessage { message, .. } in messages {
+        for hour in since.as_micros() / HOUR..=message.created_at.as_micros() / HOUR {
+            let values = params![
+                hour,
+                message.receiver.number(),
+                message.caller.as_bytes(),
+                message.body.expose(),
+                since.as_micros()
+            ];
+            if statements.first(REPEATED, values, |_row| Ok(()))?.is_some() {
+                repeated.push(message.id);
+                break;
+            }
+        }
+    }
+    Ok(repeated)
 }
 
 fn insert(statements: &mut Statements<'_>, new: &NewMessage) -> Result<(), StoreError> {

@@ -1,4 +1,7 @@
 //! Claiming: rows leave the front of a lane, attempts are opened.
+//!
+//! What can't be claimed leaves the front too, so that nothing stands in the way of those behind: what was settled
+//! while it waited, what must not leave before the quiet hours end, and what can't be read.
 
 use domain::attempt::{Failure, Reason, Submission};
 use domain::batch::Requests;
@@ -8,17 +11,22 @@ use domain::scenario::Priority;
 use domain::time::Timestamp;
 use rusqlite::{Row, params};
 
+use super::place::{self, Turn};
 use super::statements::Statements;
-use super::{Move, move_status};
+use super::{Move, has_moved, move_status};
 use crate::StoreError;
 use crate::port::queue::{Claim, Claimed, Claims};
 use crate::sqlite::connection::error;
 use crate::sqlite::row::{self, get, word};
 
+/// How many messages one claim moves to the end of the quiet hours, beyond those that it takes.
+const HELD_AT_ONCE: u32 = 256;
+
 /// The front of a lane, up to the present, with what a provider needs of each message.
 pub(in crate::sqlite) const FRONT: &str = "SELECT m.receiver, m.country, q.message_id, q.attempt, q.due_at, \
-     q.expires_at, m.sender, m.body, m.encoding, m.scenario, m.segments, m.created_at \
-     FROM queue q JOIN messages m ON m.id = q.message_id \
+     q.expires_at, m.sender, m.body, m.encoding, m.scenario, m.segments, m.created_at, m.scheduled_at, \
+     q.refused_by, q.resends, coalesce(r.resends, 0), r.began_at \
+     FROM queue q JOIN messages m ON m.id = q.message_id LEFT JOIN rounds r ON r.message_id = q.message_id \
      WHERE q.provider = ?1 AND q.lane = ?2 AND q.due_at <= ?3 ORDER BY q.due_at, q.message_id LIMIT ?4";
 
 /// The same rows leave with one statement: they are a run of the table's own order.
@@ -28,8 +36,15 @@ pub(in crate::sqlite) const LEAVE: &str =
 pub(in crate::sqlite) const NEXT_DUE: &str =
     "SELECT due_at FROM queue WHERE provider = ?1 AND lane = ?2 ORDER BY due_at LIMIT 1";
 
-const OPEN: &str = "INSERT INTO attempts (message_id, number, provider, node, lease_until, started_at) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+/// Nothing, where there is an attempt of that number: the row of the queue is left over.
+const OPEN: &str = "INSERT OR IGNORE INTO attempts \
+     (message_id, number, provider, node, lease_until, started_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+
+pub(in crate::sqlite) const UNDO_OPEN: &str = "DELETE FROM attempts WHERE message_id = ?1 AND number = ?2";
+
+/// For a state that can't be read, which no event moves.
+pub(in crate::sqlite) const GIVE_UP: &str =
+    "UPDATE states SET status = ?2, reason = ?3, updated_at = ?4 WHERE message_id = ?1";
 
 pub(super) fn claim(statements: &mut Statements<'_>, claim: &Claim) -> Result<Claims, StoreError> {
     let mut claims = Claims::default();
@@ -45,8 +60,25 @@ pub(super) fn claim(statements: &mut Statements<'_>, claim: &Claim) -> Result<Cl
     Ok(claims)
 }
 
-/// Takes up to `room` messages from the front of a lane, and no more than the requests have places for. They are a run of the table's own order, so that they
-/// leave with one statement.
+/// A row from the front of a lane.
+struct Front {
+    claimed: Claimed,
+    /// How often the message was sent again.
+    resends: u32,
+}
+
+/// What a claim does with the front of a lane.
+#[derive(Default)]
+struct Sorted {
+    due: Vec<Front>,
+    too_late: Vec<Front>,
+    held: Vec<(Timestamp, Front)>,
+    unreadable: Vec<MessageId>,
+    /// The last of them all: they are a run of the table's own order.
+    last: Option<(Timestamp, MessageId)>,
+}
+
+/// Takes up to `room` messages from the front of a lane, and no more than the requests have places for.
 fn take(
     statements: &mut Statements<'_>,
     claim: &Claim,
@@ -55,64 +87,115 @@ fn take(
     requests: &mut Requests,
     claims: &mut Claims,
 ) -> Result<(), StoreError> {
-    let select = statements.get(FRONT)?;
-    let provider = claim.provider.as_str();
-    let mut rows =
-        select.query(params![provider, lane.index(), claim.now.as_micros(), room]).map_err(error)?;
-    let mut last: Option<(Timestamp, MessageId)> = None;
-    let (mut due, mut too_late) = (Vec::new(), Vec::new());
-    while let Some(row) = rows.next().map_err(error)? {
-        let claimed = claimed(row, lane)?;
-        let too_late_now = claimed.submission.expires_at.is_some_and(|end| end <= claim.now);
-        let limit = claim.requests[lane.index()] as usize;
-        if !too_late_now && requests.place(&claimed.submission, lane, limit).is_none() {
-            break;
-        }
-        last = Some((claimed.due_at, claimed.submission.message_id));
-        if too_late_now {
-            too_late.push(claimed.submission.message_id);
-        } else {
-            due.push(claimed);
-        }
-    }
-    drop(rows);
-    if let Some((due_at, id)) = last {
-        let values = params![provider, lane.index(), due_at.as_micros(), id.as_bytes()];
+    let sorted = sort(statements, claim, lane, room, requests)?;
+    if let Some((due_at, id)) = sorted.last {
+        let values = params![claim.provider.as_str(), lane.index(), due_at.as_micros(), id.as_bytes()];
         statements.execute(LEAVE, values)?;
     }
     // What a receipt has settled while it waited does not move any more, and is neither sent nor expired.
-    for claimed in due {
-        if open_attempt(statements, claim, &claimed.submission)? {
-            claims.claimed.push(claimed);
+    for front in sorted.due {
+        let id = front.claimed.submission.message_id;
+        if !open_attempt(statements, claim, &front.claimed.submission)? {
+            continue;
+        }
+        match start(statements, claim, &front) {
+            Ok(true) => claims.claimed.push(front.claimed),
+            Ok(false) => {}
+            Err(StoreError::Corrupt) => give_up(statements, claim, id)?,
+            Err(problem) => return Err(problem),
         }
     }
-    for message_id in too_late {
-        if expire(statements, claim, message_id)? {
-            claims.expired.push(message_id);
+    for front in sorted.too_late {
+        let id = front.claimed.submission.message_id;
+        match expire(statements, claim, &front) {
+            Ok(true) => claims.expired.push(id),
+            Ok(false) => {}
+            Err(StoreError::Corrupt) => give_up(statements, claim, id)?,
+            Err(problem) => return Err(problem),
         }
+    }
+    for (until, front) in sorted.held {
+        hold(statements, claim, lane, until, &front)?;
+    }
+    for id in sorted.unreadable {
+        give_up(statements, claim, id)?;
     }
     Ok(())
 }
 
+/// Reads the front of a lane and decides what to do with each row.
+fn sort(
+    statements: &mut Statements<'_>,
+    claim: &Claim,
+    lane: Priority,
+    room: u32,
+    requests: &mut Requests,
+) -> Result<Sorted, StoreError> {
+    let is_quiet = !claim.quiet.is_empty();
+    let most = if is_quiet { room.saturating_add(HELD_AT_ONCE) } else { room };
+    let values = params![claim.provider.as_str(), lane.index(), claim.now.as_micros(), most];
+    let mut rows = statements.get(FRONT)?.query(values).map_err(error)?;
+    let mut sorted = Sorted::default();
+    while sorted.due.len() < room as usize {
+        let Some(row) = rows.next().map_err(error)? else { break };
+        let place = (row::time(row, 4)?, MessageId::from_bytes(get(row, 2)?));
+        let front = match front(row, lane) {
+            // Left over from an earlier round.
+            Ok(front) if front.resends != get::<u32>(row, 15)? => {
+                sorted.last = Some(place);
+                continue;
+            }
+            Ok(front) => front,
+            Err(StoreError::Corrupt) => {
+                sorted.last = Some(place);
+                sorted.unreadable.push(place.1);
+                continue;
+            }
+            Err(problem) => return Err(problem),
+        };
+        let submission = &front.claimed.submission;
+        let quiet_until = || {
+            let country = submission.receiver.country();
+            claim.quiet.ends(submission.scenario, country, claim.now).filter(|until| *until > claim.now)
+        };
+        if submission.expires_at.is_some_and(|end| end <= claim.now) {
+            sorted.too_late.push(front);
+        } else if let Some(until) = is_quiet.then(quiet_until).flatten() {
+            sorted.held.push((until, front));
+        } else if requests.place(submission, lane, claim.requests[lane.index()] as usize).is_some() {
+            sorted.due.push(front);
+        } else {
+            break;
+        }
+        sorted.last = Some(place);
+    }
+    Ok(sorted)
+}
+
 /// Reads a row of [`FRONT`].
-fn claimed(row: &Row<'_>, lane: Priority) -> Result<Claimed, StoreError> {
+fn front(row: &Row<'_>, lane: Priority) -> Result<Front, StoreError> {
     let submission = Submission {
         receiver: row::msisdn(row, 0)?,
         message_id: MessageId::from_bytes(get(row, 2)?),
         attempt: get(row, 3)?,
-        expires_at: get::<Option<i64>>(row, 5)?.map(Timestamp::from_micros),
+        expires_at: row::optional_time(row, 5)?,
         sender: row::optional_word(row, 6)?,
         body: row::body(row, 7)?,
         encoding: word(row, 8)?,
         scenario: word(row, 9)?,
     };
-    Ok(Claimed {
+    let created_at = row::time(row, 11)?;
+    let first_due_at = row::optional_time(row, 12)?.map_or(created_at, |at| at.max(created_at));
+    let claimed = Claimed {
         submission,
         priority: lane,
-        created_at: Timestamp::from_micros(get(row, 11)?),
-        due_at: Timestamp::from_micros(get(row, 4)?),
+        created_at,
+        first_due_at: row::optional_time(row, 16)?.unwrap_or(first_due_at),
+        due_at: row::time(row, 4)?,
         segments: get(row, 10)?,
-    })
+        refused_by: row::providers(row, 13)?,
+    };
+    Ok(Front { claimed, resends: get(row, 14)? })
 }
 
 fn next_due(
@@ -125,12 +208,26 @@ fn next_due(
     Ok(due_at.map(Timestamp::from_micros))
 }
 
-/// Opens an attempt, unless the message needs none any more.
+/// Opens an attempt, unless there is one of that number.
 fn open_attempt(
     statements: &mut Statements<'_>,
     claim: &Claim,
     submission: &Submission,
 ) -> Result<bool, StoreError> {
+    let values = params![
+        submission.message_id.as_bytes(),
+        submission.attempt,
+        claim.provider.as_str(),
+        claim.node.as_bytes(),
+        claim.lease_until.as_micros(),
+        claim.now.as_micros(),
+    ];
+    statements.execute(OPEN, values).map(|opened| opened > 0)
+}
+
+/// Moves a message to the attempt that was opened for it. The attempt goes, if the message needs none any more.
+fn start(statements: &mut Statements<'_>, claim: &Claim, front: &Front) -> Result<bool, StoreError> {
+    let submission = &front.claimed.submission;
     let change = Move {
         message_id: submission.message_id,
         event: StatusEvent::Claimed,
@@ -138,27 +235,17 @@ fn open_attempt(
         provider: Some(&claim.provider),
         now: claim.now,
     };
-    if !has_moved(move_status(statements, &change)?) {
-        return Ok(false);
+    let moved = move_status(statements, &change).map(has_moved);
+    if moved != Ok(true) {
+        statements.execute(UNDO_OPEN, params![submission.message_id.as_bytes(), submission.attempt])?;
     }
-    statements.execute(
-        OPEN,
-        params![
-            submission.message_id.as_bytes(),
-            submission.attempt,
-            claim.provider.as_str(),
-            claim.node.as_bytes(),
-            claim.lease_until.as_micros(),
-            claim.now.as_micros(),
-        ],
-    )?;
-    Ok(true)
+    moved
 }
 
 /// Ends a message whose time has run out, unless it has ended already.
-fn expire(statements: &mut Statements<'_>, claim: &Claim, message_id: MessageId) -> Result<bool, StoreError> {
+fn expire(statements: &mut Statements<'_>, claim: &Claim, front: &Front) -> Result<bool, StoreError> {
     let change = Move {
-        message_id,
+        message_id: front.claimed.submission.message_id,
         event: StatusEvent::TimeRanOut,
         failure: Some(&Failure::new(Reason::Expired)),
         provider: None,
@@ -167,6 +254,45 @@ fn expire(statements: &mut Statements<'_>, claim: &Claim, message_id: MessageId)
     Ok(has_moved(move_status(statements, &change)?))
 }
 
-fn has_moved(moved: Option<(MessageStatus, MessageStatus)>) -> bool {
-    moved.is_some_and(|(from, to)| from != to)
+/// Puts a message back until the quiet hours end.
+fn hold(
+    statements: &mut Statements<'_>,
+    claim: &Claim,
+    lane: Priority,
+    until: Timestamp,
+    front: &Front,
+) -> Result<(), StoreError> {
+    let submission = &front.claimed.submission;
+    let turn = Turn {
+        provider: &claim.provider,
+        lane,
+        due_at: until,
+        message_id: submission.message_id,
+        attempt: submission.attempt,
+        expires_at: submission.expires_at,
+        refused_by: &front.claimed.refused_by,
+        resends: front.resends,
+    };
+    place::put(statements, &turn)
+}
+
+/// Ends a message that can't be read: nobody could send it, and it must not keep those behind it waiting.
+fn give_up(statements: &mut Statements<'_>, claim: &Claim, message_id: MessageId) -> Result<(), StoreError> {
+    tracing::error!(message.id = %message_id, "a waiting message can't be read: it left the queue as failed");
+    let failure = Failure::new(Reason::Unknown);
+    let change = Move {
+        message_id,
+        event: StatusEvent::Refused,
+        failure: Some(&failure),
+        provider: None,
+        now: claim.now,
+    };
+    match move_status(statements, &change) {
+        Err(StoreError::Corrupt) => {
+            let (status, reason) = (MessageStatus::Failed.as_str(), failure.reason.as_str());
+            let values = params![message_id.as_bytes(), status, reason, claim.now.as_micros()];
+            statements.execute(GIVE_UP, values).map(|_rows| ())
+        }
+        moved => moved.map(|_moved| ()),
+    }
 }

@@ -1,16 +1,18 @@
 //! Recording how attempts ended, and what comes next.
 
 use domain::attempt::{Acceptance, Failure, Reason, SubmitOutcome};
-use domain::message::StatusEvent;
+use domain::message::{MessageStatus, StatusEvent};
 use domain::money::Money;
 use domain::route::ProviderName;
-use domain::time::Timestamp;
 use rusqlite::params;
 
+use super::place::{self, Turn};
 use super::statements::Statements;
-use super::{Move, move_status, receipts};
+use super::watches::{self, Watch};
+use super::{Move, doubt, move_status, receipts};
 use crate::StoreError;
 use crate::port::queue::{AttemptEnd, Next};
+use crate::port::watches::WatchKind;
 use crate::sqlite::connection::error;
 use crate::sqlite::row::word;
 
@@ -20,23 +22,23 @@ pub(in crate::sqlite) const CLOSE: &str = "UPDATE attempts SET ended_at = ?3, ou
      provider_code = ?6, provider_message_id = ?7, segments = ?8, cost_micros = ?9, cost_currency = ?10 \
      WHERE message_id = ?1 AND number = ?2 AND (outcome IS NULL OR outcome = 'ambiguous') RETURNING provider";
 
-/// Whether it is for this attempt to say what comes next: the message still waits for its outcome, and no later
-/// attempt was made.
-pub(in crate::sqlite) const IS_IN_FORCE: &str = "SELECT status = 'sending' AND NOT EXISTS \
-     (SELECT 1 FROM attempts WHERE message_id = ?1 AND number > ?2) FROM states WHERE message_id = ?1";
-
-const REQUEUE: &str = "INSERT INTO queue (provider, lane, due_at, message_id, attempt, expires_at) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-
 pub(super) fn finish(statements: &mut Statements<'_>, ends: &[AttemptEnd]) -> Result<(), StoreError> {
-    for end in ends {
-        let Some(provider) = close_attempt(statements, end)? else { continue };
-        match &end.outcome {
-            SubmitOutcome::Accepted(acceptance) => accepted(statements, end, &provider, acceptance)?,
-            _ => move_on(statements, end)?,
+    ends.iter().try_for_each(|end| finish_one(statements, end))
+}
+
+pub(super) fn finish_one(statements: &mut Statements<'_>, end: &AttemptEnd) -> Result<(), StoreError> {
+    let Some(provider) = close_attempt(statements, end)? else { return Ok(()) };
+    let (id, attempt) = (end.message_id, end.attempt);
+    match &end.outcome {
+        SubmitOutcome::Accepted(acceptance) => accepted(statements, end, &provider, acceptance),
+        // A receipt that came while the attempt was open has told that the provider has it.
+        SubmitOutcome::Ambiguous(_)
+            if doubt::adopt_told(statements, id, attempt, &provider, end.ended_at)? =>
+        {
+            Ok(())
         }
+        _ => move_on(statements, end, &provider),
     }
-    Ok(())
 }
 
 fn close_attempt(
@@ -73,46 +75,72 @@ fn accepted(
     provider: &ProviderName,
     acceptance: &Acceptance,
 ) -> Result<(), StoreError> {
+    let (message_id, attempt) = (end.message_id, end.attempt);
     let change = Move {
-        message_id: end.message_id,
+        message_id,
         event: StatusEvent::Accepted,
         failure: None,
         provider: Some(provider),
         now: end.ended_at,
     };
-    move_status(statements, &change)?;
-    receipts::match_parked(statements, end.message_id, provider, &acceptance.provider_message_id)
+    let moved = move_status(statements, &change)?;
+    if let (Some(watch_at), Some((_, MessageStatus::Sent))) = (end.watch_at, moved) {
+        watches::set(statements, watch_at, &Watch::new(message_id, WatchKind::Silence, attempt))?;
+    }
+    receipts::match_parked(statements, message_id, attempt, provider, &acceptance.provider_message_id)
 }
 
-fn move_on(statements: &mut Statements<'_>, end: &AttemptEnd) -> Result<(), StoreError> {
-    let too_late = Failure::new(Reason::Expired);
-    let (event, failure, provider) = match &end.next {
-        Next::Stop => (StatusEvent::Refused, end.outcome.failure(), None),
-        Next::Expire => (StatusEvent::TimeRanOut, Some(&too_late), None),
-        Next::Retry { provider, .. } => (StatusEvent::Requeued, end.outcome.failure(), Some(provider)),
-        Next::Wait => return Ok(()),
-    };
+fn move_on(
+    statements: &mut Statements<'_>,
+    end: &AttemptEnd,
+    asked: &ProviderName,
+) -> Result<(), StoreError> {
     // A receipt may have come meanwhile, and what a provider has is not tried again. Or somebody gave the attempt
     // up and tries again already: once is enough.
-    let values = params![end.message_id.as_bytes(), end.attempt];
-    let in_force = statements.first(IS_IN_FORCE, values, |row| row.get(0))?;
-    if in_force != Some(true) {
+    let Some(resends) = doubt::is_in_force(statements, end.message_id, end.attempt)? else {
         return Ok(());
-    }
-    let change = Move { message_id: end.message_id, event, failure, provider, now: end.ended_at };
+    };
+    let (event, failure, provider) = match &end.next {
+        Next::Stop => (StatusEvent::Refused, given_up(&end.outcome), None),
+        Next::Expire => (StatusEvent::TimeRanOut, Some(Failure::new(Reason::Expired)), None),
+        Next::Retry { provider, .. } => {
+            (StatusEvent::Requeued, end.outcome.failure().cloned(), Some(provider))
+        }
+        Next::Wait => return wait(statements, end, asked),
+    };
+    let change =
+        Move { message_id: end.message_id, event, failure: failure.as_ref(), provider, now: end.ended_at };
     move_status(statements, &change)?;
-    if let Next::Retry { provider, priority, due_at, expires_at } = &end.next {
-        statements.execute(
-            REQUEUE,
-            params![
-                provider.as_str(),
-                priority.index(),
-                due_at.as_micros(),
-                end.message_id.as_bytes(),
-                end.attempt.saturating_add(1),
-                expires_at.map(Timestamp::as_micros),
-            ],
-        )?;
+    if let Next::Retry { provider, priority, due_at, expires_at, refused_by } = &end.next {
+        let turn = Turn {
+            provider,
+            lane: *priority,
+            due_at: *due_at,
+            message_id: end.message_id,
+            attempt: end.attempt.saturating_add(1),
+            expires_at: *expires_at,
+            refused_by,
+            resends,
+        };
+        place::put(statements, &turn)?;
     }
     Ok(())
+}
+
+/// Why a message ends here. What may have left is not a failure of the kind that the attempt met: what counts is
+/// that nobody knows.
+fn given_up(outcome: &SubmitOutcome) -> Option<Failure> {
+    match outcome {
+        SubmitOutcome::Ambiguous(_) => Some(Failure::new(Reason::OutcomeUnknown)),
+        _ => outcome.failure().cloned(),
+    }
+}
+
+/// Somebody has to find out how the attempt ended: without a watch, the message would be forgotten.
+fn wait(statements: &mut Statements<'_>, end: &AttemptEnd, asked: &ProviderName) -> Result<(), StoreError> {
+    if !matches!(end.outcome, SubmitOutcome::Ambiguous(_)) {
+        return Ok(());
+    }
+    let watch_at = end.watch_at.unwrap_or(end.ended_at);
+    watches::set_doubt(statements, watch_at, end.message_id, end.attempt, asked)
 }

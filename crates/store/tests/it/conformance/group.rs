@@ -17,7 +17,7 @@ use crate::support::{
 };
 
 fn one(n: u64) -> Accept {
-    Accept { messages: vec![message(n)], idempotency: None }
+    Accept { messages: vec![message(n)], idempotency: None, no_repeats_since: None }
 }
 
 pub(crate) async fn five_hundred_accepts_at_once_are_all_answered_and_all_there<F: Fixture>(
@@ -44,7 +44,10 @@ pub(crate) async fn whole_lives_side_by_side_end_as_they_should<F: Fixture>(benc
             let name = format!("p{n}");
             let new = message(n).via(&name);
             let id = new.id();
-            store.accept(Accept { messages: vec![new], idempotency: None }).await.unwrap();
+            store
+                .accept(Accept { messages: vec![new], idempotency: None, no_repeats_since: None })
+                .await
+                .unwrap();
             let own =
                 store::port::queue::Claim { provider: name.parse().unwrap(), ..claim(NOW.plus(MINUTE)) };
             let claimed = store.claim(own).await.unwrap().claimed.remove(0);
@@ -56,7 +59,7 @@ pub(crate) async fn whole_lives_side_by_side_end_as_they_should<F: Fixture>(benc
         });
     }
     assert_eq!(lives.join_all().await.len(), 100);
-    assert_eq!(bench.depth().await, Ok(Vec::new()));
+    assert_eq!(bench.depth(NOW).await, Ok(Vec::new()));
 }
 
 pub(crate) async fn what_was_answered_is_seen_by_the_next_read<F: Fixture>(bench: Bench<F>) {
@@ -107,7 +110,7 @@ pub(crate) async fn closed_store_answers_stopped<F: Fixture>(bench: Bench<F>) {
     assert_eq!(bench.message(message(1).id()).await.map(|_| ()), stopped);
     let page = Page { after: None, limit: 1 };
     assert_eq!(bench.messages(Filter::default(), page).await.map(|_| ()), stopped);
-    assert_eq!(bench.depth().await.map(|_| ()), stopped);
+    assert_eq!(bench.depth(NOW).await.map(|_| ()), stopped);
     let key = ApiKey {
         id: caller(1),
         name: "late".into(),

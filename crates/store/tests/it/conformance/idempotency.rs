@@ -22,7 +22,11 @@ fn key(key: u8, request: u8, now: Timestamp) -> Idempotency {
 }
 
 fn accept(messages: impl IntoIterator<Item = NewMessage>, idempotency: Idempotency) -> Accept {
-    Accept { messages: messages.into_iter().collect(), idempotency: Some(idempotency) }
+    Accept {
+        messages: messages.into_iter().collect(),
+        idempotency: Some(idempotency),
+        no_repeats_since: None,
+    }
 }
 
 pub(crate) async fn repeated_request_is_answered_as_before_and_stores_nothing<F: Fixture>(bench: Bench<F>) {

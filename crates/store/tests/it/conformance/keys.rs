@@ -92,7 +92,8 @@ pub(crate) async fn refused_key_does_not_harm_what_is_written_beside_it<F: Fixtu
     for n in 0..30_u8 {
         let store = Arc::clone(&bench.store);
         tasks.spawn(async move {
-            let accept = Accept { messages: vec![message(n.into())], idempotency: None };
+            let accept =
+                Accept { messages: vec![message(n.into())], idempotency: None, no_repeats_since: None };
             assert_eq!(store.accept(accept).await, Ok(Accepted::Stored));
         });
         let store = Arc::clone(&bench.store);

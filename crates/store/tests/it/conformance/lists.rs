@@ -143,8 +143,8 @@ pub(crate) async fn scenario_and_provider_list_their_messages<F: Fixture>(bench:
 pub(crate) async fn provider_is_the_one_that_has_it_or_is_asked_next<F: Fixture>(bench: Bench<F>) {
     let claimed = bench.add_and_take(message(1)).await;
     let next = match crate::support::retry(NOW.plus(MINUTE)) {
-        Next::Retry { priority, due_at, expires_at, .. } => {
-            Next::Retry { provider: provider("africastalking"), priority, due_at, expires_at }
+        Next::Retry { priority, due_at, expires_at, refused_by, .. } => {
+            Next::Retry { provider: provider("africastalking"), priority, due_at, expires_at, refused_by }
         }
         other => other,
     };

@@ -108,7 +108,7 @@ pub(crate) async fn accepting_shows_lists_and_queues_the_message<F: Fixture>(ben
     bench.add([new.clone()]).await;
     assert_eq!(bench.status(new.id()).await, MessageStatus::Queued);
     assert_eq!(bench.list(Filter::default()).await, [new.id()]);
-    let depth = bench.depth().await.unwrap();
+    let depth = bench.depth(NOW).await.unwrap();
     assert_eq!(depth.len(), 1);
     assert_eq!((depth[0].messages, depth[0].oldest_due_at), (1, new.message.created_at));
     assert_eq!((&depth[0].provider, depth[0].priority), (&new.provider, new.message.priority));
@@ -148,8 +148,13 @@ pub(crate) async fn accept_of_many_stores_none_when_one_of_them_is_there_already
     bench: Bench<F>,
 ) {
     bench.add([message(2)]).await;
-    let refused =
-        bench.accept(Accept { messages: vec![message(1), message(2), message(3)], idempotency: None }).await;
+    let refused = bench
+        .accept(Accept {
+            messages: vec![message(1), message(2), message(3)],
+            idempotency: None,
+            no_repeats_since: None,
+        })
+        .await;
     assert!(matches!(refused, Err(StoreError::Internal(_))), "{refused:?}");
     assert_eq!(bench.list(Filter::default()).await, [message(2).id()]);
     assert_eq!(bench.take(NOW.plus(MINUTE)).await.len(), 1);
@@ -163,7 +168,7 @@ pub(crate) async fn refused_accept_does_not_harm_those_beside_it<F: Fixture>(ben
         // Every tenth is a message that is there already.
         let id = if n % 10 == 0 { 0 } else { n };
         accepts.spawn(async move {
-            let accept = Accept { messages: vec![message(id)], idempotency: None };
+            let accept = Accept { messages: vec![message(id)], idempotency: None, no_repeats_since: None };
             (id, store.accept(accept).await.is_ok())
         });
     }

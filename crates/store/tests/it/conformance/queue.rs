@@ -24,7 +24,7 @@ fn in_lane(n: u64, lane: Priority) -> NewMessage {
 
 /// How many messages wait, over all lanes and providers.
 async fn waiting<F: Fixture>(bench: &Bench<F>) -> u64 {
-    bench.depth().await.unwrap().iter().map(|lane| lane.messages).sum()
+    bench.depth(NOW).await.unwrap().iter().map(|lane| lane.messages).sum()
 }
 
 pub(crate) async fn claim_opens_an_attempt_with_what_the_provider_needs<F: Fixture>(bench: Bench<F>) {
@@ -278,7 +278,11 @@ pub(crate) async fn message_accepted_while_others_are_claimed_is_claimed_once<F:
     for n in 0..100 {
         let store = Arc::clone(&bench.store);
         tasks.spawn(async move {
-            let accept = store::port::messages::Accept { messages: vec![message(n)], idempotency: None };
+            let accept = store::port::messages::Accept {
+                messages: vec![message(n)],
+                idempotency: None,
+                no_repeats_since: None,
+            };
             store.accept(accept).await.unwrap();
             ids(&store.claim(Claim { node: node(n), ..claim(NOW.plus(MINUTE)) }).await.unwrap())
         });
@@ -289,7 +293,7 @@ pub(crate) async fn message_accepted_while_others_are_claimed_is_claimed_once<F:
 }
 
 pub(crate) async fn depth_counts_each_lane_of_each_provider<F: Fixture>(bench: Bench<F>) {
-    assert_eq!(bench.depth().await.unwrap(), []);
+    assert_eq!(bench.depth(NOW).await.unwrap(), []);
     bench
         .add([
             in_lane(1, Priority::Bulk),
@@ -298,7 +302,7 @@ pub(crate) async fn depth_counts_each_lane_of_each_provider<F: Fixture>(bench: B
             in_lane(4, Priority::Bulk).via("africastalking"),
         ])
         .await;
-    let mut depth = bench.depth().await.unwrap();
+    let mut depth = bench.depth(NOW).await.unwrap();
     depth.sort_by_key(|lane| (lane.provider.as_str().to_owned(), lane.priority));
     let shown: Vec<_> = depth
         .iter()
@@ -341,6 +345,7 @@ pub(crate) async fn message_that_a_receipt_settled_does_not_expire<F: Fixture>(b
         priority: Priority::Normal,
         due_at: NOW.plus(MINUTE),
         expires_at: Some(NOW.plus(2 * MINUTE)),
+        refused_by: Vec::new(),
     };
     bench.end(&claimed, not_submitted(), next).await;
     bench.receive(receipt_for(message(1).id(), ReceiptStatus::Sent)).await;

@@ -51,6 +51,8 @@ pub(crate) async fn receipt_is_kept_as_it_came<F: Fixture>(bench: Bench<F>) {
             status: receipt.status,
             failure: receipt.failure.clone(),
             network_code: receipt.network_code,
+            raw: b"MessageStatus=x".to_vec(),
+            attempt: Some(1),
         }]
     );
     assert_eq!(shown.summary.failure, receipt.failure);

@@ -99,7 +99,11 @@ async fn one_damaged_row_does_not_stop_what_is_written_beside_it() {
         vec![crate::support::end(&claimed, crate::support::accepted("SM1"), store::port::queue::Next::Stop)];
     // Both go into one group as often as not; whichever way, only the one fails.
     for n in 2..30 {
-        let accept = store::port::messages::Accept { messages: vec![message(n)], idempotency: None };
+        let accept = store::port::messages::Accept {
+            messages: vec![message(n)],
+            idempotency: None,
+            no_repeats_since: None,
+        };
         let (finished, accepted) = tokio::join!(bench.finish(ends.clone()), bench.accept(accept));
         assert_eq!(finished, Err(StoreError::Corrupt));
         assert!(accepted.is_ok(), "{accepted:?}");
@@ -107,4 +111,36 @@ async fn one_damaged_row_does_not_stop_what_is_written_beside_it() {
     let recovery = Recovery { node: node(1), now: NOW.plus(10 * MINUTE), only_node: false };
     assert_eq!(bench.recover(recovery).await, Ok(1));
     let _ = SqliteFixture::fresh();
+}
+
+#[tokio::test]
+async fn waiting_message_that_can_not_be_read_does_not_stop_those_behind_it() {
+    let bench = Bench::<SqliteFixture>::new().await;
+    let spoils = [
+        "UPDATE messages SET scenario = 'lottery' WHERE id = ?1",
+        "UPDATE messages SET receiver = 1 WHERE id = ?1",
+        "UPDATE messages SET body = cast(x'ff' AS TEXT) WHERE id = ?1",
+        "UPDATE states SET status = 'lost' WHERE message_id = ?1",
+        "UPDATE queue SET attempt = -1 WHERE message_id = ?1",
+        "UPDATE queue SET refused_by = 'Nobody?' WHERE message_id = ?1",
+    ];
+    bench.add((0..10).map(message)).await;
+    let file = raw(&bench.fixture.path());
+    for (n, spoil) in (0..).zip(spoils) {
+        assert_eq!(file.execute(spoil, [message(n).id().as_bytes()]).unwrap(), 1, "{spoil}");
+    }
+    let mut claimed = Vec::new();
+    for _ in 0..3 {
+        claimed.extend(bench.take(NOW.plus(MINUTE)).await);
+    }
+    let expected: Vec<_> = (6..10).map(|n| message(n).id()).collect();
+    assert_eq!(crate::support::ids_of(&claimed), expected);
+    assert_eq!(bench.depth(NOW).await, Ok(Vec::new()));
+    let read = |id: [u8; 16]| {
+        let sql = "SELECT status, reason FROM states WHERE message_id = ?1";
+        file.query_row(sql, [id], |row| <(String, String)>::try_from(row)).unwrap()
+    };
+    for (n, spoil) in (0..).zip(spoils) {
+        assert_eq!(read(*message(n).id().as_bytes()), ("failed".into(), "unknown".into()), "{spoil}");
+    }
 }

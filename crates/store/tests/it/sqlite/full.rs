@@ -99,7 +99,7 @@ async fn accept_some(store: &Arc<dyn store::Store>, round: u64) -> Vec<(u64, Res
     for n in round * 8..round * 8 + 8 {
         let store = Arc::clone(store);
         let long = message(n).with(|message| message.body = Body::new("x".repeat(5_000)));
-        let accept = Accept { messages: vec![long], idempotency: None };
+        let accept = Accept { messages: vec![long], idempotency: None, no_repeats_since: None };
         accepts.spawn(async move { (n, store.accept(accept).await) });
     }
     accepts.join_all().await

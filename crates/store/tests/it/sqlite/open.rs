@@ -6,13 +6,14 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 
 use store::port::messages::Filter;
+use store::port::watches::TakeWatches;
 use store::{Options, StoreError};
 
 use super::{SERVE, folder_of_child, in_child, open, raw, refusal};
-use crate::support::{Bench, Fixture, NOW, SqliteFixture, With, message, url};
+use crate::support::{Bench, Fixture, MINUTE, NOW, SqliteFixture, With, claim, ids_of, message, url};
 
 /// The schema version that this program has.
-const KNOWN: u32 = 1;
+const KNOWN: u32 = 2;
 
 /// A store's file, closed, with one message in it.
 async fn closed_store() -> SqliteFixture {
@@ -88,6 +89,47 @@ async fn older_schema_is_refused_unless_it_may_be_migrated() {
     assert_eq!(refused, Some(StoreError::OlderSchema { found: 0, known: KNOWN }));
     open(&path).await.unwrap().close().await;
     assert!(store::open(&url(&path), unmigrated).await.is_ok());
+}
+
+#[tokio::test]
+async fn doubts_from_before_there_were_watches_are_looked_after() {
+    let folder = folder();
+    let path = folder.path().join("tuma.db");
+    let old = raw(&path);
+    old.execute_batch(include_str!("../../../migrations/sqlite/0001_messages.sql")).unwrap();
+    old.pragma_update(None, "user_version", 1).unwrap();
+    old.pragma_update(None, "application_id", 0x5475_6d61).unwrap();
+    // One in doubt, one that a receipt has settled, and one that waits.
+    for (n, status, outcome) in
+        [(1, "sending", Some("ambiguous")), (2, "delivered", Some("ambiguous")), (3, "queued", None)]
+    {
+        let new = message(n).message;
+        let (id, at) = (new.id.as_bytes(), new.created_at.as_micros());
+        let message = "INSERT INTO messages (id, caller, receiver, country, scenario, priority, body, encoding, \
+             segments, created_at) VALUES (?1, ?2, ?3, 'KE', 'otp', 'high', 'Code', 'gsm7', 1, ?4)";
+        let values = rusqlite::params![id, new.caller.as_bytes(), new.receiver.number(), at];
+        old.execute(message, values).unwrap();
+        let state =
+            "INSERT INTO states (message_id, status, provider, updated_at) VALUES (?1, ?2, 'twilio', ?3)";
+        old.execute(state, rusqlite::params![id, status, at]).unwrap();
+        let attempt = "INSERT INTO attempts (message_id, number, provider, node, lease_until, started_at, ended_at, \
+             outcome, reason) VALUES (?1, 1, 'twilio', ?1, ?2, ?2, ?2, ?3, 'timeout')";
+        if outcome.is_some() {
+            old.execute(attempt, rusqlite::params![id, at, outcome]).unwrap();
+        } else {
+            let queue = "INSERT INTO queue (provider, lane, due_at, message_id, attempt) VALUES ('twilio', 1, ?1, ?2, 1)";
+            old.execute(queue, rusqlite::params![at, id]).unwrap();
+        }
+    }
+    drop(old);
+    let store = open(&path).await.unwrap();
+    let now = NOW.plus(MINUTE);
+    let take = TakeWatches { now, lease_until: now.plus(MINUTE), limit: 10 };
+    let watched = store.take_watches(take).await.unwrap();
+    assert_eq!(watched.iter().map(|watched| watched.message.id).collect::<Vec<_>>(), [message(1).id()]);
+    let claims = store.claim(claim(now)).await.unwrap();
+    assert_eq!(ids_of(&claims.claimed), [message(3).id()]);
+    store.close().await;
 }
 
 #[tokio::test]
@@ -217,7 +259,11 @@ async fn tool_works_beside_the_server() {
     let beside = Options { migrate: false, exclusive: false };
     let tool = Bench { store: store::open(&url(&bench.fixture.path()), beside).await.unwrap(), fixture: () };
     assert_eq!(tool.store.messages(Filter::default(), PAGE).await.unwrap().len(), 1);
-    let accept = store::port::messages::Accept { messages: vec![message(2)], idempotency: None };
+    let accept = store::port::messages::Accept {
+        messages: vec![message(2)],
+        idempotency: None,
+        no_repeats_since: None,
+    };
     tool.store.accept(accept).await.unwrap();
     tool.store.close().await;
     bench.add([message(3)]).await;

@@ -11,7 +11,7 @@ use super::{open, raw, refusal};
 use crate::support::{Bench, SqliteFixture, With, message};
 
 fn one(n: u64) -> Accept {
-    Accept { messages: vec![message(n)], idempotency: None }
+    Accept { messages: vec![message(n)], idempotency: None, no_repeats_since: None }
 }
 
 #[tokio::test]
@@ -93,7 +93,8 @@ async fn accept_of_many_takes_the_room_of_many() {
     let mut waiting = Vec::new();
     let mut refused = 0;
     for n in 0..1_000 {
-        let mut accept = bench.accept(Accept { messages: hundred(n), idempotency: None });
+        let mut accept =
+            bench.accept(Accept { messages: hundred(n), idempotency: None, no_repeats_since: None });
         match poll_once(&mut accept) {
             Poll::Pending => waiting.push(accept),
             Poll::Ready(answer) => {

@@ -79,6 +79,11 @@ impl Filter {
         self.page_size.unwrap_or(PAGE_SIZE.0).clamp(1, PAGE_SIZE.1)
     }
 
+    /// The only receiver to be seen.
+    pub(crate) fn to(&self) -> Option<&str> {
+        self.to.as_deref()
+    }
+
     /// The SID of the last message of the page before.
     pub(crate) fn after(&self) -> Option<&str> {
         self.token.as_deref()

@@ -25,7 +25,8 @@ impl Twilio {
         let Ok(filter) = Filter::read(query) else { return refusal(20001) };
         let (messages, more) = match &self.roads.store {
             Some(store) => {
-                store.page(filter.after(), filter.skip(), filter.page_size(), |message| filter.keeps(message))
+                let keep = |message: &_| filter.keeps(message);
+                store.page(filter.to(), filter.after(), filter.skip(), filter.page_size(), keep)
             }
             None => (Vec::new(), false),
         };

@@ -19,6 +19,8 @@ pub(crate) struct Store {
 struct Rows {
     messages: Vec<Option<Message>>,
     places: HashMap<String, usize>,
+    /// The places of the messages to a number: a gateway that asks for them must not cost a look at all.
+    by_receiver: HashMap<String, Vec<usize>>,
 }
 
 /// How a message ends.
@@ -69,6 +71,7 @@ impl Store {
         let mut rows = self.rows.lock();
         let place = rows.messages.len();
         rows.places.insert(message.sid.clone(), place);
+        rows.by_receiver.entry(message.to.clone()).or_default().push(place);
         rows.messages.push(Some(message));
     }
 
@@ -139,10 +142,11 @@ impl Store {
         Ok(())
     }
 
-    /// The newest messages first, from those older than `after` on: `count` that `keep` holds for after `skip`
-    /// of them, and whether there are more.
+    /// The newest messages first (to one number, or all), from those older than `after` on: `count` that `keep`
+    /// holds for after `skip` of them, and whether there are more.
     pub(crate) fn page(
         &self,
+        to: Option<&str>,
         after: Option<&str>,
         skip: usize,
         count: usize,
@@ -153,11 +157,15 @@ impl Store {
             Some(sid) => rows.places.get(sid).copied().unwrap_or(0),
             None => rows.messages.len(),
         };
+        let kept = |message: &&Message| keep(message);
+        if let Some(to) = to {
+            let places = rows.by_receiver.get(to).map_or(&[][..], Vec::as_slice);
+            let older = places.iter().rev().filter(|place| **place < end);
+            let older = older.filter_map(|place| rows.messages.get(*place)?.as_ref());
+            return cut(older.filter(kept).skip(skip), count);
+        }
         let older = rows.messages.get(..end).unwrap_or_default();
-        let mut found = older.iter().rev().flatten().filter(|message| keep(message)).skip(skip);
-        let page: Vec<Message> = found.by_ref().take(count).cloned().collect();
-        let more = found.next().is_some();
-        (page, more)
+        cut(older.iter().rev().flatten().filter(kept).skip(skip), count)
     }
 
     pub(crate) fn clear(&self) {
@@ -178,6 +186,12 @@ impl Store {
         message.updated = now;
         Ok(message.clone())
     }
+}
+
+/// The first `count`, and whether there are more.
+fn cut<'a>(mut found: impl Iterator<Item = &'a Message>, count: usize) -> (Vec<Message>, bool) {
+    let page = found.by_ref().take(count).cloned().collect();
+    (page, found.next().is_some())
 }
 
 impl Rows {

@@ -1,0 +1,35 @@
+//! What all workers of a service use.
+
+use std::sync::Arc;
+
+use domain::ids::NodeId;
+use domain::time::Clock;
+use store::Store;
+
+use crate::arrivals::{Outcomes, Wakeups};
+use crate::metrics::Metrics;
+use crate::next::Decider;
+use crate::routing::Router;
+use crate::settings::Settings;
+use crate::silence::Silence;
+
+/// Parts of one service.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) node: NodeId,
+    pub(crate) settings: Settings,
+    pub(crate) router: Router,
+    pub(crate) wakeups: Wakeups,
+    pub(crate) outcomes: Outcomes,
+    pub(crate) silence: Silence,
+    pub(crate) metrics: Metrics,
+}
+
+impl Shared {
+    /// What decides what comes after an attempt.
+    pub(crate) fn decider(&self) -> Decider<'_> {
+        Decider { router: &self.router, settings: &self.settings }
+    }
+}

@@ -1,0 +1,107 @@
+//! The chores of housekeeping: closes what nobody will finish, ends what waits in vain, measures the queue.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::time::Clock;
+use store::StoreError;
+use store::port::messages::Sweep;
+use store::port::queue::Recovery;
+
+use crate::shared::Shared;
+use crate::stop::Stop;
+
+/// How often attempts are looked for that nobody will finish.
+pub(crate) const RECOVERY_TURN: Duration = Duration::from_secs(10);
+
+/// How often the depth of the queue is measured.
+pub(crate) const DEPTH_TURN: Duration = Duration::from_secs(5);
+
+/// How often messages are looked for that wait in vain.
+pub(crate) const SWEEP_TURN: Duration = Duration::from_mins(1);
+
+/// Messages that are looked through together: a part of a commit that others wait for.
+const SWEEP_BATCH: u32 = 1_000;
+
+/// Closes open attempts whose lease has run out, so that the reconciler finds out how they ended.
+pub(crate) async fn recover_regularly(shared: Arc<Shared>, stop: Stop) {
+    while pause(&*shared.clock, RECOVERY_TURN, &stop).await {
+        match recover(&shared, false).await {
+            Ok(0) => {}
+            Ok(attempts) => {
+                tracing::warn!(attempts, "leases ran out: nobody knows yet whether these were sent");
+            }
+            Err(problem) => tracing::error!(%problem, "open attempts can't be looked for"),
+        }
+    }
+}
+
+/// Closes open attempts that nobody will finish. Answers how many.
+pub(crate) async fn recover(shared: &Shared, only_node: bool) -> Result<u64, StoreError> {
+    let recovery = Recovery { node: shared.node, now: shared.clock.now(), only_node };
+    let closed = shared.store.recover(recovery).await?;
+    shared.metrics.recovered(closed);
+    Ok(closed)
+}
+
+/// Ends the wait of messages that are past the horizon.
+pub(crate) async fn sweep_regularly(shared: Arc<Shared>, stop: Stop) {
+    while pause(&*shared.clock, SWEEP_TURN, &stop).await {
+        loop {
+            stop.beat(shared.clock.now());
+            match sweep(&shared).await {
+                Ok(seen) if seen == SWEEP_BATCH && !stop.soft.is_cancelled() => {}
+                Ok(_) => break,
+                Err(problem) => {
+                    tracing::error!(%problem, "messages that wait in vain can't be looked for");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+async fn sweep(shared: &Shared) -> Result<u32, StoreError> {
+    let now = shared.clock.now();
+    let horizon = now.minus(shared.settings.reconcile.horizon);
+    let reporting = shared.router.providers().filter(|provider| provider.capabilities().reports_delivery);
+    let sweep = Sweep {
+        accepted_before: horizon,
+        unmoved_since: horizon,
+        limit: SWEEP_BATCH,
+        reporting: reporting.map(|provider| provider.provider_name().clone()).collect(),
+        now,
+    };
+    let swept = shared.store.sweep(sweep).await?;
+    shared.metrics.swept(swept);
+    Ok(swept.seen)
+}
+
+/// Measures the queue.
+pub(crate) async fn measure_depth(shared: Arc<Shared>, stop: Stop) {
+    while pause(&*shared.clock, DEPTH_TURN, &stop).await {
+        match shared.store.depth(shared.clock.now()).await {
+            Ok(depth) => shared.metrics.queue_depth(depth),
+            Err(problem) => tracing::warn!(%problem, "the queue can't be measured"),
+        }
+        match shared.store.watch_counts().await {
+            Ok(counts) => shared.metrics.watches(counts),
+            Err(problem) => tracing::warn!(%problem, "the watches can't be counted"),
+        }
+    }
+}
+
+/// Waits until it is time for the next turn; `false` when it is time to end. A paused chore goes on waiting.
+pub(crate) async fn pause(clock: &dyn Clock, turn: Duration, stop: &Stop) -> bool {
+    loop {
+        stop.beat(clock.now());
+        let wake = clock.sleep_until(clock.now().plus(turn));
+        tokio::select! {
+            () = stop.soft.cancelled() => return false,
+            () = wake => {}
+        }
+        if !stop.is_paused() {
+            return true;
+        }
+    }
+}

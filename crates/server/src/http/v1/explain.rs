@@ -1,0 +1,155 @@
+//! What would become of a message, without sending it.
+
+use axum::Json;
+use axum::extract::State as Shared;
+use domain::route::Route;
+use gateway::Caller;
+use gateway::explain::{Explanation, Offender};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::messages::SendBody;
+use super::view::Cost;
+use crate::http::extract::{Authenticated, Body};
+use crate::http::mask;
+use crate::http::problem::{Problem, ProblemBody};
+use crate::http::state::State;
+use crate::keys::{Identity, Scope};
+
+/// What would become of a message.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ExplainedMessage {
+    /// Where it would go, in E.164 form; masked unless the key has the scope `sms:read`.
+    #[schema(example = "+254712345678")]
+    receiver: String,
+    /// ISO 3166-1 code of the receiver's country.
+    #[schema(example = "KE")]
+    country: String,
+    /// What it is for.
+    #[schema(example = "otp")]
+    scenario: &'static str,
+    /// Its lane.
+    #[schema(example = "high")]
+    priority: &'static str,
+    /// `gsm7` or `ucs2`.
+    #[schema(example = "ucs2")]
+    encoding: &'static str,
+    /// The text's length.
+    #[schema(example = 74)]
+    characters: usize,
+    /// How many SMS the text takes.
+    #[schema(example = 2)]
+    segments: u16,
+    /// The characters that make the text travel as `ucs2`, each where it is first.
+    offenders: Vec<ShownOffender>,
+    /// When it would leave at the earliest.
+    leaves_at: String,
+    /// Whether quiet hours hold it back until then.
+    held_by_quiet_hours: bool,
+    /// After when it would not be submitted any more; `null` for never.
+    expires_at: Option<String>,
+    /// What it would cost by the route that it would take; `null` where no price is set.
+    price: Option<Cost>,
+    /// Every route, best first. The first one that is usable is taken.
+    routes: Vec<ShownRoute>,
+}
+
+/// A character that is not in the plain alphabet.
+#[derive(Serialize, ToSchema)]
+struct ShownOffender {
+    /// The character.
+    #[schema(example = "’")]
+    character: char,
+    /// Its place in the text, counted in characters from 0.
+    #[schema(example = 3)]
+    position: usize,
+}
+
+/// A route.
+#[derive(Serialize, ToSchema)]
+struct ShownRoute {
+    /// Its place, counted from 1.
+    #[schema(example = 1)]
+    rank: usize,
+    /// The provider.
+    provider: String,
+    /// Whether it can take the message now.
+    usable: bool,
+    /// Why it is considered.
+    #[schema(example = "rule 1 matches")]
+    reason: String,
+    /// Whether it can be used, in a word: usable, probing, `breaker_open`, drained, refused or `not_configured`.
+    #[schema(example = "usable")]
+    standing: &'static str,
+    /// What the message would cost by it; `null` where no price is set.
+    price: Option<Cost>,
+    /// All of it in a line for people.
+    explanation: String,
+}
+
+impl ExplainedMessage {
+    fn new(explanation: &Explanation, viewer: &Identity) -> Self {
+        let taken = explanation.routes.iter().find(|route| route.is_usable());
+        Self {
+            receiver: mask::number(explanation.receiver, viewer),
+            country: explanation.receiver.country().to_string(),
+            scenario: explanation.scenario.as_str(),
+            priority: explanation.priority.as_str(),
+            encoding: explanation.encoding.as_str(),
+            characters: explanation.characters,
+            segments: explanation.segments,
+            offenders: explanation.offenders.iter().map(ShownOffender::from).collect(),
+            leaves_at: explanation.leaves_at.to_string(),
+            held_by_quiet_hours: explanation.is_held,
+            expires_at: explanation.expires_at.map(|at| at.to_string()),
+            price: taken.and_then(|route| route.price).map(Cost::from),
+            routes: explanation.routes.iter().enumerate().map(ShownRoute::from).collect(),
+        }
+    }
+}
+
+impl From<&Offender> for ShownOffender {
+    fn from(offender: &Offender) -> Self {
+        Self { character: offender.character, position: offender.position }
+    }
+}
+
+impl From<(usize, &Route)> for ShownRoute {
+    fn from((index, route): (usize, &Route)) -> Self {
+        Self {
+            rank: index + 1,
+            provider: route.provider.to_string(),
+            usable: route.is_usable(),
+            reason: route.reason.to_string(),
+            standing: route.standing.as_str(),
+            price: route.price.map(Cost::from),
+            explanation: route.explain(),
+        }
+    }
+}
+
+/// Says what would become of a message, and sends nothing.
+///
+/// The body is that of `POST /sms`, and it is checked by the same code.
+#[utoipa::path(
+    post, path = "/sms/explain", tag = "messages", request_body = SendBody,
+    responses(
+        (status = 200, body = ExplainedMessage),
+        (status = 400, description = "not JSON", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "no valid key", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "missing scope", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "not application/json", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "wrong fields", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn explain(
+    Shared(state): Shared<State>,
+    caller: Authenticated,
+    Body(body): Body<SendBody>,
+) -> Result<Json<ExplainedMessage>, Problem> {
+    let identity = caller.with_any(&[Scope::Send])?;
+    let by = Caller { key: identity.key };
+    let explanation = state.service.explain(by, &body.into_request(None))?;
+    Ok(Json(ExplainedMessage::new(&explanation, &identity)))
+}

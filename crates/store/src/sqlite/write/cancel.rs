@@ -1,0 +1,31 @@
+//! Stopping messages that have not left.
+
+use domain::ids::MessageId;
+use domain::message::StatusEvent;
+use domain::time::Timestamp;
+
+use super::statements::Statements;
+use super::{Move, move_status, place};
+use crate::StoreError;
+use crate::port::messages::{Cancel, Moved};
+
+pub(super) fn cancel(
+    statements: &mut Statements<'_>,
+    cancel: &Cancel,
+) -> Result<Vec<Option<Moved>>, StoreError> {
+    cancel.messages.iter().map(|id| cancel_one(statements, *id, cancel.now)).collect()
+}
+
+fn cancel_one(
+    statements: &mut Statements<'_>,
+    message_id: MessageId,
+    now: Timestamp,
+) -> Result<Option<Moved>, StoreError> {
+    let change = Move { message_id, event: StatusEvent::Stopped, failure: None, provider: None, now };
+    let Some((from, to)) = move_status(statements, &change)? else { return Ok(None) };
+    let moved = Moved { message_id, from, to };
+    if moved.has_moved() {
+        place::vacate(statements, message_id)?;
+    }
+    Ok(Some(moved))
+}

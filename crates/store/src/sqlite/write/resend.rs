@@ -1,0 +1,73 @@
+//! Queuing a message again, for a new round of attempts.
+
+use std::time::Duration;
+
+use domain::message::{MessageStatus, StatusEvent};
+use domain::time::Timestamp;
+use rusqlite::params;
+
+use super::place::{self, Turn};
+use super::statements::Statements;
+use super::watches::{self, Watch};
+use super::{Move, has_moved, move_status, sweep};
+use crate::StoreError;
+use crate::port::messages::{Moved, Resend};
+use crate::port::watches::WatchKind;
+use crate::sqlite::connection::error;
+use crate::sqlite::row::{get, word};
+
+/// When to look first at a message that a sweep will not come by any more.
+const FIRST_LOOK: Duration = Duration::from_hours(1);
+
+/// Where a message stands, how often it was sent again, the number of its last attempt, and whether one is under way.
+pub(in crate::sqlite) const STANDING: &str = "SELECT s.status, \
+     (SELECT coalesce(max(resends), 0) FROM rounds WHERE message_id = ?1), \
+     (SELECT coalesce(max(number), 0) FROM attempts WHERE message_id = ?1), \
+     EXISTS (SELECT 1 FROM attempts WHERE message_id = ?1 AND outcome IS NULL) \
+     FROM states s WHERE s.message_id = ?1";
+
+pub(in crate::sqlite) const NEW_ROUND: &str = "INSERT OR REPLACE INTO rounds (message_id, round, resends, began_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5)";
+
+pub(super) fn resend(statements: &mut Statements<'_>, resend: &Resend) -> Result<Option<Moved>, StoreError> {
+    let message_id = resend.message_id;
+    let mut rows = statements.get(STANDING)?.query(params![message_id.as_bytes()]).map_err(error)?;
+    let Some(row) = rows.next().map_err(error)? else { return Ok(None) };
+    let from: MessageStatus = word(row, 0)?;
+    let (resends, last, has_open): (u32, u16, bool) = (get(row, 1)?, get(row, 2)?, get(row, 3)?);
+    drop(rows);
+    let unmoved = Some(Moved { message_id, from, to: from });
+    let is_last = resend.last_attempt.is_none_or(|wanted| wanted == last);
+    if has_open || !is_last || !resend.standing.contains(&from) {
+        return Ok(unmoved);
+    }
+    let change = Move {
+        message_id,
+        event: StatusEvent::Resent,
+        failure: resend.failure.as_ref(),
+        provider: Some(&resend.provider),
+        now: resend.now,
+    };
+    let moved = move_status(statements, &change)?;
+    if !has_moved(moved) {
+        return Ok(unmoved);
+    }
+    let (attempt, resends) = (last.saturating_add(1), resends.saturating_add(1));
+    let (began_at, expires_at) = (resend.due_at.as_micros(), resend.expires_at.map(Timestamp::as_micros));
+    statements.execute(NEW_ROUND, params![message_id.as_bytes(), attempt, resends, began_at, expires_at])?;
+    let turn = Turn {
+        provider: &resend.provider,
+        lane: resend.priority,
+        due_at: resend.due_at,
+        message_id,
+        attempt,
+        expires_at: resend.expires_at,
+        refused_by: &resend.refused_by,
+        resends,
+    };
+    place::put(statements, &turn)?;
+    if sweep::has_passed(statements, message_id)? {
+        let watch = Watch::new(message_id, WatchKind::Silence, 0);
+        watches::set(statements, resend.due_at.plus(FIRST_LOOK), &watch)?;
+    }
+    Ok(moved.map(|(from, to)| Moved { message_id, from, to }))
+}
