@@ -43,7 +43,8 @@ impl Default for BreakerPolicy {
             least: 20,
             failure_percent: 50,
             first_open: Duration::from_secs(5),
-            longest_open: Duration::from_mins(1),
+            // A probe is one message; waiting for long costs those whose only route has come back.
+            longest_open: Duration::from_secs(10),
             probes: 2,
         }
     }
@@ -285,7 +286,9 @@ mod tests {
 
     #[test]
     fn each_probe_that_fails_doubles_the_time_that_it_stays_open() {
-        let mut breaker = opened_at_zero();
+        let policy = BreakerPolicy { longest_open: Duration::from_mins(1), ..BreakerPolicy::default() };
+        let mut breaker = Breaker::new(policy);
+        (0..3).for_each(|_| breaker.failure(at(0)));
         for (probed, until) in [(5, 15), (15, 35), (35, 75), (75, 135), (135, 195)] {
             assert!(breaker.probe(at(probed * 1_000)));
             breaker.failure(at(probed * 1_000));
