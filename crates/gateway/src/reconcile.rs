@@ -169,8 +169,9 @@ impl Reconciler {
         let failure = outcome.failure().cloned().unwrap_or(Failure::new(Reason::Unknown));
         let provider = self.shared.router.provider(&watched.attempt.provider);
         let askable = provider.filter(|provider| provider.capabilities().finds_submissions);
-        // What the provider has may be the message of the attempt under way, which ends within its lease.
-        if askable.is_some() && watched.has_rival && now < decide_at.plus(settings.lease) {
+        // What the provider has may be the message of the attempt under way. That ends with its lease at the latest,
+        // and then the provider can be asked: nothing is decided unasked.
+        if askable.is_some() && watched.has_rival {
             return Verdict::Again(now.plus(settings.reconcile.interval));
         }
         if let Some(provider) = askable
