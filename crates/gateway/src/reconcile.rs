@@ -174,9 +174,7 @@ impl Reconciler {
         if askable.is_some() && watched.has_rival {
             return Verdict::Again(now.plus(settings.reconcile.interval));
         }
-        if let Some(provider) = askable
-            && !watched.has_rival
-        {
+        if let Some(provider) = askable {
             let query = SubmissionQuery {
                 receiver: watched.message.receiver,
                 body: watched.message.body.clone(),
