@@ -30,10 +30,25 @@ impl Requests {
         self.count
     }
 
+    /// Whether [`place`](Self::place) would find the message a place.
+    pub fn has_place(&self, submission: &Submission, lane: Priority, limit: usize) -> bool {
+        self.count < limit || self.shares(lane) && self.has_room(submission)
+    }
+
+    /// Whether messages of a lane share requests.
+    fn shares(&self, lane: Priority) -> bool {
+        lane == Priority::Bulk && self.receivers_per_request > 1
+    }
+
+    fn has_room(&self, submission: &Submission) -> bool {
+        let key = (submission.body.clone(), submission.sender.clone());
+        self.shared.get(&key).is_some_and(|(_, receivers)| *receivers < self.receivers_per_request)
+    }
+
     /// Finds the message a place, if that takes no more than `limit` requests in all. Answers the position of
     /// its request, counted from 0.
     pub fn place(&mut self, submission: &Submission, lane: Priority, limit: usize) -> Option<usize> {
-        if lane != Priority::Bulk || self.receivers_per_request <= 1 {
+        if !self.shares(lane) {
             return self.open(limit);
         }
         let key = (submission.body.clone(), submission.sender.clone());

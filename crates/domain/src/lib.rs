@@ -38,3 +38,5 @@ pub mod retry;
 pub mod policy;
 
 pub mod limit;
+
+pub mod sender_pace;

@@ -36,6 +36,12 @@ impl SlidingWindow {
         u32::try_from(open).unwrap_or(u32::MAX).saturating_sub(self.within)
     }
 
+    /// How many have passed within the window that ends at `now`.
+    pub fn passed(&mut self, now: Timestamp) -> u32 {
+        self.forget(now);
+        self.within
+    }
+
     /// Notes that `count` pass at `now`.
     pub fn pass(&mut self, count: u32, now: Timestamp) {
         if self.limit == 0 || count == 0 {

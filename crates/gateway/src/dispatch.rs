@@ -5,12 +5,14 @@
 //! the request itself. Requests run side by side up to the provider's limit; each records its own outcome,
 //! and the store's group commit makes one flush of many.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::attempt::{Failure, Reason, Submission, SubmitOutcome};
 use domain::batch::Requests;
 use domain::scenario::Priority;
+use domain::sender_pace::SenderPace;
 use domain::time::Timestamp;
 use providers::SmsProvider;
 use store::StoreError;
@@ -22,7 +24,7 @@ use crate::fault::fault_point;
 use crate::fresh;
 use crate::health::Sign;
 use crate::next::Tried;
-use crate::pacer::{Opening, Pacer};
+use crate::pacer::{Opening, Pacer, Waiting};
 use crate::shared::Shared;
 use crate::stop::Stop;
 
@@ -73,7 +75,12 @@ struct Progress {
     pacer: Pacer,
     /// By lane, when the first waiting message is due, as far as known.
     next_due: [Option<Timestamp>; Priority::ALL.len()],
+    /// The same as the last claim saw it: a lane in which something may have arrived since is not one in which something
+    /// waits.
+    seen_due: [Option<Timestamp>; Priority::ALL.len()],
     under_way: JoinSet<Told>,
+    /// The lane of each request under way.
+    lanes: HashMap<tokio::task::Id, Priority>,
     /// When to look next for messages that expire while nothing is claimed.
     expire_at: Timestamp,
 }
@@ -84,9 +91,11 @@ impl Dispatcher {
         let clock = &self.shared.clock;
         let start = clock.now();
         let mut progress = Progress {
-            pacer: Pacer::new(*self.provider.pace(), FIRST_PAUSE),
+            pacer: Pacer::new(*self.provider.pace(), self.shared.settings.guaranteed, FIRST_PAUSE),
             next_due: [Some(start); Priority::ALL.len()],
+            seen_due: [None; Priority::ALL.len()],
             under_way: JoinSet::new(),
+            lanes: HashMap::new(),
             expire_at: start,
         };
         while !stop.soft.is_cancelled() {
@@ -132,14 +141,19 @@ impl Dispatcher {
             at_most: room.at_most,
             total: room.total,
             requests: room.requests,
+            guaranteed: room.guaranteed,
+            guaranteed_requests: room.guaranteed_requests,
             receivers_per_request: self.provider.pace().max_receivers_per_request,
             now,
             lease_until: now.plus(self.shared.settings.lease),
             quiet: Arc::clone(&self.shared.settings.quiet_hours),
+            senders: progress.pacer.senders(now),
         };
         match self.shared.store.claim(claim).await {
             Ok(claims) => {
                 progress.next_due = claims.next_due;
+                progress.seen_due = claims.next_due;
+                progress.pacer.set_senders(claims.senders);
                 for id in claims.expired {
                     self.shared.metrics.expired(self.provider.provider_name());
                     self.shared.outcomes.settle(id);
@@ -149,8 +163,7 @@ impl Dispatcher {
                     self.shared.metrics.claimed(claimed.priority, now.since(claimed.due_at));
                 }
                 for request in self.requests(claims.claimed) {
-                    progress.pacer.request_starts();
-                    progress.under_way.spawn(Arc::clone(self).submit(request));
+                    progress.start(Arc::clone(self), request);
                 }
             }
             Err(problem) => {
@@ -171,10 +184,13 @@ impl Dispatcher {
             total: EXPIRED_AT_ONCE,
             // No place for anything that would leave.
             requests: [0; Priority::ALL.len()],
+            guaranteed: [0; Priority::ALL.len()],
+            guaranteed_requests: [0; Priority::ALL.len()],
             receivers_per_request: 1,
             now,
             lease_until: now,
             quiet: Arc::clone(&self.shared.settings.quiet_hours),
+            senders: SenderPace::default(),
         };
         match self.shared.store.claim(claim).await {
             Ok(claims) => {
@@ -355,10 +371,11 @@ impl Progress {
     /// When to look into the queue again: when a lane has both a message that is due and room for it. `None`
     /// if only an arrival or the end of a request can change that.
     fn look_at(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let waiting = self.waiting(now);
         let lanes = Priority::ALL.iter().zip(self.next_due);
         let openings = lanes.filter_map(|(lane, due)| match due {
             Some(due) if due > now => Some(due),
-            Some(_) => match self.pacer.opens(*lane, now) {
+            Some(_) => match self.pacer.opens(*lane, waiting, now) {
                 Opening::Now => Some(now),
                 Opening::At(time) => Some(time),
                 Opening::AfterRequest => None,
@@ -366,6 +383,19 @@ impl Progress {
             None => None,
         });
         openings.min()
+    }
+
+    /// Which lanes have messages that are due, as far as known.
+    fn waiting(&self, now: Timestamp) -> Waiting {
+        self.seen_due.map(|due| due.is_some_and(|due| due <= now))
+    }
+
+    /// Messages of one lane, on their way in one request.
+    fn start(&mut self, dispatcher: Arc<Dispatcher>, request: Vec<Claimed>) {
+        let Some(lane) = request.first().map(|first| first.priority) else { return };
+        self.pacer.request_starts(lane);
+        let id = self.under_way.spawn(dispatcher.submit(request)).id();
+        self.lanes.insert(id, lane);
     }
 
     fn hear(&mut self, told: &Told) {
@@ -385,20 +415,24 @@ impl Progress {
 
     /// Returns when a request has ended, and takes note of all that have.
     async fn request_ended(&mut self) {
-        let mut ended = self.under_way.join_next().await;
+        let mut ended = self.under_way.join_next_with_id().await;
         while let Some(result) = ended {
-            self.pacer.request_ended();
-            if let Ok(told) = &result {
-                self.hear(told);
+            let id = match &result {
+                Ok((id, told)) => {
+                    self.hear(told);
+                    *id
+                }
+                Err(problem) => problem.id(),
+            };
+            if let Some(lane) = self.lanes.remove(&id) {
+                self.pacer.request_ended(lane);
             }
-            if let Err(problem) = result
-                && problem.is_panic()
-            {
+            if result.is_err_and(|problem| problem.is_panic()) {
                 tracing::error!(
                     "a submission panicked; its attempt will be closed as ambiguous when its lease ends"
                 );
             }
-            ended = self.under_way.try_join_next();
+            ended = self.under_way.try_join_next_with_id();
         }
     }
 }

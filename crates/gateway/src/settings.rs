@@ -9,7 +9,7 @@ use domain::civil::QuietHours;
 use domain::phone::Country;
 use domain::policy::ScenarioPolicy;
 use domain::route::{Exchange, Price, Rule};
-use domain::scenario::Scenario;
+use domain::scenario::{Priority, Scenario};
 
 /// The most segments that any message may take, whatever the settings say. Longer texts are cut apart or
 /// refused by networks.
@@ -35,6 +35,8 @@ pub struct Settings {
     pub prices: Vec<Price>,
     /// What currencies are worth, to compare prices.
     pub exchange: Exchange,
+    /// What lanes keep while lanes above them are busy.
+    pub guaranteed: GuaranteedShares,
     /// When a route counts as failing.
     pub breaker: BreakerPolicy,
     /// How long messages of the bulk lane wait for a failing route before they take another.
@@ -60,6 +62,36 @@ pub struct Settings {
     /// This is the only process that serves the store: attempts left open by an earlier one are closed at
     /// once, not when their lease ends.
     pub only_node: bool,
+}
+
+/// The percent of a provider's rate, and of its requests under way, that lanes above must leave to a lane while messages
+/// wait in it. The first lane needs none: nothing stands above it.
+#[derive(Debug, Clone, Copy)]
+pub struct GuaranteedShares {
+    /// Of the lane `high`.
+    pub high: u32,
+    /// Of the lane `normal`.
+    pub normal: u32,
+    /// Of the lane `bulk`.
+    pub bulk: u32,
+}
+
+impl GuaranteedShares {
+    /// The share of a lane.
+    pub const fn percent(self, lane: Priority) -> u32 {
+        match lane {
+            Priority::Critical => 0,
+            Priority::High => self.high,
+            Priority::Normal => self.normal,
+            Priority::Bulk => self.bulk,
+        }
+    }
+}
+
+impl Default for GuaranteedShares {
+    fn default() -> Self {
+        Self { high: 20, normal: 10, bulk: 5 }
+    }
 }
 
 /// How the fate of messages is found out.
@@ -108,6 +140,7 @@ impl Default for Settings {
             scenarios: BTreeMap::new(),
             prices: Vec::new(),
             exchange: Exchange::default(),
+            guaranteed: GuaranteedShares::default(),
             breaker: BreakerPolicy::default(),
             bulk_patience: Duration::from_mins(5),
             silence_cap_percent: 10,

@@ -25,6 +25,7 @@ use domain::secret::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
 use self::settings::Settings;
+use crate::address::Addresses;
 use crate::callback::{self, Params};
 use crate::client::{ANSWER_LIMIT, HttpClient};
 use crate::endpoint::{Endpoint, Form, field};
@@ -63,6 +64,7 @@ pub struct AfricasTalking {
     always: String,
     retry_gateway_errors: bool,
     callback_secret: Option<SecretString>,
+    callback_addresses: Addresses,
 }
 
 impl fmt::Debug for AfricasTalking {
@@ -94,6 +96,7 @@ impl AfricasTalking {
             username: settings.username,
             retry_gateway_errors: settings.retry_gateway_errors,
             callback_secret: settings.callback_secret,
+            callback_addresses: settings.callback_addresses,
         })
     }
 
@@ -247,6 +250,10 @@ impl SmsProvider for AfricasTalking {
         let token = request.token.ok_or(CallbackError::Forged("no secret in the URL"))?;
         if !bool::from(secret.expose_secret().as_bytes().ct_eq(token.as_bytes())) {
             return Err(CallbackError::Forged("wrong secret in the URL"));
+        }
+        let is_listed = request.caller.is_some_and(|caller| self.callback_addresses.contains(caller));
+        if !self.callback_addresses.is_empty() && !is_listed {
+            return Err(CallbackError::Forged("an address that is not listed in callback_addresses"));
         }
         self.receipt(&Params::parse(request.body), request).map(|receipt| vec![receipt])
     }

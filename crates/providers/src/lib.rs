@@ -3,6 +3,8 @@
 //! A new provider is a file here and a line in [`REGISTRY`]. Nothing outside this crate names a provider: its
 //! settings are read by the adapter from `[providers.<name>]`, and its callbacks come in by one generic route.
 
+pub mod address;
+
 pub mod pace;
 
 pub mod provider;

@@ -10,6 +10,8 @@ use serde::Deserialize;
 pub struct Pace {
     /// Messages per second, single and bulk together; 0 for no limit.
     pub messages_per_second: u32,
+    /// Messages of one sender per second; 0 for no limit beside the account's.
+    pub sender_messages_per_second: u32,
     /// Messages of the bulk lane that leave together; 0 for no batches.
     pub bulk_batch_size: u32,
     /// Milliseconds from one such batch to the next.
@@ -28,6 +30,7 @@ impl Pace {
     /// The keys of `[providers.<name>]` that are read here; the others are the adapter's.
     pub const KEYS: &[&str] = &[
         "messages_per_second",
+        "sender_messages_per_second",
         "bulk_batch_size",
         "bulk_batch_interval_ms",
         "max_receivers_per_request",

@@ -1,6 +1,7 @@
 //! What a provider can do, whichever it is.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use async_trait::async_trait;
 use domain::attempt::{Failure, ProviderMessageId, Submission, SubmitOutcome};
@@ -94,6 +95,8 @@ pub struct CallbackRequest<'a> {
     pub url: &'a str,
     /// The secret path segment, where the URL had one.
     pub token: Option<&'a str>,
+    /// Who called, as far as known.
+    pub caller: Option<IpAddr>,
     /// Its headers.
     pub headers: &'a http::HeaderMap,
     /// Its body.

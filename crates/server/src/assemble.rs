@@ -50,6 +50,7 @@ impl Gateway {
             authenticator: Arc::new(Authenticator::new(Arc::clone(&store), clock, remember)),
             figures: figures.clone(),
             public_url: config.public_url.clone(),
+            trusted_proxies: config.http.trusted_proxies.clone(),
             quiet_hours: config.quiet_hours(),
             limits: Limits {
                 max_body_bytes: config.http.max_body_bytes,
@@ -87,7 +88,8 @@ impl Gateway {
         let listener = listener.tap_io(|connection| {
             let _ = connection.set_nodelay(true);
         });
-        let serving = axum::serve(listener, router).with_graceful_shutdown(stopping.cancelled_owned());
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let serving = axum::serve(listener, service).with_graceful_shutdown(stopping.cancelled_owned());
         self.listeners.spawn(async move {
             if let Err(problem) = serving.await {
                 tracing::error!(%problem, "a listener failed");

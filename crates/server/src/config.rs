@@ -14,13 +14,16 @@ use domain::route::{Price, Rule};
 use domain::scenario::Scenario;
 use gateway::Settings;
 use gateway::settings::MAX_SEGMENTS;
+use providers::address::Addresses;
 use providers::factory::{ConfigError, ProviderConfig};
 use providers::{ProviderFactory, REGISTRY, settings};
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
 pub use self::layers::{LayerError, default_settings};
-pub use self::policy::{Breaker, Failover, Quiet, QuietWindow, Reconcile, Retry, ScenarioRules};
+pub use self::policy::{
+    Breaker, Failover, GuaranteedPercent, Lanes, Quiet, QuietWindow, Reconcile, Retry, ScenarioRules,
+};
 
 /// The most characters that fit into the most segments that are ever allowed: 153 to a segment.
 const MAX_CHARACTERS: usize = MAX_SEGMENTS * 153;
@@ -55,6 +58,8 @@ pub struct Config {
     pub breaker: Breaker,
     /// How the fate of messages is found out.
     pub reconcile: Reconcile,
+    /// What lanes leave to each other.
+    pub lanes: Lanes,
     /// How messages are submitted.
     pub dispatch: Dispatch,
     /// How requests are taken.
@@ -100,7 +105,7 @@ pub struct Dispatch {
 }
 
 /// How requests are taken.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "config.default.toml says what each key means")]
 pub struct Http {
@@ -108,6 +113,7 @@ pub struct Http {
     pub request_timeout_ms: u64,
     pub idempotency_hours: u32,
     pub key_cache_ms: u64,
+    pub trusted_proxies: Addresses,
 }
 
 /// How the log looks.
@@ -235,6 +241,7 @@ impl Config {
             scenarios: self.policies(),
             prices: self.routing.prices.clone(),
             exchange: self.exchange(),
+            guaranteed: self.lanes.shares(),
             breaker: self.breaker_policy(),
             bulk_patience: Duration::from_secs(self.failover.bulk_patience_s),
             silence_cap_percent: self.failover.silence_cap_percent,

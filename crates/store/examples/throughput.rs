@@ -28,6 +28,7 @@ use domain::receipt::{Receipt, ReceiptStatus};
 use domain::route::ProviderName;
 use domain::scenario::Scenario;
 use domain::secret::Body;
+use domain::sender_pace::SenderPace;
 use domain::time::Timestamp;
 use store::port::messages::{Accept, Idempotency, NewMessage};
 use store::port::queue::{AttemptEnd, Claim, Claimed, Next};
@@ -315,10 +316,13 @@ fn claim(total: u32) -> Outcome<Claim> {
         at_most: [total; 4],
         total,
         requests: [total; 4],
+        guaranteed: [0; 4],
+        guaranteed_requests: [0; 4],
         receivers_per_request: 1,
         now,
         lease_until: now.plus(Duration::from_mins(1)),
         quiet: Arc::default(),
+        senders: SenderPace::default(),
     })
 }
 

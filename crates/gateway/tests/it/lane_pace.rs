@@ -129,3 +129,38 @@ async fn ninety_five_of_a_hundred_go_in_the_first_second_and_the_rest_in_the_nex
     bench.clock.advance(seconds(1));
     wait_until(|| taken(&bench, "Karibu") == 100, LONG).await.unwrap();
 }
+
+#[tokio::test]
+async fn bulk_gets_its_share_however_many_codes_come() {
+    let setup = Bench::setup().set("twilio", "bulk_batch_size", 0).set("twilio", "messages_per_second", 20);
+    let bench = setup.start().await;
+    bench.bulk(&americans(10), "Karibu").await;
+    wait_until(|| taken(&bench, "Karibu") == 10, LONG).await.unwrap();
+    // The second is used up: more bulk waits beside many more codes than the next second has room for.
+    wait_until(|| bench.sim.stats().twilio.submissions == 10, LONG).await.unwrap();
+    for receiver in americans(40) {
+        bench.try_send(&receiver, code()).await.unwrap();
+    }
+    bench.bulk(&americans(10), "Karibu tena").await;
+    wait_until(|| bench.sim.stats().twilio.submissions == 20, LONG).await.unwrap();
+    bench.clock.advance(seconds(1));
+    wait_until(|| bench.sim.stats().twilio.submissions == 40, LONG).await.unwrap();
+    assert!(taken(&bench, "Karibu tena") >= 1, "bulk is shut");
+    assert!(taken(&bench, "Your code is 482913") >= 28, "bulk took more than its share");
+}
+
+#[tokio::test]
+async fn a_sender_that_is_held_to_a_rate_of_its_own_keeps_no_other_waiting() {
+    let bench = Bench::setup().set("twilio", "sender_messages_per_second", 2).start().await;
+    let named = || Content { sender: Some("CHAMA".into()), ..text("Habari kutoka chama") };
+    for receiver in americans(5) {
+        bench.try_send(&receiver, named()).await.unwrap();
+    }
+    for expected in [2, 3, 5] {
+        wait_until(|| taken(&bench, "Habari kutoka chama") >= expected, LONG).await.unwrap();
+        let other = bench.send(AMERICAN).await;
+        bench.stands(other, MessageStatus::Sent).await;
+        assert_eq!(taken(&bench, "Habari kutoka chama"), expected);
+        bench.clock.advance(seconds(1));
+    }
+}

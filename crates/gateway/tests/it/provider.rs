@@ -34,6 +34,7 @@ impl Odd {
     pub(crate) fn new(conduct: Conduct) -> Self {
         let pace = Pace {
             messages_per_second: 0,
+            sender_messages_per_second: 0,
             bulk_batch_size: 0,
             bulk_batch_interval_ms: 0,
             max_receivers_per_request: 10,

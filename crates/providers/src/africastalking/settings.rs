@@ -5,6 +5,7 @@ use domain::secret::{ExposeSecret, SecretString};
 use http::{HeaderName, HeaderValue};
 use serde::Deserialize;
 
+use crate::address::Addresses;
 use crate::endpoint::{self, BaseUrl};
 use crate::factory::{ConfigError, ProviderConfig};
 use crate::settings;
@@ -32,12 +33,17 @@ retry_gateway_errors = true
 # <public URL>/webhooks/africastalking/status/<this secret>, to be set in Africa's Talking's dashboard. 16 to
 # 128 letters, digits, hyphens and underscores. Empty: none are taken. Environment: SMS_AT_CALLBACK_SECRET
 callback_secret = ""
+# Addresses that delivery receipts may come from, beside the secret: ["196.201.214.0/24", "196.201.213.44"]. Ask Africa's
+# Talking for theirs. Behind a proxy, http.trusted_proxies must name it. Empty: any address.
+callback_addresses = []
 
 # Address of the API. Empty: the live or the sandbox one, by user name. Environment: SMS_AT_API_BASE_URL
 base_url = ""
 
 # Messages per second, single and bulk together; 0 for no limit.
 messages_per_second = 100
+# Messages of one sender per second, such as 1 for a long code; 0 for no limit beside the account's.
+sender_messages_per_second = 0
 # Messages of the bulk lane that leave together; 0 for no batches.
 bulk_batch_size = 0
 # Milliseconds from one such batch to the next.
@@ -79,6 +85,7 @@ struct Keys {
     retry_gateway_errors: bool,
     #[serde(default, deserialize_with = "settings::secret")]
     callback_secret: Option<SecretString>,
+    callback_addresses: Addresses,
     base_url: Option<BaseUrl>,
 }
 
@@ -92,6 +99,7 @@ pub(super) struct Settings {
     pub(super) enqueue: bool,
     pub(super) retry_gateway_errors: bool,
     pub(super) callback_secret: Option<SecretString>,
+    pub(super) callback_addresses: Addresses,
     pub(super) base_url: BaseUrl,
 }
 
@@ -127,6 +135,7 @@ pub(super) fn read(config: &ProviderConfig) -> Result<Settings, ConfigError> {
         enqueue: keys.enqueue,
         retry_gateway_errors: keys.retry_gateway_errors,
         callback_secret: keys.callback_secret,
+        callback_addresses: keys.callback_addresses,
         base_url,
     })
 }

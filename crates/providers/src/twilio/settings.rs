@@ -47,6 +47,8 @@ base_url = "https://api.twilio.com"
 
 # Messages per second, single and bulk together; 0 for no limit.
 messages_per_second = 1000
+# Messages of one sender per second, such as 1 for a long code; 0 for no limit beside the account's.
+sender_messages_per_second = 0
 # Messages of the bulk lane that leave together; 0 for no batches.
 bulk_batch_size = 10
 # Milliseconds from one such batch to the next.

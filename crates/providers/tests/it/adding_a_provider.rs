@@ -26,6 +26,7 @@ token = ""
 base_url = "https://api.beacon.example"
 # Messages per second; 0 for no limit.
 messages_per_second = 50
+sender_messages_per_second = 0
 # Messages of the bulk lane that leave together; 0 for no batches.
 bulk_batch_size = 0
 # Milliseconds from one such batch to the next.

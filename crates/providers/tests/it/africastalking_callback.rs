@@ -151,3 +151,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn where_addresses_are_listed_only_those_may_report() {
+    let listed = json!({"callback_addresses": ["196.201.214.0/24", "196.201.213.44"]});
+    let from = |caller: Option<&str>| {
+        let caller = caller.map(|address| address.parse().unwrap());
+        let callback = Callback { caller, ..report(format!("id={ID}&status=Success")) };
+        parse_with(listed.clone(), &callback)
+    };
+    assert!(from(Some("196.201.214.9")).is_ok());
+    assert!(from(Some("196.201.213.44")).is_ok());
+    for stranger in [Some("196.201.213.45"), Some("127.0.0.1"), None] {
+        assert!(matches!(from(stranger), Err(CallbackError::Forged(_))), "{stranger:?}");
+    }
+}

@@ -1,5 +1,6 @@
 //! Accounts and messages to test with.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -99,6 +100,7 @@ pub(crate) struct Callback {
     pub(crate) kind: CallbackKind,
     pub(crate) url: String,
     pub(crate) token: Option<String>,
+    pub(crate) caller: Option<IpAddr>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
 }
@@ -110,6 +112,7 @@ impl Callback {
             kind: CallbackKind::Status,
             url: url.into(),
             token: None,
+            caller: None,
             headers: HeaderMap::new(),
             body: body.into(),
         };
@@ -126,6 +129,7 @@ impl Callback {
             kind: self.kind,
             url: &self.url,
             token: self.token.as_deref(),
+            caller: self.caller,
             headers: &self.headers,
             body: &self.body,
             received_at: NOW,

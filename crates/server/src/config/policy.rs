@@ -62,6 +62,24 @@ pub struct Failover {
     pub silence_cap_percent: u32,
 }
 
+/// What lanes leave to each other.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.default.toml says what each key means")]
+pub struct Lanes {
+    pub guaranteed_percent: GuaranteedPercent,
+}
+
+/// The share of each lane.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "config.default.toml says what each key means")]
+pub struct GuaranteedPercent {
+    pub high: u32,
+    pub normal: u32,
+    pub bulk: u32,
+}
+
 /// When a route counts as failing.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -99,6 +117,7 @@ pub(super) fn validate(config: &Config) -> Result<(), SettingsError> {
         .into_iter()
         .chain(scenarios)
         .chain(config.failover.checks())
+        .chain(config.lanes.checks())
         .chain(config.breaker.checks())
         .chain(config.reconcile.checks())
         .chain(exchange_checks(&config.routing.exchange));
@@ -155,6 +174,20 @@ impl ScenarioRules {
 impl Failover {
     fn checks(&self) -> [Check; 1] {
         [check(self.silence_cap_percent > 100, "failover.silence_cap_percent", "must be from 0 to 100")]
+    }
+}
+
+impl Lanes {
+    fn checks(&self) -> [Check; 1] {
+        let GuaranteedPercent { high, normal, bulk } = self.guaranteed_percent;
+        let sum = high.saturating_add(normal).saturating_add(bulk);
+        // What is left is for alerts, and for whoever comes first.
+        [check(sum > 50, "lanes.guaranteed_percent", "must not be more than 50 in all")]
+    }
+
+    pub(super) fn shares(&self) -> settings::GuaranteedShares {
+        let GuaranteedPercent { high, normal, bulk } = self.guaranteed_percent;
+        settings::GuaranteedShares { high, normal, bulk }
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use domain::civil::QuietHours;
 use gateway::SmsService;
+use providers::address::Addresses;
 use url::Url;
 
 use crate::keys::Authenticator;
@@ -21,6 +22,8 @@ pub struct State {
     pub figures: Figures,
     /// Our address as providers write it.
     pub public_url: Option<Url>,
+    /// Whose word about who calls is believed.
+    pub trusted_proxies: Addresses,
     /// When which messages must not leave, to explain why one did not.
     pub quiet_hours: Arc<QuietHours>,
     /// Bounds of a request.

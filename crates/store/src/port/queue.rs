@@ -9,6 +9,7 @@ use domain::ids::{MessageId, NodeId};
 use domain::phone::Msisdn;
 use domain::route::ProviderName;
 use domain::scenario::{Priority, Scenario};
+use domain::sender_pace::SenderPace;
 use domain::time::Timestamp;
 
 use crate::StoreError;
@@ -61,6 +62,10 @@ pub struct Claim {
     pub total: u32,
     /// By lane, how many requests may have been filled when a message of it opens another one.
     pub requests: [u32; Priority::ALL.len()],
+    /// By lane, how many of `total` lanes above leave to it if something of it is due.
+    pub guaranteed: [u32; Priority::ALL.len()],
+    /// By lane, how many requests lanes above leave to it if something of it is due.
+    pub guaranteed_requests: [u32; Priority::ALL.len()],
     /// How many messages of the bulk lane with one text and sender share a request (`domain::batch`).
     pub receivers_per_request: u32,
     /// The present.
@@ -69,6 +74,41 @@ pub struct Claim {
     pub lease_until: Timestamp,
     /// When which messages must not leave: those stay queued until the quiet hours end.
     pub quiet: Arc<QuietHours>,
+    /// How fast each sender may send: what may not leave now stays queued for a later turn.
+    pub senders: SenderPace,
+}
+
+/// How much a claim may take of a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LaneRoom {
+    pub(crate) messages: u32,
+    /// How many requests may have been filled in all when a message of the lane opens another one.
+    pub(crate) requests: u32,
+}
+
+impl Claim {
+    /// How much it may take of a lane after it has taken so many `messages` and filled so many `requests`. `is_due`
+    /// says in which lanes something is due.
+    pub(crate) fn room(
+        &self,
+        lane: Priority,
+        messages: usize,
+        requests: usize,
+        is_due: [bool; Priority::ALL.len()],
+    ) -> LaneRoom {
+        let count = |taken: usize| u32::try_from(taken).unwrap_or(u32::MAX);
+        let below =
+            || Priority::ALL.iter().map(|it| it.index()).filter(|it| *it > lane.index() && is_due[*it]);
+        let kept = |guaranteed: &[u32]| below().map(|it| guaranteed[it]).fold(0, u32::saturating_add);
+        let free = self.total.saturating_sub(count(messages)).saturating_sub(kept(&self.guaranteed));
+        let own = count(requests).saturating_add(self.guaranteed_requests[lane.index()]);
+        let all =
+            self.requests.into_iter().max().unwrap_or(0).saturating_sub(kept(&self.guaranteed_requests));
+        LaneRoom {
+            messages: self.at_most[lane.index()].min(free),
+            requests: self.requests[lane.index()].max(own).min(all),
+        }
+    }
 }
 
 /// What was taken.
@@ -81,6 +121,8 @@ pub struct Claims {
     /// By lane, when the next waiting message is due; at or before the present where more is due than was
     /// allowed.
     pub next_due: [Option<Timestamp>; Priority::ALL.len()],
+    /// How the senders stand now.
+    pub senders: SenderPace,
 }
 
 /// A message whose attempt is open.

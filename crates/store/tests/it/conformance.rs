@@ -81,6 +81,9 @@ macro_rules! conformance {
                 claim_takes_no_more_of_a_lane_than_allowed,
                 claim_takes_no_more_than_allowed_in_total,
                 claim_fills_no_more_requests_than_each_lane_may_open,
+                lanes_above_leave_a_lane_its_guaranteed_requests,
+                lanes_above_leave_a_lane_its_guaranteed_share_of_the_total,
+                sender_that_may_not_send_now_keeps_nobody_else_waiting,
                 bulk_messages_with_one_text_share_a_request,
                 message_of_another_lane_has_a_request_to_itself,
                 rest_of_a_lane_is_claimed_next_in_order,
@@ -145,6 +148,8 @@ macro_rules! conformance {
                 receipts_survive_reopening,
             );
             conformance!(@room doubts, $fixture,
+                receipt_that_comes_after_a_doubt_was_given_up_still_tells,
+                receipt_about_one_of_two_given_up_doubts_is_parked,
                 ambiguous_end_is_on_watch_from_the_time_it_says,
                 ambiguous_end_without_a_time_is_looked_after_at_once,
                 given_up_attempt_keeps_its_reason_and_the_message_says_that_nobody_knows,

@@ -329,12 +329,12 @@ impl Game {
             received_at: now,
         };
         self.parked.push(received);
-        let Some(id) = self.only_doubt(to, route) else {
+        let Some((id, number)) = self.only_doubt(to, route) else {
             assert_eq!(fate, ReceiptFate::Parked);
             return;
         };
         let model = self.messages.get_mut(&id).unwrap();
-        let (from, number) = (model.status, model.attempts.len());
+        let from = model.status;
         let has_failed = matches!(says.status, Some(ReceiptStatus::Failed | ReceiptStatus::Undelivered));
         model.settle(number, &theirs, has_failed, &mut self.parked, now);
         assert_eq!(fate, ReceiptFate::Matched { message_id: id, from, to: model.status });
@@ -351,16 +351,15 @@ impl Game {
         found.next().map(|(id, number, _)| (id, number))
     }
 
-    /// The message in doubt that something without our id must be about.
-    fn only_doubt(&self, to: u64, route: usize) -> Option<MessageId> {
-        let of_receiver = || self.messages.iter().filter(move |(_, model)| model.receiver == to);
-        let unclear = of_receiver().flat_map(|(_, model)| &model.attempts);
-        let unclear = unclear.filter(|attempt| attempt.provider == route && attempt.is_unclear()).count();
-        let mut doubts = of_receiver().filter(|(_, model)| {
-            model.is_in_doubt() && model.last().is_some_and(|last| last.provider == route)
+    /// The attempt that something without our id must be about: the only one of which nobody knows how it ended.
+    fn only_doubt(&self, to: u64, route: usize) -> Option<(MessageId, usize)> {
+        let of_receiver = self.messages.iter().filter(|(_, model)| model.receiver == to);
+        let attempts = of_receiver.flat_map(|(id, model)| {
+            (1..).zip(&model.attempts).map(move |(number, attempt)| (*id, number, attempt))
         });
-        let doubt = doubts.next().map(|(id, _)| *id);
-        doubt.filter(|_| unclear == 1)
+        let mut unclear = attempts.filter(|(.., attempt)| attempt.provider == route && attempt.is_unclear());
+        let (id, number, attempt) = unclear.next()?;
+        (unclear.next().is_none() && attempt.ended.is_some()).then_some((id, number))
     }
 
     async fn recover(&mut self, by: u64, only_node: bool) {

@@ -14,6 +14,7 @@ use domain::receipt::{Receipt, ReceiptStatus};
 use domain::route::ProviderName;
 use domain::scenario::{Priority, Scenario};
 use domain::secret::Body;
+use domain::sender_pace::SenderPace;
 use domain::time::Timestamp;
 use store::port::messages::{Accept, Accepted, Filter, MessageRecord, NewMessage, Page, Resend};
 use store::port::queue::{AttemptEnd, Claim, Claimed, Claims, Next};
@@ -260,10 +261,13 @@ pub(crate) fn claim(now: Timestamp) -> Claim {
         at_most: [1_000; 4],
         total: 1_000,
         requests: [1_000; 4],
+        guaranteed: [0; 4],
+        guaranteed_requests: [0; 4],
         receivers_per_request: 1,
         now,
         lease_until: now.plus(LEASE),
         quiet: Arc::default(),
+        senders: SenderPace::default(),
     }
 }
 

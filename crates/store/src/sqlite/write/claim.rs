@@ -1,25 +1,27 @@
 //! Claiming: rows leave the front of a lane, attempts are opened.
 //!
 //! What can't be claimed leaves the front too, so that nothing stands in the way of those behind: what was settled
-//! while it waited, what must not leave before the quiet hours end, and what can't be read.
+//! while it waited, what must not leave before the quiet hours end or its sender's turn, and what can't be read.
 
 use domain::attempt::{Failure, Reason, Submission};
 use domain::batch::Requests;
 use domain::ids::MessageId;
 use domain::message::{MessageStatus, StatusEvent};
 use domain::scenario::Priority;
+use domain::sender_pace::{SenderPace, Turn};
 use domain::time::Timestamp;
 use rusqlite::{Row, params};
 
-use super::place::{self, Turn};
+use super::place;
 use super::statements::Statements;
 use super::{Move, has_moved, move_status};
 use crate::StoreError;
-use crate::port::queue::{Claim, Claimed, Claims};
+use crate::port::queue::{Claim, Claimed, Claims, LaneRoom};
 use crate::sqlite::connection::error;
 use crate::sqlite::row::{self, get, word};
 
-/// How many messages one claim moves to the end of the quiet hours, beyond those that it takes.
+/// How many messages one claim moves to the end of the quiet hours or to a turn of their sender, beyond those that it
+/// takes.
 const HELD_AT_ONCE: u32 = 256;
 
 /// The front of a lane, up to the present, with what a provider needs of each message.
@@ -47,12 +49,15 @@ pub(in crate::sqlite) const GIVE_UP: &str =
     "UPDATE states SET status = ?2, reason = ?3, updated_at = ?4 WHERE message_id = ?1";
 
 pub(super) fn claim(statements: &mut Statements<'_>, claim: &Claim) -> Result<Claims, StoreError> {
-    let mut claims = Claims::default();
+    let mut claims = Claims { senders: claim.senders.clone(), ..Claims::default() };
     let mut requests = Requests::new(claim.receivers_per_request);
-    for (lane, at_most) in Priority::ALL.iter().zip(claim.at_most) {
-        let taken = u32::try_from(claims.claimed.len()).unwrap_or(u32::MAX);
-        let room = claim.total.saturating_sub(taken).min(at_most);
-        if room > 0 {
+    let mut is_due = [false; Priority::ALL.len()];
+    for lane in Priority::ALL {
+        is_due[lane.index()] = next_due(statements, claim, *lane)?.is_some_and(|due| due <= claim.now);
+    }
+    for lane in Priority::ALL {
+        let room = claim.room(*lane, claims.claimed.len(), requests.count(), is_due);
+        if room.messages > 0 && is_due[lane.index()] {
             take(statements, claim, *lane, room, &mut requests, &mut claims)?;
         }
         claims.next_due[lane.index()] = next_due(statements, claim, *lane)?;
@@ -78,16 +83,16 @@ struct Sorted {
     last: Option<(Timestamp, MessageId)>,
 }
 
-/// Takes up to `room` messages from the front of a lane, and no more than the requests have places for.
+/// Takes messages from the front of a lane, no more than there is room for.
 fn take(
     statements: &mut Statements<'_>,
     claim: &Claim,
     lane: Priority,
-    room: u32,
+    room: LaneRoom,
     requests: &mut Requests,
     claims: &mut Claims,
 ) -> Result<(), StoreError> {
-    let sorted = sort(statements, claim, lane, room, requests)?;
+    let sorted = sort(statements, claim, lane, room, requests, &mut claims.senders)?;
     if let Some((due_at, id)) = sorted.last {
         let values = params![claim.provider.as_str(), lane.index(), due_at.as_micros(), id.as_bytes()];
         statements.execute(LEAVE, values)?;
@@ -128,15 +133,18 @@ fn sort(
     statements: &mut Statements<'_>,
     claim: &Claim,
     lane: Priority,
-    room: u32,
+    room: LaneRoom,
     requests: &mut Requests,
+    senders: &mut SenderPace,
 ) -> Result<Sorted, StoreError> {
     let is_quiet = !claim.quiet.is_empty();
-    let most = if is_quiet { room.saturating_add(HELD_AT_ONCE) } else { room };
+    let (limit, held) =
+        (room.requests as usize, if is_quiet || senders.is_limited() { HELD_AT_ONCE } else { 0 });
+    let most = room.messages.saturating_add(held);
     let values = params![claim.provider.as_str(), lane.index(), claim.now.as_micros(), most];
     let mut rows = statements.get(FRONT)?.query(values).map_err(error)?;
     let mut sorted = Sorted::default();
-    while sorted.due.len() < room as usize {
+    while sorted.due.len() < room.messages as usize {
         let Some(row) = rows.next().map_err(error)? else { break };
         let place = (row::time(row, 4)?, MessageId::from_bytes(get(row, 2)?));
         let front = match front(row, lane) {
@@ -162,10 +170,13 @@ fn sort(
             sorted.too_late.push(front);
         } else if let Some(until) = is_quiet.then(quiet_until).flatten() {
             sorted.held.push((until, front));
-        } else if requests.place(submission, lane, claim.requests[lane.index()] as usize).is_some() {
-            sorted.due.push(front);
-        } else {
+        } else if !requests.has_place(submission, lane, limit) {
             break;
+        } else if let Turn::At(turn) = senders.turn(submission.sender.as_ref(), lane, claim.now) {
+            sorted.held.push((turn, front));
+        } else {
+            requests.place(submission, lane, limit);
+            sorted.due.push(front);
         }
         sorted.last = Some(place);
     }
@@ -254,7 +265,7 @@ fn expire(statements: &mut Statements<'_>, claim: &Claim, front: &Front) -> Resu
     Ok(has_moved(move_status(statements, &change)?))
 }
 
-/// Puts a message back until the quiet hours end.
+/// Puts a message back until it may leave.
 fn hold(
     statements: &mut Statements<'_>,
     claim: &Claim,
@@ -263,7 +274,7 @@ fn hold(
     front: &Front,
 ) -> Result<(), StoreError> {
     let submission = &front.claimed.submission;
-    let turn = Turn {
+    let turn = place::Turn {
         provider: &claim.provider,
         lane,
         due_at: until,

@@ -143,7 +143,8 @@ pub(super) fn adopt_told(
     }
 }
 
-/// The one attempt in doubt that something without our id from this provider about this receiver must be about.
+/// The one attempt that something without our id from this provider about this receiver must be about: one in doubt, or
+/// one whose doubt was given up, if no other is unclear.
 pub(super) fn only_doubt(
     statements: &mut Statements<'_>,
     receiver: u64,
@@ -151,19 +152,20 @@ pub(super) fn only_doubt(
     now: Timestamp,
 ) -> Result<Option<(MessageId, u16)>, StoreError> {
     let mut rows = statements.get(DOUBTS)?.query(params![receiver, provider.as_str()]).map_err(error)?;
-    let Some(row) = rows.next().map_err(error)? else { return Ok(None) };
-    let doubt = (MessageId::from_bytes(get(row, 0)?), get::<u16>(row, 1)?);
-    let is_only = rows.next().map_err(error)?.is_none();
-    drop(rows);
-    if !is_only {
-        return Ok(None);
+    let mut doubts = Vec::new();
+    while let Some(row) = rows.next().map_err(error)? {
+        doubts.push((MessageId::from_bytes(get(row, 0)?), get::<u16>(row, 1)?));
     }
-    let mut has_rival = false;
+    drop(rows);
+    let (mut unclear, mut is_open) = (doubts, false);
     for_attempts_at(statements, receiver, provider, now, now, |attempt| {
-        let is_unclear = attempt.is_open || attempt.is_ambiguous;
-        has_rival |= is_unclear && (attempt.message_id, attempt.number) != doubt;
+        let names = (attempt.message_id, attempt.number);
+        is_open |= attempt.is_open;
+        if attempt.is_ambiguous && !unclear.contains(&names) {
+            unclear.push(names);
+        }
     })?;
-    Ok((!has_rival).then_some(doubt))
+    Ok(if let ([only], false) = (&unclear[..], is_open) { Some(*only) } else { None })
 }
 
 /// Settles an attempt in doubt by what is parked: if that is about one id of the provider, and can be about no other

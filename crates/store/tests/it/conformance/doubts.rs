@@ -308,3 +308,26 @@ pub(crate) async fn acceptance_is_looked_after_when_it_says_so<F: Fixture>(bench
     bench.finish(vec![AttemptEnd { watch_at, ..sent }]).await.unwrap();
     assert_eq!(bench.watches().await, 1);
 }
+
+pub(crate) async fn receipt_that_comes_after_a_doubt_was_given_up_still_tells<F: Fixture>(bench: Bench<F>) {
+    let claimed = bench.add_and_doubt(message(1)).await;
+    let watched = bench.look(NOW.plus(HOUR)).await.remove(0);
+    bench.decide(&watched, Verdict::Ended(end(&claimed, ambiguous(), Next::Stop))).await;
+    // "Sent" is not the last word: until that comes, it stands as given up.
+    let fate = bench.receive(unnamed("AT1", ReceiptStatus::Sent, NOW.plus(2 * HOUR))).await;
+    assert!(matches!(fate, ReceiptFate::Matched { to: MessageStatus::Failed, .. }), "{fate:?}");
+    assert_eq!(first_id(&bench).await.as_deref(), Some("AT1"));
+    let fate = bench.receive(unnamed("AT1", ReceiptStatus::Delivered, NOW.plus(3 * HOUR))).await;
+    assert!(matches!(fate, ReceiptFate::Matched { to: MessageStatus::Delivered, .. }), "{fate:?}");
+}
+
+pub(crate) async fn receipt_about_one_of_two_given_up_doubts_is_parked<F: Fixture>(bench: Bench<F>) {
+    for n in [1, 2] {
+        let same_receiver = message(n).with(|message| message.receiver = receiver(1));
+        let claimed = bench.add_and_doubt(same_receiver).await;
+        let watched = bench.look(NOW.plus(HOUR)).await.remove(0);
+        bench.decide(&watched, Verdict::Ended(end(&claimed, ambiguous(), Next::Stop))).await;
+    }
+    let fate = bench.receive(unnamed("AT1", ReceiptStatus::Delivered, NOW.plus(2 * HOUR))).await;
+    assert_eq!(fate, ReceiptFate::Parked);
+}

@@ -8,6 +8,7 @@ use domain::attempt::Reason;
 use domain::message::MessageStatus;
 use domain::receipt::ReceiptStatus;
 use domain::scenario::Priority;
+use domain::sender_pace::SenderPace;
 use store::port::messages::NewMessage;
 use store::port::queue::{Claim, Next};
 use tokio::task::JoinSet;
@@ -156,6 +157,47 @@ pub(crate) async fn claim_fills_no_more_requests_than_each_lane_may_open<F: Fixt
     let claims = bench.claim(limited).await.unwrap();
     assert_eq!(ids(&claims), [0, 1, 10, 11, 30].map(|n| message(n).id()));
     assert_eq!(waiting(&bench).await, 15);
+}
+
+pub(crate) async fn lanes_above_leave_a_lane_its_guaranteed_requests<F: Fixture>(bench: Bench<F>) {
+    for (n, lane) in Priority::ALL.iter().enumerate() {
+        bench.add((0..5).map(|m| in_lane(n as u64 * 10 + m, *lane))).await;
+    }
+    let limited =
+        Claim { requests: [7, 7, 3, 0], guaranteed_requests: [0, 0, 1, 2], ..claim(NOW.plus(MINUTE)) };
+    let claims = bench.claim(limited.clone()).await.unwrap();
+    assert_eq!(ids(&claims), [0, 1, 2, 3, 20, 30, 31].map(|n| message(n).id()));
+    // Nobody keeps anything for a lane in which nothing is due.
+    let claims = bench.claim(limited.clone()).await.unwrap();
+    assert_eq!(ids(&claims), [4, 10, 11, 12, 21, 32, 33].map(|n| message(n).id()));
+    let claims = bench.claim(limited.clone()).await.unwrap();
+    assert_eq!(ids(&claims), [13, 14, 22, 34].map(|n| message(n).id()));
+    assert_eq!(waiting(&bench).await, 2);
+}
+
+pub(crate) async fn lanes_above_leave_a_lane_its_guaranteed_share_of_the_total<F: Fixture>(bench: Bench<F>) {
+    for (n, lane) in [(0, Priority::High), (3, Priority::Bulk)] {
+        bench.add((0..9).map(|m| in_lane(n * 10 + m, lane))).await;
+    }
+    let limited = Claim { total: 10, guaranteed: [0, 0, 5, 3], ..claim(NOW.plus(MINUTE)) };
+    let claims = bench.claim(limited.clone()).await.unwrap();
+    assert_eq!(ids(&claims), [0, 1, 2, 3, 4, 5, 6, 30, 31, 32].map(|n| message(n).id()));
+    assert_eq!(bench.claim(limited).await.unwrap().claimed.len(), 8);
+}
+
+pub(crate) async fn sender_that_may_not_send_now_keeps_nobody_else_waiting<F: Fixture>(bench: Bench<F>) {
+    let named = |n| message(n).with(|message| message.sender = Some("CHAMA".parse().unwrap()));
+    bench.add((0..3).map(named).chain([message(3)])).await;
+    let now = NOW.plus(MINUTE);
+    let limited = Claim { senders: SenderPace::new(1), ..claim(now) };
+    let claims = bench.claim(limited).await.unwrap();
+    assert_eq!(ids(&claims), [0, 3].map(|n| message(n).id()));
+    // The others have a turn each, a second apart.
+    let later = |seconds| Claim { senders: claims.senders.clone(), ..claim(now.plus(seconds * SECOND)) };
+    assert_eq!(ids(&bench.claim(later(0)).await.unwrap()), []);
+    assert_eq!(ids(&bench.claim(later(1)).await.unwrap()), [message(1).id()]);
+    assert_eq!(ids(&bench.claim(later(2)).await.unwrap()), [message(2).id()]);
+    assert_eq!(waiting(&bench).await, 0);
 }
 
 pub(crate) async fn bulk_messages_with_one_text_share_a_request<F: Fixture>(bench: Bench<F>) {

@@ -61,7 +61,8 @@ impl Game {
                 .filter(|parked| parked.received_at >= attempt.started_at)
                 .map(|parked| parked.id.clone())
                 .collect();
-            assert_eq!((parked.len(), self.only_doubt(model.receiver, attempt.provider)), (1, Some(id)));
+            let only = self.only_doubt(model.receiver, attempt.provider);
+            assert_eq!((parked.len(), only), (1, Some((id, model.attempts.len()))));
             settled.extend(parked.into_iter().map(|theirs| (id, theirs)));
         }
         for (id, theirs) in settled {
