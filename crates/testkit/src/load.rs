@@ -12,3 +12,5 @@ pub mod report;
 pub mod workload;
 
 pub mod codes;
+
+pub mod receipts;

@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use testkit::load::codes::{self, Waits};
 use testkit::load::connection::{self, Connection, post};
 use testkit::load::process::{Process, Usage, create_key, free_address};
+use testkit::load::receipts::{self, Receipts};
 use testkit::load::report::{CodesLine, Line, codes_table, table};
 use testkit::load::workload::{self, MakeRequest, Measured};
 use testkit::sim::{TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_PHONE_NUMBER};
@@ -26,6 +27,9 @@ const DRAIN: Duration = Duration::from_mins(2);
 
 /// The codes that are sent beside a backlog: ten seconds of them.
 const CODES: codes::Pace = codes::Pace { codes: 500, per_second: 50 };
+
+/// Receipts that come in while accepting is measured.
+const RECEIPTS_PER_SECOND: u32 = 2_000;
 
 /// Measure a gateway.
 #[derive(Debug, Parser)]
@@ -64,6 +68,8 @@ enum Work {
     Receipts,
     /// 100 receivers a request, accepted.
     Bulk,
+    /// One message a request, accepted, while 2,000 receipts a second come in; beside the same without.
+    AcceptBesideReceipts,
     /// 500 codes at 50 a second beside the backlog, which leaves at the account's pace. Only when asked for.
     Codes,
 }
@@ -89,6 +95,9 @@ async fn main() -> anyhow::Result<()> {
         if load.only.is_empty() || load.only.contains(&work) {
             lines.push(load.measure(work, raw.per_second()).await?);
         }
+    }
+    if load.only.is_empty() || load.only.contains(&Work::AcceptBesideReceipts) {
+        lines.extend(load.beside_receipts(raw.per_second()).await?);
     }
     print(&table(&lines));
     if load.only.contains(&Work::Codes) {
@@ -155,13 +164,13 @@ impl Load {
                 "TUMA_PROVIDERS__TWILIO__MESSAGES_PER_SECOND",
                 match work {
                     // Accepting alone: one message a second leaves.
-                    Work::Accept | Work::Bulk => "1",
+                    Work::Accept | Work::Bulk | Work::AcceptBesideReceipts => "1",
                     Work::EndToEnd | Work::Receipts => "0",
                     // Twilio's default, of which bulk may take 95 %.
                     Work::Codes => "1000",
                 },
             );
-        if work == Work::Receipts {
+        if matches!(work, Work::Receipts | Work::AcceptBesideReceipts) {
             command.env("TUMA_PUBLIC_URL", format!("http://{address}"));
         }
         Ok((Process::start(command, address, "/health/ready").await?, format!("Bearer {key}")))
@@ -197,6 +206,37 @@ impl Load {
         Ok(())
     }
 
+    /// What is accepted while receipts come in, and just before that without them, by the same gateway.
+    async fn beside_receipts(&self, raw: f64) -> anyhow::Result<[Line; 2]> {
+        let folder = self.folder()?;
+        let simulator = self.simulator(Some(4)).await?;
+        let work = Work::AcceptBesideReceipts;
+        let (gateway, authorization) = self.gateway(work, &simulator, folder.path()).await?;
+        // Enough for as long as it is measured.
+        let wanted = u64::from(RECEIPTS_PER_SECOND) * (self.seconds + 1);
+        let make = bulk_request(authorization.clone());
+        let ids =
+            receipts::accepted_ids(&gateway.address, wanted.div_ceil(100), |number| make(number)).await?;
+        let run = || {
+            let make = single_request(authorization.clone());
+            workload::run(&gateway.address, self.connections, self.limit(), u64::MAX, 202, make)
+        };
+        let before = gateway.usage();
+        let alone = run().await?;
+        let between = gateway.usage();
+        let receipts = Receipts::start(&gateway.address, TWILIO_AUTH_TOKEN, ids, RECEIPTS_PER_SECOND);
+        let begun = Instant::now();
+        let beside = run().await?;
+        let took = begun.elapsed();
+        let posted = receipts.stop().await?;
+        let wanted = u64::from(RECEIPTS_PER_SECOND) * took.as_secs();
+        anyhow::ensure!(posted * 10 >= wanted * 9, "only {posted} receipts of {wanted} were taken");
+        Ok([
+            line(Work::Accept, &alone, alone.answered, alone.took, raw, (before, between)),
+            line(work, &beside, beside.answered, beside.took, raw, (between, gateway.usage())),
+        ])
+    }
+
     async fn measure(&self, work: Work, raw: f64) -> anyhow::Result<Line> {
         let folder = self.folder()?;
         let simulator = self.simulator(Some(2)).await?;
@@ -212,7 +252,7 @@ impl Load {
             workload::run(&gateway.address, self.connections, self.limit(), u64::MAX, 202, make).await?;
         let messages = measured.answered * each;
         let took = match work {
-            Work::Accept | Work::Bulk | Work::Codes => measured.took,
+            Work::Accept | Work::Bulk | Work::Codes | Work::AcceptBesideReceipts => measured.took,
             Work::EndToEnd => drained(&gateway, "sms_sent_count_total", messages, begun).await?,
             Work::Receipts => drained(&gateway, "sms_receipt_count_total", messages, begun).await?,
         };
@@ -236,6 +276,7 @@ fn line(
             Work::EndToEnd => "POST /sms: end to end, outcome recorded",
             Work::Receipts => "POST /sms: end to end, with a receipt",
             Work::Bulk => "POST /sms/bulk, 100 receivers: accepted",
+            Work::AcceptBesideReceipts => "POST /sms: accepted, beside 2,000 receipts a second",
             Work::Codes => "POST /sms: codes",
         },
         per_second,

@@ -55,8 +55,13 @@ fn head(answer: &[u8]) -> anyhow::Result<Option<(usize, usize)>> {
 
 /// A request with a JSON or form body.
 pub fn post(path: &str, authorization: &str, media_type: &str, body: &str) -> Vec<u8> {
+    post_with(path, ("authorization", authorization), media_type, body)
+}
+
+/// A request with a body and one header of its own.
+pub fn post_with(path: &str, (name, value): (&str, &str), media_type: &str, body: &str) -> Vec<u8> {
     format!(
-        "POST {path} HTTP/1.1\r\nhost: load\r\nauthorization: {authorization}\r\ncontent-type: {media_type}\r\n\
+        "POST {path} HTTP/1.1\r\nhost: load\r\n{name}: {value}\r\ncontent-type: {media_type}\r\n\
          content-length: {}\r\n\r\n{body}",
         body.len()
     )

@@ -12,7 +12,7 @@ mod store;
 
 mod request;
 
-mod sign;
+pub(crate) mod sign;
 
 mod journey;
 
