@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::connection::{Connection, post_with};
+use crate::sim::TWILIO_ACCOUNT_SID;
 use crate::sim::twilio::sign::{self, Signer};
 
 /// Connections that carry them.
@@ -78,9 +79,11 @@ impl Receipts {
 fn request(gateway: &str, signer: &Signer, id: &str) -> Vec<u8> {
     let path = format!("/webhooks/twilio/status?m={id}&a=1");
     let sid = format!("SM{}", id.trim_start_matches("msg_"));
-    let fields = [("MessageSid", sid.as_str()), ("MessageStatus", "delivered")];
+    let fields =
+        [("MessageSid", sid.as_str()), ("MessageStatus", "delivered"), ("AccountSid", TWILIO_ACCOUNT_SID)];
     let signature = signer.sign(&format!("http://{gateway}{path}"), &fields);
-    let form = format!("MessageSid={sid}&MessageStatus=delivered");
+    let form: Vec<_> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let form = form.join("&");
     post_with(&path, (sign::HEADER, &signature), "application/x-www-form-urlencoded", &form)
 }
 
