@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::StoreError;
@@ -169,15 +170,21 @@ pub(crate) struct GroupCommit {
 }
 
 impl GroupCommit {
-    /// Starts the thread that writes.
-    pub(crate) fn start(backend: impl Backend) -> Result<(Self, std::thread::JoinHandle<()>), StoreError> {
+    /// Starts the threads that write, one for each backend. They share what is waiting: whichever is idle takes all
+    /// that has gathered.
+    pub(crate) fn start(
+        backends: Vec<impl Backend>,
+    ) -> Result<(Self, Vec<std::thread::JoinHandle<()>>), StoreError> {
         let (operations, waiting) = mpsc::channel(MAX_WAITING);
-        let thread = std::thread::Builder::new()
-            .name("store-writer".into())
-            .spawn(move || write(backend, waiting))
-            .map_err(|error| StoreError::Io(error.to_string()))?;
+        let waiting = Arc::new(Mutex::new(waiting));
+        let start = |backend| {
+            let waiting = Arc::clone(&waiting);
+            let thread = std::thread::Builder::new().name("store-writer".into());
+            thread.spawn(move || write(backend, &waiting)).map_err(|error| StoreError::Io(error.to_string()))
+        };
+        let threads = backends.into_iter().map(start).collect::<Result<_, _>>()?;
         let accepting = Arc::new(Semaphore::new(MAX_WAITING_MESSAGES));
-        Ok((Self { operations, accepting }, thread))
+        Ok((Self { operations, accepting }, threads))
     }
 
     /// Waits for room, then for the commit.
@@ -205,7 +212,7 @@ impl GroupCommit {
         answer.await.map_err(|_dropped| StoreError::Stopped)?
     }
 
-    /// Tells the thread to end after all that is waiting. Callers that still wait for room are refused. Needs
+    /// Tells the threads to end after all that is waiting. Callers that still wait for room are refused. Needs
     /// no help of theirs: a call that nobody polls any more must not keep the store open.
     pub(crate) async fn stop(self) {
         // Already ended: nothing to tell.
@@ -213,19 +220,24 @@ impl GroupCommit {
     }
 }
 
-fn write(mut backend: impl Backend, mut waiting: mpsc::Receiver<Operation>) {
-    while let Some(first) = waiting.blocking_recv() {
-        let mut batch = Batch::default();
-        let mut next = Some(first);
-        while let Some(operation) = next {
-            if matches!(operation, Operation::Stop) {
-                waiting.close();
-            }
-            batch.push(operation);
-            next = if batch.rows < MAX_ROWS { waiting.try_recv().ok() } else { None };
-        }
+fn write(mut backend: impl Backend, waiting: &Mutex<mpsc::Receiver<Operation>>) {
+    while let Some(batch) = gather(&mut waiting.lock()) {
         commit(&mut backend, batch);
     }
+}
+
+/// Waits for an operation, and takes all that have gathered; `None` when no more will come.
+fn gather(waiting: &mut mpsc::Receiver<Operation>) -> Option<Batch> {
+    let mut next = Some(waiting.blocking_recv()?);
+    let mut batch = Batch::default();
+    while let Some(operation) = next {
+        if matches!(operation, Operation::Stop) {
+            waiting.close();
+        }
+        batch.push(operation);
+        next = if batch.rows < MAX_ROWS { waiting.try_recv().ok() } else { None };
+    }
+    Some(batch)
 }
 
 fn commit(backend: &mut impl Backend, mut batch: Batch) {

@@ -11,6 +11,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use super::sql::Statements;
 use crate::StoreError;
 
 /// How long a statement waits for another process's lock before it gives up.
@@ -104,13 +105,6 @@ fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Reads something that is always there.
-pub(super) fn check(connection: &Connection) -> Result<(), StoreError> {
-    let read: Result<i64, _> =
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0));
-    read.map(|_count| ()).map_err(error)
-}
-
 /// What SQLite's error means for an operator.
 #[expect(clippy::needless_pass_by_value, reason = "map_err wants it so")]
 pub(super) fn error(error: rusqlite::Error) -> StoreError {
@@ -162,7 +156,7 @@ impl Readers {
     /// Runs a query on an idle connection, or a new one.
     pub(super) fn with<T>(
         &self,
-        query: impl FnOnce(&Connection) -> Result<T, StoreError>,
+        query: impl FnOnce(&mut Statements<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let idle = self.idle.lock().as_mut().and_then(Vec::pop);
         let mut connection = match idle {
@@ -172,7 +166,7 @@ impl Readers {
         // A query that nobody would wait for any more must not hold a connection, nor the log.
         let end = Instant::now() + LONGEST_READ;
         connection.progress_handler(PROGRESS, Some(move || Instant::now() > end)).map_err(error)?;
-        let result = query(&connection);
+        let result = snapshot(&connection, query);
         if let Some(idle) = self.idle.lock().as_mut() {
             idle.push(connection);
         }
@@ -184,6 +178,15 @@ impl Readers {
         let idle = self.idle.lock().take();
         drop(idle);
     }
+}
+
+/// Runs a query whose statements all see the same commit.
+fn snapshot<T>(
+    connection: &Connection,
+    query: impl FnOnce(&mut Statements<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let snapshot = connection.unchecked_transaction().map_err(error)?;
+    query(&mut Statements::new(&snapshot))
 }
 
 /// Held while a process serves a database: two would take each other's open attempts for a crash's.

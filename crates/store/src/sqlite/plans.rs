@@ -210,6 +210,7 @@ fn watches_are_counted_in_one_walk() {
     // Their number is what is asked.
     visits(on_watch::COUNT, &["SCAN watches"]);
     visits(on_watch::ACCEPTED_AT, &[MESSAGES]);
+    visits(on_watch::OLDEST, &["SCAN watches", "USE TEMP B-TREE FOR ORDER BY"]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use domain::ids::MessageId;
 use domain::message::StatusEvent;
 use domain::time::Timestamp;
 
-use super::statements::Statements;
+use super::super::sql::Statements;
 use super::{Move, move_status, place};
 use crate::StoreError;
 use crate::port::messages::{Cancel, Moved};

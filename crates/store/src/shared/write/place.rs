@@ -4,26 +4,25 @@ use domain::ids::MessageId;
 use domain::route::ProviderName;
 use domain::scenario::Priority;
 use domain::time::Timestamp;
-use rusqlite::params;
 
-use super::statements::Statements;
+use super::super::sql::{Statements, params};
 use crate::StoreError;
 
 /// A row that a message left over at the same place, when it was settled while it waited, gives way to that of a
 /// later round.
-pub(in crate::sqlite) const PUT: &str = "INSERT INTO queue \
+pub(in super::super) const PUT: &str = "INSERT INTO queue \
      (provider, lane, due_at, message_id, attempt, expires_at, refused_by, resends) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
      ON CONFLICT (provider, lane, due_at, message_id) DO UPDATE SET attempt = excluded.attempt, \
      expires_at = excluded.expires_at, refused_by = excluded.refused_by, resends = excluded.resends \
-     WHERE excluded.resends >= resends";
+     WHERE excluded.resends >= queue.resends";
 
 /// The place of a message that waits where it was put when it was accepted. That of one that was held back, or tried
 /// before, is not known: its row leaves the queue when it is its turn.
-pub(in crate::sqlite) const VACATE: &str = "DELETE FROM queue \
+pub(in super::super) const VACATE: &str = "DELETE FROM queue \
      WHERE (provider, lane, due_at, message_id) = (SELECT s.provider, \
      CASE m.priority WHEN 'critical' THEN 0 WHEN 'high' THEN 1 WHEN 'normal' THEN 2 ELSE 3 END, \
-     max(m.created_at, coalesce(m.scheduled_at, m.created_at)), m.id \
+     CASE WHEN m.scheduled_at > m.created_at THEN m.scheduled_at ELSE m.created_at END, m.id \
      FROM states s CROSS JOIN messages m ON m.id = s.message_id WHERE s.message_id = ?1)";
 
 /// A message's turn to come.

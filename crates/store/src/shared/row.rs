@@ -1,4 +1,4 @@
-//! Rows into values. A value that can't be read back means a damaged file.
+//! Rows into values. A value that can't be read back means a damaged database.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -12,9 +12,8 @@ use domain::route::ProviderName;
 use domain::scenario::Priority;
 use domain::secret::Body;
 use domain::time::Timestamp;
-use rusqlite::Row;
 
-use super::connection::error;
+use super::sql::{Row, get, optional_text, text};
 use crate::StoreError;
 use crate::port::messages::{MessageSummary, ReceiptRecord};
 
@@ -122,19 +121,10 @@ pub(super) fn body(row: &Row<'_>, at: usize) -> Result<Body, StoreError> {
 }
 
 fn metadata(row: &Row<'_>, at: usize) -> Result<BTreeMap<String, String>, StoreError> {
-    match row.get_ref(at).map_err(error)?.as_str_or_null() {
-        Ok(Some(json)) => serde_json::from_str(json).map_err(|_unreadable| StoreError::Corrupt),
-        Ok(None) => Ok(BTreeMap::new()),
-        Err(_) => Err(StoreError::Corrupt),
+    match optional_text(row, at)? {
+        Some(json) => serde_json::from_str(json).map_err(|_unreadable| StoreError::Corrupt),
+        None => Ok(BTreeMap::new()),
     }
-}
-
-pub(super) fn get<T: rusqlite::types::FromSql>(row: &Row<'_>, at: usize) -> Result<T, StoreError> {
-    row.get(at).map_err(error)
-}
-
-fn text<'row>(row: &'row Row<'_>, at: usize) -> Result<&'row str, StoreError> {
-    row.get_ref(at).map_err(error)?.as_str().map_err(|_other_type| StoreError::Corrupt)
 }
 
 /// A column that holds a time.
@@ -149,12 +139,11 @@ pub(super) fn optional_time(row: &Row<'_>, at: usize) -> Result<Option<Timestamp
 
 /// A column that holds providers, separated by commas.
 pub(super) fn providers(row: &Row<'_>, at: usize) -> Result<Vec<ProviderName>, StoreError> {
-    match row.get_ref(at).map_err(error)?.as_str_or_null() {
-        Ok(Some(names)) => {
+    match optional_text(row, at)? {
+        Some(names) => {
             names.split(',').map(|name| name.parse().map_err(|_impossible| StoreError::Corrupt)).collect()
         }
-        Ok(None) => Ok(Vec::new()),
-        Err(_) => Err(StoreError::Corrupt),
+        None => Ok(Vec::new()),
     }
 }
 
@@ -169,9 +158,5 @@ pub(super) fn word<T: FromStr>(row: &Row<'_>, at: usize) -> Result<T, StoreError
 }
 
 pub(super) fn optional_word<T: FromStr>(row: &Row<'_>, at: usize) -> Result<Option<T>, StoreError> {
-    match row.get_ref(at).map_err(error)?.as_str_or_null() {
-        Ok(Some(text)) => text.parse().map(Some).map_err(|_unknown| StoreError::Corrupt),
-        Ok(None) => Ok(None),
-        Err(_) => Err(StoreError::Corrupt),
-    }
+    optional_text(row, at)?.map(|word| word.parse().map_err(|_unknown| StoreError::Corrupt)).transpose()
 }

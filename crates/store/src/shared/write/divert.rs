@@ -1,20 +1,17 @@
 //! Giving waiting messages to other providers.
 
-use rusqlite::params;
-
+use super::super::row;
+use super::super::sql::{Statements, get, params};
 use super::place::{self, Turn};
-use super::statements::Statements;
 use crate::StoreError;
 use crate::port::queue::Diversion;
-use crate::sqlite::connection::error;
-use crate::sqlite::row::{self, get};
 
-pub(in crate::sqlite) const TAKE_OUT: &str = "DELETE FROM queue \
+pub(in super::super) const TAKE_OUT: &str = "DELETE FROM queue \
      WHERE provider = ?1 AND lane = ?2 AND due_at = ?3 AND message_id = ?4 \
      RETURNING attempt, expires_at, refused_by, resends";
 
 /// Another route for a message that still waits, in this round.
-pub(in crate::sqlite) const REROUTE: &str = "UPDATE states SET provider = ?2 \
+pub(in super::super) const REROUTE: &str = "UPDATE states SET provider = ?2 \
      WHERE message_id = ?1 AND (status = 'queued' OR status = 'scheduled') \
      AND ?3 = (SELECT coalesce(max(resends), 0) FROM rounds WHERE message_id = ?1)";
 
@@ -37,11 +34,10 @@ fn divert_one(statements: &mut Statements<'_>, diversion: &Diversion) -> Result<
         place.due_at.as_micros(),
         place.message_id.as_bytes()
     ];
-    let mut rows = statements.get(TAKE_OUT)?.query(values).map_err(error)?;
-    let Some(row) = rows.next().map_err(error)? else { return Ok(false) };
-    let (attempt, expires_at, resends) = (get(row, 0)?, row::optional_time(row, 1)?, get::<u32>(row, 3)?);
-    let refused_by = row::providers(row, 2)?;
-    drop(rows);
+    let taken = statements.first(TAKE_OUT, values, |row| {
+        Ok((get::<u16>(row, 0)?, row::optional_time(row, 1)?, row::providers(row, 2)?, get::<u32>(row, 3)?))
+    })?;
+    let Some((attempt, expires_at, refused_by, resends)) = taken else { return Ok(false) };
     let values = params![place.message_id.as_bytes(), to.as_str(), resends];
     if statements.execute(REROUTE, values)? == 0 {
         // It was settled while it waited, and would have left the queue at its turn.

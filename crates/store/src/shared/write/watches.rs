@@ -1,5 +1,6 @@
 //! Watches: set with what they are about, taken when they are due, settled when somebody has decided.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use domain::attempt::{Failure, OutcomeKind, Reason};
@@ -7,15 +8,13 @@ use domain::ids::MessageId;
 use domain::message::{MessageStatus, StatusEvent};
 use domain::route::ProviderName;
 use domain::time::Timestamp;
-use rusqlite::{Row, params};
 
-use super::statements::Statements;
+use super::super::row::{optional_word, time, word};
+use super::super::sql::{Row, Statements, get, params};
 use super::{Move, doubt, finish, move_status, place, resend};
 use crate::StoreError;
 use crate::group::Taken;
 use crate::port::watches::{Settled, TakeWatches, Verdict, WatchId, WatchKind};
-use crate::sqlite::connection::error;
-use crate::sqlite::row::{get, optional_word, time, word};
 
 /// Until an attempt that is under way has ended: a request takes about so long.
 const UNDER_WAY: Duration = Duration::from_secs(1);
@@ -26,19 +25,20 @@ const NOT_YET: Duration = Duration::from_hours(1);
 /// How many watches are looked through for each that may be taken: those that have become pointless are not.
 const SPARE: u32 = 4;
 
-pub(in crate::sqlite) const SET: &str = "INSERT OR IGNORE INTO watches \
-     (due_at, message_id, kind, attempt, provider, receiver, resends) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+pub(in super::super) const SET: &str = "INSERT INTO watches \
+     (due_at, message_id, kind, attempt, provider, receiver, resends) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+     ON CONFLICT DO NOTHING";
 
-pub(in crate::sqlite) const DUE: &str = "SELECT due_at, message_id, kind, attempt, provider, receiver, resends \
+pub(in super::super) const DUE: &str = "SELECT due_at, message_id, kind, attempt, provider, receiver, resends \
      FROM watches WHERE due_at <= ?1 ORDER BY due_at, message_id LIMIT ?2";
 
-pub(in crate::sqlite) const ONE: &str = "SELECT due_at, message_id, kind, attempt, provider, receiver, resends \
+pub(in super::super) const ONE: &str = "SELECT due_at, message_id, kind, attempt, provider, receiver, resends \
      FROM watches WHERE due_at = ?1 AND message_id = ?2";
 
-pub(in crate::sqlite) const END: &str = "DELETE FROM watches WHERE due_at = ?1 AND message_id = ?2";
+pub(in super::super) const END: &str = "DELETE FROM watches WHERE due_at = ?1 AND message_id = ?2";
 
 /// Where the message of a watch stands, and its last attempt.
-pub(in crate::sqlite) const STANDING: &str = "SELECT s.status, coalesce(r.resends, 0), a.number, a.outcome \
+pub(in super::super) const STANDING: &str = "SELECT s.status, coalesce(r.resends, 0), a.number, a.outcome \
      FROM states s LEFT JOIN rounds r ON r.message_id = s.message_id \
      LEFT JOIN attempts a ON a.message_id = s.message_id \
      AND a.number = (SELECT max(number) FROM attempts WHERE message_id = ?1) WHERE s.message_id = ?1";
@@ -84,7 +84,7 @@ pub(super) fn set(
     }
 }
 
-pub(in crate::sqlite) const RECEIVER: &str = "SELECT receiver FROM messages WHERE id = ?1";
+pub(in super::super) const RECEIVER: &str = "SELECT receiver FROM messages WHERE id = ?1";
 
 /// Sets the watch of an attempt in doubt, in the place of an earlier one of the same message and provider.
 pub(super) fn set_doubt(
@@ -96,7 +96,7 @@ pub(super) fn set_doubt(
 ) -> Result<(), StoreError> {
     statements.execute(doubt::NO_DOUBT, params![message_id.as_bytes(), provider.as_str(), attempt])?;
     let receiver: Option<u64> =
-        statements.first(RECEIVER, params![message_id.as_bytes()], |row| row.get(0))?;
+        statements.first(RECEIVER, params![message_id.as_bytes()], |row| get(row, 0))?;
     let doubted = receiver.map(|receiver| (provider.clone(), receiver));
     let watch = Watch { doubted, ..Watch::new(message_id, WatchKind::Doubt, attempt) };
     set(statements, due_at, &watch).map(|_due_at| ())
@@ -104,9 +104,8 @@ pub(super) fn set_doubt(
 
 pub(super) fn take(statements: &mut Statements<'_>, take: TakeWatches) -> Result<Vec<Taken>, StoreError> {
     let limit = take.limit.saturating_mul(SPARE);
-    let mut rows = statements.get(DUE)?.query(params![take.now.as_micros(), limit]).map_err(error)?;
     let (mut due, mut unreadable) = (Vec::new(), Vec::new());
-    while let Some(row) = rows.next().map_err(error)? {
+    statements.walk(DUE, params![take.now.as_micros(), limit], |row| {
         let due_at = time(row, 0)?;
         match watch(row) {
             Ok(watch) => due.push((due_at, watch)),
@@ -118,8 +117,8 @@ pub(super) fn take(statements: &mut Statements<'_>, take: TakeWatches) -> Result
             }
             Err(problem) => return Err(problem),
         }
-    }
-    drop(rows);
+        Ok(ControlFlow::Continue(()))
+    })?;
     for id in unreadable {
         end(statements, id)?;
     }
@@ -199,12 +198,12 @@ impl Standing {
 }
 
 fn standing(statements: &mut Statements<'_>, id: MessageId) -> Result<Option<Standing>, StoreError> {
-    let mut rows = statements.get(STANDING)?.query(params![id.as_bytes()]).map_err(error)?;
-    let Some(row) = rows.next().map_err(error)? else { return Ok(None) };
-    let number: Option<u16> = get(row, 2)?;
-    let outcome = optional_word(row, 3)?;
-    let last = number.map(|number| (number, outcome));
-    Ok(Some(Standing { status: word(row, 0)?, resends: get(row, 1)?, last }))
+    statements.first(STANDING, params![id.as_bytes()], |row| {
+        let number: Option<u16> = get(row, 2)?;
+        let outcome = optional_word(row, 3)?;
+        let last = number.map(|number| (number, outcome));
+        Ok(Standing { status: word(row, 0)?, resends: get(row, 1)?, last })
+    })
 }
 
 /// Whether what a watch is about is over.
@@ -229,11 +228,8 @@ pub(super) fn settle(statements: &mut Statements<'_>, settled: &[Settled]) -> Re
 fn settle_one(statements: &mut Statements<'_>, settled: &Settled) -> Result<(), StoreError> {
     let WatchId { message_id, due_at } = settled.watch;
     let values = params![due_at.as_micros(), message_id.as_bytes()];
-    let mut rows = statements.get(ONE)?.query(values).map_err(error)?;
     // It has ended, or somebody else has taken it since.
-    let Some(row) = rows.next().map_err(error)? else { return Ok(()) };
-    let watch = watch(row)?;
-    drop(rows);
+    let Some(watch) = statements.first(ONE, values, watch)? else { return Ok(()) };
     end(statements, settled.watch)?;
     let next_look = match &settled.verdict {
         Verdict::Again(due_at) => return set(statements, *due_at, &watch).map(|_due_at| ()),

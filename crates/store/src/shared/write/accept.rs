@@ -3,12 +3,11 @@
 use domain::ids::{BulkId, MessageId};
 use domain::phone::SenderId;
 use domain::time::Timestamp;
-use rusqlite::{Row, params};
 
-use super::statements::Statements;
+use super::super::read::HOUR;
+use super::super::sql::{Row, Statements, get, params};
 use crate::StoreError;
 use crate::port::messages::{Accept, Accepted, Idempotency, NewMessage};
-use crate::sqlite::read::HOUR;
 
 const INSERT_MESSAGE: &str = "INSERT INTO messages (id, bulk_id, caller, receiver, country, sender, scenario, \
      priority, body, encoding, segments, reference, group_name, metadata, scheduled_at, expires_at, created_at) \
@@ -22,15 +21,16 @@ const ENQUEUE: &str = "INSERT INTO queue (provider, lane, due_at, message_id, at
 
 /// A caller's text to a receiver, of messages that were accepted in an hour. A plus keeps the caller from choosing the
 /// index.
-pub(in crate::sqlite) const REPEATED: &str = "SELECT 1 FROM messages WHERE created_at / 3600000000 = ?1 \
+pub(in super::super) const REPEATED: &str = "SELECT 1 FROM messages WHERE created_at / 3600000000 = ?1 \
      AND receiver = ?2 AND +caller = ?3 AND body = ?4 AND created_at >= ?5 LIMIT 1";
 
-pub(in crate::sqlite) const EARLIER: &str =
+pub(in super::super) const EARLIER: &str =
     "SELECT request, reply FROM idempotency WHERE day = ?1 AND key = ?2 AND created_at >= ?3";
 
 /// A key of the same day that has run out makes room for its successor.
-const REMEMBER: &str = "INSERT OR REPLACE INTO idempotency (day, key, request, reply, created_at) \
-     VALUES (?1, ?2, ?3, ?4, ?5)";
+const REMEMBER: &str = "INSERT INTO idempotency (day, key, request, reply, created_at) \
+     VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (day, key) DO UPDATE SET request = excluded.request, \
+     reply = excluded.reply, created_at = excluded.created_at";
 
 pub(super) fn accept(statements: &mut Statements<'_>, accept: &Accept) -> Result<Accepted, StoreError> {
     if let Some(idempotency) = &accept.idempotency {
@@ -126,13 +126,13 @@ fn insert(statements: &mut Statements<'_>, new: &NewMessage) -> Result<(), Store
 }
 
 /// What was answered to an earlier request with this key. A key lives for a day or two: both days are asked.
-pub(super) fn earlier(
+pub(in super::super) fn earlier(
     statements: &mut Statements<'_>,
     wanted: &Idempotency,
 ) -> Result<Option<Accepted>, StoreError> {
     for day in (day(wanted.since)..=day(wanted.now)).rev() {
         let values = params![day, wanted.key, wanted.since.as_micros()];
-        let read = |row: &Row<'_>| <([u8; 32], String)>::try_from(row);
+        let read = |row: &Row<'_>| Ok((get::<[u8; 32]>(row, 0)?, get::<String>(row, 1)?));
         let found = statements.first(EARLIER, values, read)?;
         if let Some((request, reply)) = found {
             let same = request == wanted.request;

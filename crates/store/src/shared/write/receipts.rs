@@ -11,36 +11,34 @@ use domain::phone::Msisdn;
 use domain::receipt::{Receipt, ReceiptStatus};
 use domain::route::ProviderName;
 use domain::time::Timestamp;
-use rusqlite::{Row, params};
 
+use super::super::read::HOUR;
+use super::super::row;
+use super::super::sql::{Row, Statements, get, params};
 use super::doubt::Told;
-use super::statements::Statements;
 use super::watches::{self, Watch};
 use super::{Move, doubt, move_status};
 use crate::StoreError;
 use crate::port::receipts::{NewReceipt, ReceiptFate};
 use crate::port::watches::WatchKind;
-use crate::sqlite::connection::error;
-use crate::sqlite::read::HOUR;
-use crate::sqlite::row;
 
 /// How far back a receipt that names only the provider's id is matched. Later ones are parked.
 pub(super) const HOURS_BACK: i64 = 72;
 
 /// The message that a receipt is about, with the attempt of that number.
-pub(in crate::sqlite) const TARGET: &str = "SELECT m.receiver, a.outcome = 'ambiguous' AND a.provider = ?3, r.round \
+pub(in super::super) const TARGET: &str = "SELECT m.receiver, a.outcome = 'ambiguous' AND a.provider = ?3, r.round \
      FROM messages m LEFT JOIN attempts a ON a.message_id = m.id AND a.number = ?2 \
      LEFT JOIN rounds r ON r.message_id = m.id WHERE m.id = ?1";
 
 /// The attempts of a message that a receipt may be about: those that its provider took under this id, and those of it
 /// whose end is not known.
-pub(in crate::sqlite) const MEANT: &str = "SELECT number, provider_message_id IS NOT NULL FROM attempts \
+pub(in super::super) const MEANT: &str = "SELECT number, provider_message_id IS NOT NULL FROM attempts \
      WHERE message_id = ?1 AND provider = ?2 \
      AND (provider_message_id = ?3 OR outcome IS NULL OR outcome = 'ambiguous')";
 
 /// The message to a receiver, accepted in an hour or scheduled for it, with an attempt that a provider took under
 /// this id. Scheduled ones may have been accepted long before.
-pub(in crate::sqlite) const FIND: &str = "SELECT m.id, a.number \
+pub(in super::super) const FIND: &str = "SELECT m.id, a.number \
      FROM messages m JOIN attempts a ON a.message_id = m.id \
      WHERE m.created_at / 3600000000 = ?1 AND m.receiver = ?2 \
      AND a.provider_message_id = ?3 AND a.provider = ?4 \
@@ -55,13 +53,13 @@ const KEEP: &str = "INSERT INTO callbacks (received_at, provider, provider_messa
 
 /// Receipts that wait for a provider's id, unless they are for another receiver than the message. Repeats the
 /// condition of the partial index.
-pub(in crate::sqlite) const PARKED: &str = "SELECT id, received_at, status, reason, provider_code FROM callbacks \
+pub(in super::super) const PARKED: &str = "SELECT id, received_at, status, reason, provider_code FROM callbacks \
      WHERE message_id IS NULL AND provider_message_id = ?1 AND provider = ?2 \
      AND (receiver IS NULL OR receiver = (SELECT receiver FROM messages WHERE id = ?3)) ORDER BY id";
 
-pub(in crate::sqlite) const MATCH: &str = "UPDATE callbacks SET message_id = ?2, attempt = ?3 WHERE id = ?1";
+pub(in super::super) const MATCH: &str = "UPDATE callbacks SET message_id = ?2, attempt = ?3 WHERE id = ?1";
 
-pub(in crate::sqlite) const LAST_ATTEMPT: &str =
+pub(in super::super) const LAST_ATTEMPT: &str =
     "SELECT coalesce(max(number), 0) FROM attempts WHERE message_id = ?1";
 
 pub(super) fn record(
@@ -130,15 +128,12 @@ fn meant(
     id: MessageId,
 ) -> Result<Option<u16>, StoreError> {
     let values = params![id.as_bytes(), receipt.provider.as_str(), receipt.provider_message_id.as_str()];
-    let mut rows = statements.get(MEANT)?.query(values).map_err(error)?;
-    let mut unsure = Vec::new();
-    while let Some(row) = rows.next().map_err(error)? {
-        if row::get(row, 1)? {
-            return row::get(row, 0).map(Some);
-        }
-        unsure.push(row::get(row, 0)?);
+    let unclear: Vec<(u16, bool)> =
+        statements.collect(MEANT, values, |row| Ok((get(row, 0)?, get(row, 1)?)))?;
+    if let Some((theirs, _)) = unclear.iter().find(|(_, is_known)| *is_known) {
+        return Ok(Some(*theirs));
     }
-    Ok(if let [only] = unsure[..] { Some(only) } else { None })
+    Ok(if let [(only, _)] = unclear[..] { Some(only) } else { None })
 }
 
 fn target(
@@ -149,14 +144,13 @@ fn target(
     provider: &ProviderName,
 ) -> Result<Option<Target>, StoreError> {
     let values = params![message_id.as_bytes(), attempt, provider.as_str()];
-    let mut rows = statements.get(TARGET)?.query(values).map_err(error)?;
-    let Some(row) = rows.next().map_err(error)? else { return Ok(None) };
-    let goes_to: u64 = row::get(row, 0)?;
+    let found = statements
+        .first(TARGET, values, |row| Ok((get::<u64>(row, 0)?, get::<Option<bool>>(row, 1)?, get(row, 2)?)))?;
+    let Some((goes_to, is_ambiguous, round)) = found else { return Ok(None) };
     if receiver.is_some_and(|named| named != goes_to) {
         return Ok(None);
     }
-    let is_ambiguous = row::get::<Option<bool>>(row, 1)?.unwrap_or(false);
-    Ok(Some(Target { message_id, attempt, is_ambiguous, round: row::get(row, 2)? }))
+    Ok(Some(Target { message_id, attempt, is_ambiguous: is_ambiguous.unwrap_or(false), round }))
 }
 
 /// The message that a provider's id belongs to, by way of the receiver: an index on provider ids would have
@@ -168,7 +162,7 @@ fn find(statements: &mut Statements<'_>, receipt: &Receipt) -> Result<Option<Tar
     for hour in (newest - HOURS_BACK..=newest).rev().chain([newest + 1]) {
         let values =
             params![hour, receiver.number(), receipt.provider_message_id.as_str(), receipt.provider.as_str()];
-        let read = |row: &Row<'_>| <([u8; 16], u16)>::try_from(row);
+        let read = |row: &Row<'_>| Ok((get::<[u8; 16]>(row, 0)?, get::<u16>(row, 1)?));
         if let Some((id, attempt)) = statements.first(FIND, values, read)? {
             return target(statements, MessageId::from_bytes(id), Some(attempt), None, &receipt.provider);
         }
@@ -277,7 +271,7 @@ pub(super) fn last_attempt(
     statements: &mut Statements<'_>,
     message_id: MessageId,
 ) -> Result<u16, StoreError> {
-    let last = statements.first(LAST_ATTEMPT, params![message_id.as_bytes()], |row| row.get(0))?;
+    let last = statements.first(LAST_ATTEMPT, params![message_id.as_bytes()], |row| get(row, 0))?;
     Ok(last.unwrap_or(0))
 }
 
@@ -289,16 +283,11 @@ pub(super) fn match_parked(
     provider: &ProviderName,
     provider_message_id: &ProviderMessageId,
 ) -> Result<(), StoreError> {
-    let select = statements.get(PARKED)?;
-    let mut rows = select
-        .query(params![provider_message_id.as_str(), provider.as_str(), message_id.as_bytes()])
-        .map_err(error)?;
-    let mut parked = Vec::new();
-    while let Some(row) = rows.next().map_err(error)? {
+    let values = params![provider_message_id.as_str(), provider.as_str(), message_id.as_bytes()];
+    let parked = statements.collect(PARKED, values, |row| {
         let status: Option<ReceiptStatus> = row::optional_word(row, 2)?;
-        parked.push((row::get::<i64>(row, 0)?, row::time(row, 1)?, status, row::failure(row, 3)?));
-    }
-    drop(rows);
+        Ok((get::<i64>(row, 0)?, row::time(row, 1)?, status, row::failure(row, 3)?))
+    })?;
     if parked.is_empty() {
         return Ok(());
     }

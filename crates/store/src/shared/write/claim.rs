@@ -3,6 +3,8 @@
 //! What can't be claimed leaves the front too, so that nothing stands in the way of those behind: what was settled
 //! while it waited, what must not leave before the quiet hours end or its sender's turn, and what can't be read.
 
+use std::ops::ControlFlow;
+
 use domain::attempt::{Failure, Reason, Submission};
 use domain::batch::Requests;
 use domain::ids::MessageId;
@@ -10,42 +12,40 @@ use domain::message::{MessageStatus, StatusEvent};
 use domain::scenario::Priority;
 use domain::sender_pace::{SenderPace, Turn};
 use domain::time::Timestamp;
-use rusqlite::{Row, params};
 
+use super::super::row::{self, word};
+use super::super::sql::{Row, Statements, get, params};
 use super::place;
-use super::statements::Statements;
 use super::{Move, has_moved, move_status};
 use crate::StoreError;
 use crate::port::queue::{Claim, Claimed, Claims, LaneRoom};
-use crate::sqlite::connection::error;
-use crate::sqlite::row::{self, get, word};
 
 /// How many messages one claim moves to the end of the quiet hours or to a turn of their sender, beyond those that it
 /// takes.
 const HELD_AT_ONCE: u32 = 256;
 
 /// The front of a lane, up to the present, with what a provider needs of each message.
-pub(in crate::sqlite) const FRONT: &str = "SELECT m.receiver, m.country, q.message_id, q.attempt, q.due_at, \
+pub(in super::super) const FRONT: &str = "SELECT m.receiver, m.country, q.message_id, q.attempt, q.due_at, \
      q.expires_at, m.sender, m.body, m.encoding, m.scenario, m.segments, m.created_at, m.scheduled_at, \
      q.refused_by, q.resends, coalesce(r.resends, 0), r.began_at \
      FROM queue q JOIN messages m ON m.id = q.message_id LEFT JOIN rounds r ON r.message_id = q.message_id \
      WHERE q.provider = ?1 AND q.lane = ?2 AND q.due_at <= ?3 ORDER BY q.due_at, q.message_id LIMIT ?4";
 
 /// The same rows leave with one statement: they are a run of the table's own order.
-pub(in crate::sqlite) const LEAVE: &str =
+pub(in super::super) const LEAVE: &str =
     "DELETE FROM queue WHERE provider = ?1 AND lane = ?2 AND (due_at, message_id) <= (?3, ?4)";
 
-pub(in crate::sqlite) const NEXT_DUE: &str =
+pub(in super::super) const NEXT_DUE: &str =
     "SELECT due_at FROM queue WHERE provider = ?1 AND lane = ?2 ORDER BY due_at LIMIT 1";
 
 /// Nothing, where there is an attempt of that number: the row of the queue is left over.
-const OPEN: &str = "INSERT OR IGNORE INTO attempts \
-     (message_id, number, provider, node, lease_until, started_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+const OPEN: &str = "INSERT INTO attempts \
+     (message_id, number, provider, node, lease_until, started_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING";
 
-pub(in crate::sqlite) const UNDO_OPEN: &str = "DELETE FROM attempts WHERE message_id = ?1 AND number = ?2";
+pub(in super::super) const UNDO_OPEN: &str = "DELETE FROM attempts WHERE message_id = ?1 AND number = ?2";
 
 /// For a state that can't be read, which no event moves.
-pub(in crate::sqlite) const GIVE_UP: &str =
+pub(in super::super) const GIVE_UP: &str =
     "UPDATE states SET status = ?2, reason = ?3, updated_at = ?4 WHERE message_id = ?1";
 
 pub(super) fn claim(statements: &mut Statements<'_>, claim: &Claim) -> Result<Claims, StoreError> {
@@ -142,22 +142,20 @@ fn sort(
         (room.requests as usize, if is_quiet || senders.is_limited() { HELD_AT_ONCE } else { 0 });
     let most = room.messages.saturating_add(held);
     let values = params![claim.provider.as_str(), lane.index(), claim.now.as_micros(), most];
-    let mut rows = statements.get(FRONT)?.query(values).map_err(error)?;
     let mut sorted = Sorted::default();
-    while sorted.due.len() < room.messages as usize {
-        let Some(row) = rows.next().map_err(error)? else { break };
+    statements.walk(FRONT, values, |row| {
         let place = (row::time(row, 4)?, MessageId::from_bytes(get(row, 2)?));
         let front = match front(row, lane) {
             // Left over from an earlier round.
             Ok(front) if front.resends != get::<u32>(row, 15)? => {
                 sorted.last = Some(place);
-                continue;
+                return Ok(ControlFlow::Continue(()));
             }
             Ok(front) => front,
             Err(StoreError::Corrupt) => {
                 sorted.last = Some(place);
                 sorted.unreadable.push(place.1);
-                continue;
+                return Ok(ControlFlow::Continue(()));
             }
             Err(problem) => return Err(problem),
         };
@@ -171,7 +169,7 @@ fn sort(
         } else if let Some(until) = is_quiet.then(quiet_until).flatten() {
             sorted.held.push((until, front));
         } else if !requests.has_place(submission, lane, limit) {
-            break;
+            return Ok(ControlFlow::Break(()));
         } else if let Turn::At(turn) = senders.turn(submission.sender.as_ref(), lane, claim.now) {
             sorted.held.push((turn, front));
         } else {
@@ -179,7 +177,9 @@ fn sort(
             sorted.due.push(front);
         }
         sorted.last = Some(place);
-    }
+        let is_full = sorted.due.len() >= room.messages as usize;
+        Ok(if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
     Ok(sorted)
 }
 
@@ -215,7 +215,7 @@ fn next_due(
     lane: Priority,
 ) -> Result<Option<Timestamp>, StoreError> {
     let values = params![claim.provider.as_str(), lane.index()];
-    let due_at = statements.first(NEXT_DUE, values, |row| row.get(0))?;
+    let due_at = statements.first(NEXT_DUE, values, |row| get(row, 0))?;
     Ok(due_at.map(Timestamp::from_micros))
 }
 

@@ -6,16 +6,14 @@ use domain::ids::MessageId;
 use domain::route::ProviderName;
 use domain::scenario::Priority;
 use domain::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::collect;
+use super::super::row::{self, word};
+use super::super::sql::{Row, Statements, get, params};
 use crate::StoreError;
 use crate::port::queue::{AGES, LaneDepth, Place, Stuck, StuckCause, Waiter, Waiting};
-use crate::sqlite::connection::error;
-use crate::sqlite::row::{self, get, word};
 
 /// The front of a lane, without what was settled while it waited.
-pub(in crate::sqlite) const WAITING: &str = "SELECT m.receiver, m.country, q.due_at, q.message_id, m.scenario, \
+pub(in super::super) const WAITING: &str = "SELECT m.receiver, m.country, q.due_at, q.message_id, m.scenario, \
      m.segments, q.refused_by FROM queue q CROSS JOIN states s ON s.message_id = q.message_id \
      CROSS JOIN messages m ON m.id = q.message_id \
      WHERE q.provider = ?1 AND q.lane = ?2 AND q.due_at <= ?3 \
@@ -23,15 +21,15 @@ pub(in crate::sqlite) const WAITING: &str = "SELECT m.receiver, m.country, q.due
      AND q.resends = (SELECT coalesce(max(resends), 0) FROM rounds r WHERE r.message_id = q.message_id) \
      ORDER BY q.due_at, q.message_id LIMIT ?4";
 
-pub(in crate::sqlite) fn waiting(
-    connection: &Connection,
+pub(in super::super) fn waiting(
+    statements: &mut Statements<'_>,
     waiting: &Waiting,
 ) -> Result<Vec<Waiter>, StoreError> {
     let mut found = Vec::new();
     for (lane, _) in Priority::ALL.iter().zip(waiting.lanes).filter(|(_, is_wanted)| *is_wanted) {
         let provider = waiting.provider.as_str();
         let values = params![provider, lane.index(), waiting.now.as_micros(), waiting.limit];
-        let waiters = collect(connection, WAITING, values, |row| {
+        let waiters = statements.collect(WAITING, values, |row| {
             // A claim takes what can't be read off the queue.
             Ok(waiter(row, &waiting.provider, *lane).ok())
         })?;
@@ -56,15 +54,16 @@ fn waiter(row: &Row<'_>, provider: &ProviderName, priority: Priority) -> Result<
 }
 
 /// Counts all that waits in one walk, in the table's own order.
-pub(in crate::sqlite) const DEPTH: &str = "SELECT provider, lane, count(*), min(due_at), sum(due_at > ?1), \
-     sum(due_at < ?2), sum(due_at < ?3), sum(due_at < ?4) FROM queue GROUP BY provider, lane";
+pub(in super::super) const DEPTH: &str = "SELECT provider, lane, count(*), min(due_at), count(*) FILTER (WHERE due_at > ?1), \
+     count(*) FILTER (WHERE due_at < ?2), count(*) FILTER (WHERE due_at < ?3), \
+     count(*) FILTER (WHERE due_at < ?4) FROM queue GROUP BY provider, lane";
 
-pub(in crate::sqlite) fn depth(
-    connection: &Connection,
+pub(in super::super) fn depth(
+    statements: &mut Statements<'_>,
     now: Timestamp,
 ) -> Result<Vec<LaneDepth>, StoreError> {
     let [a, b, c] = AGES.map(|age| now.minus(Duration::from_secs(age)).as_micros());
-    collect(connection, DEPTH, params![now.as_micros(), a, b, c], |row| {
+    statements.collect(DEPTH, params![now.as_micros(), a, b, c], |row| {
         Ok(LaneDepth {
             provider: word(row, 0)?,
             priority: row::lane(row, 1)?,
@@ -77,10 +76,10 @@ pub(in crate::sqlite) fn depth(
 }
 
 /// The first lane after another one: from lane to lane, over all that waits in them.
-pub(in crate::sqlite) const NEXT_LANE: &str = "SELECT provider, lane FROM queue \
+pub(in super::super) const NEXT_LANE: &str = "SELECT provider, lane FROM queue \
      WHERE (provider, lane) > (?1, ?2) ORDER BY provider, lane LIMIT 1";
 
-pub(in crate::sqlite) const STUCK_IN_LANE: &str = "SELECT q.message_id, q.provider, q.lane, q.due_at \
+pub(in super::super) const STUCK_IN_LANE: &str = "SELECT q.message_id, q.provider, q.lane, q.due_at \
      FROM queue q CROSS JOIN states s ON s.message_id = q.message_id \
      WHERE q.provider = ?1 AND q.lane = ?2 AND q.due_at <= ?3 \
      AND (s.status = 'queued' OR s.status = 'scheduled') \
@@ -88,12 +87,12 @@ pub(in crate::sqlite) const STUCK_IN_LANE: &str = "SELECT q.message_id, q.provid
      ORDER BY q.due_at, q.message_id LIMIT ?4";
 
 /// The open attempts, which are few. Repeats the condition of the partial index.
-pub(in crate::sqlite) const STUCK_UNDER_WAY: &str = "SELECT a.message_id, a.provider, m.priority, a.started_at \
+pub(in super::super) const STUCK_UNDER_WAY: &str = "SELECT a.message_id, a.provider, m.priority, a.started_at \
      FROM attempts a INDEXED BY attempts_open CROSS JOIN messages m ON m.id = a.message_id \
      WHERE a.outcome IS NULL AND a.started_at <= ?1 ORDER BY a.started_at LIMIT ?2";
 
 /// The doubts, which are few. Repeats the condition of the partial index.
-pub(in crate::sqlite) const STUCK_IN_DOUBT: &str = "SELECT a.message_id, a.provider, m.priority, s.updated_at \
+pub(in super::super) const STUCK_IN_DOUBT: &str = "SELECT a.message_id, a.provider, m.priority, s.updated_at \
      FROM watches w INDEXED BY watches_in_doubt CROSS JOIN states s ON s.message_id = w.message_id \
      CROSS JOIN attempts a ON a.message_id = w.message_id AND a.number = w.attempt \
      CROSS JOIN messages m ON m.id = w.message_id \
@@ -101,27 +100,27 @@ pub(in crate::sqlite) const STUCK_IN_DOUBT: &str = "SELECT a.message_id, a.provi
      AND NOT EXISTS (SELECT 1 FROM attempts l WHERE l.message_id = w.message_id AND l.number > w.attempt) \
      ORDER BY s.updated_at LIMIT ?2";
 
-pub(in crate::sqlite) fn stuck(
-    connection: &Connection,
+pub(in super::super) fn stuck(
+    statements: &mut Statements<'_>,
     before: Timestamp,
     limit: u32,
 ) -> Result<Vec<Stuck>, StoreError> {
-    let snapshot = connection.unchecked_transaction().map_err(error)?;
     let mut found = Vec::new();
     let mut lane: (String, i64) = (String::new(), 0);
     loop {
-        let mut next = snapshot.prepare_cached(NEXT_LANE).map_err(error)?;
-        let next = next.query_row(params![lane.0, lane.1], |row| <(String, i64)>::try_from(row));
-        let Some(next) = next.optional().map_err(error)? else { break };
+        let values = params![lane.0, lane.1];
+        let next = statements.first(NEXT_LANE, values, |row| Ok((get(row, 0)?, get(row, 1)?)))?;
+        let Some(next) = next else { break };
         lane = next;
         let values = params![lane.0, lane.1, before.as_micros(), limit];
-        found.extend(collect(&snapshot, STUCK_IN_LANE, values, |row| {
-            stuck_one(row, row::lane(row, 2), StuckCause::Turn)
-        })?);
+        found.extend(
+            statements
+                .collect(STUCK_IN_LANE, values, |row| stuck_one(row, row::lane(row, 2), StuckCause::Turn))?,
+        );
     }
     let values = params![before.as_micros(), limit];
     for (sql, cause) in [(STUCK_UNDER_WAY, StuckCause::Outcome), (STUCK_IN_DOUBT, StuckCause::Certainty)] {
-        found.extend(collect(&snapshot, sql, values, |row| stuck_one(row, word(row, 2), cause))?);
+        found.extend(statements.collect(sql, values, |row| stuck_one(row, word(row, 2), cause))?);
     }
     let mut found: Vec<_> = found.into_iter().flatten().collect();
     found.sort_by_key(|stuck| (stuck.since, stuck.message_id));

@@ -4,37 +4,36 @@ use std::time::Duration;
 
 use domain::message::{MessageStatus, StatusEvent};
 use domain::time::Timestamp;
-use rusqlite::params;
 
+use super::super::row::word;
+use super::super::sql::{Statements, get, params};
 use super::place::{self, Turn};
-use super::statements::Statements;
 use super::watches::{self, Watch};
 use super::{Move, has_moved, move_status, sweep};
 use crate::StoreError;
 use crate::port::messages::{Moved, Resend};
 use crate::port::watches::WatchKind;
-use crate::sqlite::connection::error;
-use crate::sqlite::row::{get, word};
 
 /// When to look first at a message that a sweep will not come by any more.
 const FIRST_LOOK: Duration = Duration::from_hours(1);
 
 /// Where a message stands, how often it was sent again, the number of its last attempt, and whether one is under way.
-pub(in crate::sqlite) const STANDING: &str = "SELECT s.status, \
+pub(in super::super) const STANDING: &str = "SELECT s.status, \
      (SELECT coalesce(max(resends), 0) FROM rounds WHERE message_id = ?1), \
      (SELECT coalesce(max(number), 0) FROM attempts WHERE message_id = ?1), \
      EXISTS (SELECT 1 FROM attempts WHERE message_id = ?1 AND outcome IS NULL) \
      FROM states s WHERE s.message_id = ?1";
 
-pub(in crate::sqlite) const NEW_ROUND: &str = "INSERT OR REPLACE INTO rounds (message_id, round, resends, began_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5)";
+pub(in super::super) const NEW_ROUND: &str = "INSERT INTO rounds (message_id, round, resends, began_at, expires_at) \
+     VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (message_id) DO UPDATE SET round = excluded.round, \
+     resends = excluded.resends, began_at = excluded.began_at, expires_at = excluded.expires_at";
 
 pub(super) fn resend(statements: &mut Statements<'_>, resend: &Resend) -> Result<Option<Moved>, StoreError> {
     let message_id = resend.message_id;
-    let mut rows = statements.get(STANDING)?.query(params![message_id.as_bytes()]).map_err(error)?;
-    let Some(row) = rows.next().map_err(error)? else { return Ok(None) };
-    let from: MessageStatus = word(row, 0)?;
-    let (resends, last, has_open): (u32, u16, bool) = (get(row, 1)?, get(row, 2)?, get(row, 3)?);
-    drop(rows);
+    let standing = statements.first(STANDING, params![message_id.as_bytes()], |row| {
+        Ok((word::<MessageStatus>(row, 0)?, get::<u32>(row, 1)?, get::<u16>(row, 2)?, get::<bool>(row, 3)?))
+    })?;
+    let Some((from, resends, last, has_open)) = standing else { return Ok(None) };
     let unmoved = Some(Moved { message_id, from, to: from });
     let is_last = resend.last_attempt.is_none_or(|wanted| wanted == last);
     if has_open || !is_last || !resend.standing.contains(&from) {

@@ -4,21 +4,19 @@ use domain::attempt::{Acceptance, Failure, Reason, SubmitOutcome};
 use domain::message::{MessageStatus, StatusEvent};
 use domain::money::Money;
 use domain::route::ProviderName;
-use rusqlite::params;
 
+use super::super::row::word;
+use super::super::sql::{Statements, params};
 use super::place::{self, Turn};
-use super::statements::Statements;
 use super::watches::{self, Watch};
 use super::{Move, doubt, move_status, receipts};
 use crate::StoreError;
 use crate::port::queue::{AttemptEnd, Next};
 use crate::port::watches::WatchKind;
-use crate::sqlite::connection::error;
-use crate::sqlite::row::word;
 
 /// The end of an attempt, if it is still open or ambiguous: an attempt ends once, and only an ambiguous one may
 /// still be told how it really ended. Answers the provider that was asked.
-pub(in crate::sqlite) const CLOSE: &str = "UPDATE attempts SET ended_at = ?3, outcome = ?4, reason = ?5, \
+pub(in super::super) const CLOSE: &str = "UPDATE attempts SET ended_at = ?3, outcome = ?4, reason = ?5, \
      provider_code = ?6, provider_message_id = ?7, segments = ?8, cost_micros = ?9, cost_currency = ?10 \
      WHERE message_id = ?1 AND number = ?2 AND (outcome IS NULL OR outcome = 'ambiguous') RETURNING provider";
 
@@ -63,9 +61,7 @@ fn close_attempt(
         cost.map(Money::micros),
         cost.as_ref().map(Money::currency),
     ];
-    let update = statements.get(CLOSE)?;
-    let mut rows = update.query(values).map_err(error)?;
-    rows.next().map_err(error)?.map(|row| word(row, 0)).transpose()
+    statements.first(CLOSE, values, |row| word(row, 0))
 }
 
 /// The provider has it, whatever was decided meanwhile.

@@ -1,6 +1,8 @@
 //! What readers ask.
 
+#[path = "read/queue.rs"]
 pub(super) mod queue;
+#[path = "read/watches.rs"]
 pub(super) mod watches;
 
 use std::fmt::Write as _;
@@ -9,11 +11,9 @@ use domain::ids::{BulkId, KeyId, MessageId};
 use domain::message::MessageStatus;
 use domain::route::ProviderName;
 use domain::time::Timestamp;
-use rusqlite::types::Value;
-use rusqlite::{Connection, Row, params, params_from_iter};
 
-use super::connection::error;
-use super::row::{self, MESSAGE, STATE, get, word};
+use super::row::{self, MESSAGE, STATE, word};
+use super::sql::{self, Row, Statements, Value, get, params};
 use crate::StoreError;
 use crate::port::keys::ApiKey;
 use crate::port::messages::{Filter, MessageRecord, MessageSummary, Page};
@@ -34,15 +34,21 @@ pub(super) const RECEIPTS: &str = "SELECT received_at, provider, provider_status
 
 pub(super) const DRAINED: &str = "SELECT provider, since FROM drained ORDER BY provider";
 
-pub(super) fn message(connection: &Connection, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
-    // One snapshot for all three queries.
-    let snapshot = connection.unchecked_transaction().map_err(error)?;
+/// Reads something that is always there.
+pub(super) fn check(statements: &mut Statements<'_>) -> Result<(), StoreError> {
+    statements.first("SELECT writes FROM probe", params![], |row| get::<i64>(row, 0)).map(|_writes| ())
+}
+
+pub(super) fn message(
+    statements: &mut Statements<'_>,
+    id: MessageId,
+) -> Result<Option<MessageRecord>, StoreError> {
     let values = params![id.as_bytes()];
-    let Some(summary) = collect(&snapshot, &message_sql(), values, row::summary)?.pop() else {
+    let Some(summary) = statements.collect_of(&message_sql(), values, row::summary)?.pop() else {
         return Ok(None);
     };
-    let attempts = collect(&snapshot, ATTEMPTS, params![id.as_bytes()], row::attempt)?;
-    let receipts = collect(&snapshot, RECEIPTS, params![id.as_bytes()], row::receipt)?;
+    let attempts = statements.collect(ATTEMPTS, params![id.as_bytes()], row::attempt)?;
+    let receipts = statements.collect(RECEIPTS, params![id.as_bytes()], row::receipt)?;
     Ok(Some(MessageRecord { summary, attempts, receipts }))
 }
 
@@ -53,26 +59,25 @@ pub(super) fn message_sql() -> String {
 }
 
 pub(super) fn messages(
-    connection: &Connection,
+    statements: &mut Statements<'_>,
     filter: &Filter,
     page: Page,
 ) -> Result<Vec<MessageSummary>, StoreError> {
     match filter.receiver {
-        Some(_) => messages_of_receiver(connection, filter, page),
-        None => newest(connection, filter, page, None, page.limit),
+        Some(_) => messages_of_receiver(statements, filter, page),
+        None => newest(statements, filter, page, None, page.limit),
     }
 }
 
 /// The index is by hour first: walks back hour by hour, from the newest wanted to the oldest there is.
 fn messages_of_receiver(
-    connection: &Connection,
+    statements: &mut Statements<'_>,
     filter: &Filter,
     page: Page,
 ) -> Result<Vec<MessageSummary>, StoreError> {
-    let bound = |sql: &str| -> Result<Option<i64>, StoreError> {
-        connection.query_row(sql, [], |row| row.get(0)).map_err(error)
-    };
-    let (Some(oldest), Some(newest_hour)) = (bound(OLDEST_HOUR)?, bound(NEWEST_HOUR)?) else {
+    let mut bound = |sql| statements.first(sql, params![], |row| get::<Option<i64>>(row, 0));
+    let (Some(oldest), Some(newest_hour)) = (bound(OLDEST_HOUR)?.flatten(), bound(NEWEST_HOUR)?.flatten())
+    else {
         return Ok(Vec::new());
     };
     let first = filter.until.map_or(newest_hour, |until| newest_hour.min(until.as_micros() / HOUR));
@@ -81,21 +86,21 @@ fn messages_of_receiver(
     let mut hour = first;
     while hour >= last && found.len() < page.limit as usize {
         let missing = page.limit.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
-        found.extend(newest(connection, filter, page, Some(hour), missing)?);
+        found.extend(newest(statements, filter, page, Some(hour), missing)?);
         hour -= 1;
     }
     Ok(found)
 }
 
 fn newest(
-    connection: &Connection,
+    statements: &mut Statements<'_>,
     filter: &Filter,
     page: Page,
     hour: Option<i64>,
     limit: u32,
 ) -> Result<Vec<MessageSummary>, StoreError> {
     let (sql, values) = newest_sql(filter, page, hour, limit);
-    collect(connection, &sql, params_from_iter(values), row::summary)
+    statements.collect_of(&sql, sql::list(values), row::summary)
 }
 
 /// The words of the partial index `states_in_trouble`.
@@ -149,8 +154,7 @@ pub(super) fn newest_sql(filter: &Filter, page: Page, hour: Option<i64>, limit: 
     }
     // Ids begin with the time of creation: a bound on the id keeps the scan short, the exact one follows.
     if let Some(since) = filter.since {
-        let first = MessageId::new(since, [0; 10]).as_bytes()[..6].to_vec();
-        condition(&format!("{id} >= ?"), Value::Blob(first));
+        condition(&format!("{id} >= ?"), Value::Blob(first_id(since).to_vec()));
         condition("m.created_at >= ?", Value::Integer(since.as_micros()));
     }
     if let Some(until) = filter.until {
@@ -172,12 +176,13 @@ pub(super) fn newest_sql(filter: &Filter, page: Page, hour: Option<i64>, limit: 
 
 /// The messages of a bulk request. All ids of a request begin with its millisecond, so that no index is needed.
 pub(super) fn messages_of_bulk(
-    connection: &Connection,
+    statements: &mut Statements<'_>,
     id: BulkId,
 ) -> Result<Vec<MessageSummary>, StoreError> {
-    let begin = &id.as_bytes()[..6];
-    let end = [begin, &[0xff; 10]].concat();
-    collect(connection, &of_bulk_sql(), params![begin, end, id.as_bytes()], row::summary)
+    let (mut begin, mut end) = (*id.as_bytes(), *id.as_bytes());
+    begin[6..].fill(0);
+    end[6..].fill(0xff);
+    statements.collect_of(&of_bulk_sql(), params![begin, end, id.as_bytes()], row::summary)
 }
 
 pub(super) fn of_bulk_sql() -> String {
@@ -187,22 +192,25 @@ pub(super) fn of_bulk_sql() -> String {
     )
 }
 
-pub(super) fn drained(connection: &Connection) -> Result<Vec<(ProviderName, Timestamp)>, StoreError> {
-    collect(connection, DRAINED, [], |row| Ok((word(row, 0)?, row::time(row, 1)?)))
+pub(super) fn drained(statements: &mut Statements<'_>) -> Result<Vec<(ProviderName, Timestamp)>, StoreError> {
+    statements.collect(DRAINED, params![], |row| Ok((word(row, 0)?, row::time(row, 1)?)))
 }
 
 const KEY: &str = "SELECT id, name, hash, scopes, created_at, expires_at, revoked_at FROM api_keys";
 
-pub(super) fn find_key(connection: &Connection, hash: &[u8; 32]) -> Result<Option<ApiKey>, StoreError> {
-    collect(connection, &find_key_sql(), params![hash], key).map(|mut keys| keys.pop())
+pub(super) fn find_key(
+    statements: &mut Statements<'_>,
+    hash: &[u8; 32],
+) -> Result<Option<ApiKey>, StoreError> {
+    statements.collect_of(&find_key_sql(), params![hash], key).map(|mut keys| keys.pop())
 }
 
 pub(super) fn find_key_sql() -> String {
     format!("{KEY} WHERE hash = ?1")
 }
 
-pub(super) fn keys(connection: &Connection) -> Result<Vec<ApiKey>, StoreError> {
-    collect(connection, &format!("{KEY} ORDER BY id"), [], key)
+pub(super) fn keys(statements: &mut Statements<'_>) -> Result<Vec<ApiKey>, StoreError> {
+    statements.collect_of(&format!("{KEY} ORDER BY id"), params![], key)
 }
 
 fn key(row: &Row<'_>) -> Result<ApiKey, StoreError> {
@@ -218,17 +226,9 @@ fn key(row: &Row<'_>) -> Result<ApiKey, StoreError> {
     })
 }
 
-fn collect<T>(
-    connection: &Connection,
-    sql: &str,
-    values: impl rusqlite::Params,
-    read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
-) -> Result<Vec<T>, StoreError> {
-    let mut statement = connection.prepare_cached(sql).map_err(error)?;
-    let mut rows = statement.query(values).map_err(error)?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next().map_err(error)? {
-        found.push(read(row)?);
-    }
-    Ok(found)
+/// What no id of a message comes before that was accepted at this time or later: ids begin with the millisecond.
+pub(super) fn first_id(time: Timestamp) -> [u8; 16] {
+    let mut id = *MessageId::new(time, [0; 10]).as_bytes();
+    id[6..].fill(0);
+    id
 }

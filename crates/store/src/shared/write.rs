@@ -1,72 +1,44 @@
-//! The one writer: a batch is one transaction, its rows go through prepared statements.
+//! What a batch does, row by row, in one transaction that runs alone.
 //!
-//! SQLite runs in this process, so a row costs a call, not a round trip: a prepared statement for each row is
-//! as fast here as a statement for many.
+//! For SQLite that is all there is: it runs in this process, so that a row costs a call, and a prepared statement for
+//! each row is as fast as a statement for many. PostgreSQL does the same for what is rare.
 
+#[path = "write/accept.rs"]
 pub(super) mod accept;
+#[path = "write/cancel.rs"]
 pub(super) mod cancel;
+#[path = "write/claim.rs"]
 pub(super) mod claim;
+#[path = "write/divert.rs"]
 pub(super) mod divert;
+#[path = "write/doubt.rs"]
 pub(super) mod doubt;
+#[path = "write/finish.rs"]
 pub(super) mod finish;
+#[path = "write/place.rs"]
 pub(super) mod place;
+#[path = "write/receipts.rs"]
 pub(super) mod receipts;
+#[path = "write/recover.rs"]
 pub(super) mod recover;
+#[path = "write/resend.rs"]
 pub(super) mod resend;
-mod statements;
+#[path = "write/sweep.rs"]
 pub(super) mod sweep;
+#[path = "write/watches.rs"]
 pub(super) mod watches;
-
-use self::statements::Statements;
 
 use domain::ids::MessageId;
 use domain::message::{MessageStatus, StatusEvent};
 use domain::route::ProviderName;
 use domain::time::Timestamp;
-use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::checkpoint::Checkpointer;
-use super::connection::{Lock, error};
 use super::row::word;
+use super::sql::{Statements, params};
 use crate::StoreError;
-use crate::group::{Backend, Batch, Drain, KeyChange};
+use crate::group::{Batch, Drain, KeyChange};
 use crate::port::keys::ApiKey;
-use crate::port::messages::{Accepted, Idempotency};
 use domain::attempt::Failure;
-
-/// Dropped in this order: the checkpointer's connection is the last to close, the lock outlives all writing.
-pub(super) struct Writer {
-    connection: Connection,
-    checkpointer: Checkpointer,
-    _lock: Option<Lock>,
-}
-
-impl Writer {
-    pub(super) fn new(connection: Connection, checkpointer: Checkpointer, lock: Option<Lock>) -> Self {
-        Self { connection, checkpointer, _lock: lock }
-    }
-
-    fn transact(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
-        // Dropping the transaction on an error takes everything back.
-        let transaction =
-            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error)?;
-        run(&mut Statements::new(&transaction), batch)?;
-        transaction.commit().map_err(error)
-    }
-}
-
-impl Backend for Writer {
-    fn commit(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
-        let result = self.transact(batch);
-        match &result {
-            Ok(()) => self.checkpointer.wrote(batch.written()),
-            // A log that is in the database is used again from its beginning: there may be room in it.
-            Err(StoreError::Full | StoreError::Io(_)) => _ = self.checkpointer.wake(),
-            Err(_) => {}
-        }
-        result
-    }
-}
 
 /// Answers each question of a kind with what one function makes of it.
 macro_rules! answer {
@@ -79,7 +51,7 @@ macro_rules! answer {
 }
 
 /// Outcomes and receipts first: what is decided after them knows them. Claims last: they find what was accepted.
-fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<(), StoreError> {
+pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<(), StoreError> {
     answer!(batch.finishes, |ends| finish::finish(statements, ends));
     answer!(batch.receipts, |receipts| receipts::record(statements, receipts));
     answer!(batch.settlements, |settled| watches::settle(statements, settled));
@@ -94,7 +66,7 @@ fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<(), StoreEr
     answer!(batch.keys, |change| change_key(statements, change));
     answer!(batch.drains, |drain| change_drain(statements, drain));
     if !batch.pings.is_empty() {
-        statements.execute("UPDATE probe SET writes = writes + 1", [])?;
+        statements.execute("UPDATE probe SET writes = writes + 1", params![])?;
     }
     for pending in &mut batch.pings {
         pending.answer = Some(());
@@ -102,9 +74,9 @@ fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<(), StoreEr
     Ok(())
 }
 
-pub(in crate::sqlite) const STATUS: &str = "SELECT status FROM states WHERE message_id = ?1";
+pub(super) const STATUS: &str = "SELECT status FROM states WHERE message_id = ?1";
 
-pub(in crate::sqlite) const MOVE: &str = "UPDATE states SET status = ?2, reason = ?3, provider_code = ?4, \
+pub(super) const MOVE: &str = "UPDATE states SET status = ?2, reason = ?3, provider_code = ?4, \
      provider = coalesce(?5, provider), updated_at = ?6 \
      WHERE message_id = ?1 AND status = ?7";
 
@@ -176,16 +148,7 @@ fn stands(
     statements: &mut Statements<'_>,
     message_id: MessageId,
 ) -> Result<Option<MessageStatus>, StoreError> {
-    let mut rows = statements.get(STATUS)?.query(params![message_id.as_bytes()]).map_err(error)?;
-    rows.next().map_err(error)?.map(|row| word(row, 0)).transpose()
-}
-
-/// What a request was answered when it was made before; reads only.
-pub(super) fn earlier(
-    connection: &Connection,
-    request: &Idempotency,
-) -> Result<Option<Accepted>, StoreError> {
-    accept::earlier(&mut Statements::new(connection), request)
+    statements.first(STATUS, params![message_id.as_bytes()], |row| word(row, 0))
 }
 
 fn change_key(statements: &mut Statements<'_>, change: &KeyChange) -> Result<bool, StoreError> {

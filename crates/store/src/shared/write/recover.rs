@@ -2,29 +2,22 @@
 
 use domain::ids::MessageId;
 use domain::route::ProviderName;
-use rusqlite::{Row, params};
 
-use super::statements::Statements;
+use super::super::row::word;
+use super::super::sql::{Row, Statements, get, params};
 use super::{doubt, watches};
 use crate::StoreError;
 use crate::port::queue::Recovery;
-use crate::sqlite::connection::error;
-use crate::sqlite::row::{get, word};
 
 /// Repeats the condition of the partial index, so that history costs nothing.
-pub(in crate::sqlite) const RECOVER: &str = "UPDATE attempts \
+pub(in super::super) const RECOVER: &str = "UPDATE attempts \
      SET outcome = 'ambiguous', reason = 'crashed', ended_at = ?1 \
      WHERE outcome IS NULL AND (lease_until <= ?1 OR (?2 AND node <> ?3)) RETURNING message_id, number, provider";
 
 /// Whatever was under way may have left: a doubt, unless a receipt has told already.
 pub(super) fn recover(statements: &mut Statements<'_>, recovery: Recovery) -> Result<u64, StoreError> {
     let values = params![recovery.now.as_micros(), recovery.only_node, recovery.node.as_bytes()];
-    let mut rows = statements.get(RECOVER)?.query(values).map_err(error)?;
-    let mut closed = Vec::new();
-    while let Some(row) = rows.next().map_err(error)? {
-        closed.push(left_open(row)?);
-    }
-    drop(rows);
+    let closed = statements.collect(RECOVER, values, left_open)?;
     for (message_id, attempt, provider) in &closed {
         if !doubt::adopt_told(statements, *message_id, *attempt, provider, recovery.now)?
             && doubt::is_in_force(statements, *message_id, *attempt)?.is_some()

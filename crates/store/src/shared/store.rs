@@ -1,0 +1,225 @@
+//! The traits of a store, over the group-commit layer and connections that read.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use domain::ids::{BulkId, KeyId, MessageId};
+use domain::route::ProviderName;
+use domain::time::Timestamp;
+use parking_lot::Mutex;
+
+use super::connection::Readers;
+use super::sql::Statements;
+use super::{read, write};
+use crate::group::{Backend, Drain, GroupCommit, KeyChange, Operation};
+use crate::port::keys::{ApiKey, Keys};
+use crate::port::messages::{
+    Accept, Accepted, Cancel, Filter, Idempotency, MessageRecord, MessageSummary, Messages, Moved, Page,
+    Resend, Sweep, Swept,
+};
+use crate::port::queue::{
+    AttemptEnd, Claim, Claims, Diversion, LaneDepth, Queue, Recovery, Stuck, Waiter, Waiting,
+};
+use crate::port::receipts::{NewReceipt, ReceiptFate, Receipts};
+use crate::port::routes::Routes;
+use crate::port::watches::{Settled, TakeWatches, WatchCount, Watched, Watches};
+use crate::{Store, StoreError};
+
+/// A store of this backend.
+pub(crate) struct BackendStore {
+    group: Mutex<Option<GroupCommit>>,
+    writers: Mutex<Vec<std::thread::JoinHandle<()>>>,
+    readers: Arc<Readers>,
+}
+
+impl std::fmt::Debug for BackendStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Store")
+    }
+}
+
+impl BackendStore {
+    /// Starts a thread for each writer.
+    pub(super) fn start(writers: Vec<impl Backend>, readers: Arc<Readers>) -> Result<Self, StoreError> {
+        let (group, threads) = GroupCommit::start(writers)?;
+        Ok(Self { group: Mutex::new(Some(group)), writers: Mutex::new(threads), readers })
+    }
+
+    fn group(&self) -> Result<GroupCommit, StoreError> {
+        self.group.lock().clone().ok_or(StoreError::Stopped)
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&mut Statements<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.group()?;
+        let readers = Arc::clone(&self.readers);
+        let turn = self.readers.turn().await?;
+        // The turn goes with the query: one whose caller has gone away still holds its connection.
+        let query = move || {
+            let _turn = turn;
+            readers.with(query)
+        };
+        tokio::task::spawn_blocking(query).await.map_err(|_panic| StoreError::Stopped)?
+    }
+}
+
+#[async_trait]
+impl Messages for BackendStore {
+    async fn accept(&self, accept: Accept) -> Result<Accepted, StoreError> {
+        self.group()?.accept(accept).await
+    }
+
+    async fn earlier(&self, request: Idempotency) -> Result<Option<Accepted>, StoreError> {
+        self.read(move |statements| write::accept::earlier(statements, &request)).await
+    }
+
+    async fn cancel(&self, cancel: Cancel) -> Result<Vec<Option<Moved>>, StoreError> {
+        self.group()?.ask(cancel, Operation::Cancel).await
+    }
+
+    async fn resend(&self, resend: Resend) -> Result<Option<Moved>, StoreError> {
+        self.group()?.ask(resend, Operation::Resend).await
+    }
+
+    async fn sweep(&self, sweep: Sweep) -> Result<Swept, StoreError> {
+        self.group()?.ask(sweep, Operation::Sweep).await
+    }
+
+    async fn messages_of_bulk(&self, id: BulkId) -> Result<Vec<MessageSummary>, StoreError> {
+        self.read(move |statements| read::messages_of_bulk(statements, id)).await
+    }
+
+    async fn message(&self, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
+        self.read(move |statements| read::message(statements, id)).await
+    }
+
+    async fn messages(&self, filter: Filter, page: Page) -> Result<Vec<MessageSummary>, StoreError> {
+        self.read(move |statements| read::messages(statements, &filter, page)).await
+    }
+}
+
+#[async_trait]
+impl Queue for BackendStore {
+    async fn claim(&self, claim: Claim) -> Result<Claims, StoreError> {
+        self.group()?.ask(claim, Operation::Claim).await
+    }
+
+    async fn finish(&self, ends: Vec<AttemptEnd>) -> Result<(), StoreError> {
+        self.group()?.ask(ends, Operation::Finish).await
+    }
+
+    async fn recover(&self, recovery: Recovery) -> Result<u64, StoreError> {
+        self.group()?.ask(recovery, Operation::Recover).await
+    }
+
+    async fn waiting(&self, waiting: Waiting) -> Result<Vec<Waiter>, StoreError> {
+        self.read(move |statements| read::queue::waiting(statements, &waiting)).await
+    }
+
+    async fn divert(&self, diversions: Vec<Diversion>) -> Result<u64, StoreError> {
+        self.group()?.ask(diversions, Operation::Divert).await
+    }
+
+    async fn depth(&self, now: Timestamp) -> Result<Vec<LaneDepth>, StoreError> {
+        self.read(move |statements| read::queue::depth(statements, now)).await
+    }
+
+    async fn stuck(&self, before: Timestamp, limit: u32) -> Result<Vec<Stuck>, StoreError> {
+        self.read(move |statements| read::queue::stuck(statements, before, limit)).await
+    }
+}
+
+#[async_trait]
+impl Receipts for BackendStore {
+    async fn record_receipts(&self, receipts: Vec<NewReceipt>) -> Result<Vec<ReceiptFate>, StoreError> {
+        self.group()?.ask(receipts, Operation::Receipts).await
+    }
+}
+
+#[async_trait]
+impl Watches for BackendStore {
+    async fn take_watches(&self, take: TakeWatches) -> Result<Vec<Watched>, StoreError> {
+        let taken = self.group()?.ask(take, Operation::TakeWatches).await?;
+        if taken.is_empty() {
+            return Ok(Vec::new());
+        }
+        // Beside the writer: what is needed to decide takes longer to read than a commit should.
+        self.read(move |statements| read::watches::watched(statements, &taken, take.now)).await
+    }
+
+    async fn settle_watches(&self, settled: Vec<Settled>) -> Result<(), StoreError> {
+        self.group()?.ask(settled, Operation::SettleWatches).await
+    }
+
+    async fn watch_counts(&self) -> Result<Vec<WatchCount>, StoreError> {
+        self.read(read::watches::counts).await
+    }
+}
+
+#[async_trait]
+impl Routes for BackendStore {
+    async fn drained(&self) -> Result<Vec<(ProviderName, Timestamp)>, StoreError> {
+        self.read(read::drained).await
+    }
+
+    async fn set_drained(
+        &self,
+        provider: ProviderName,
+        since: Option<Timestamp>,
+    ) -> Result<bool, StoreError> {
+        self.group()?.ask(Drain { provider, since }, Operation::Drain).await
+    }
+}
+
+#[async_trait]
+impl Keys for BackendStore {
+    async fn create_key(&self, key: ApiKey) -> Result<(), StoreError> {
+        self.group()?.ask(KeyChange::Create(key), Operation::Key).await.map(|_changed| ())
+    }
+
+    async fn find_key(&self, hash: [u8; 32]) -> Result<Option<ApiKey>, StoreError> {
+        self.read(move |statements| read::find_key(statements, &hash)).await
+    }
+
+    async fn keys(&self) -> Result<Vec<ApiKey>, StoreError> {
+        self.read(read::keys).await
+    }
+
+    async fn revoke_key(&self, id: KeyId, now: Timestamp) -> Result<bool, StoreError> {
+        self.group()?.ask(KeyChange::Revoke(id, now), Operation::Key).await
+    }
+}
+
+#[async_trait]
+impl Store for BackendStore {
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.read(read::check).await?;
+        self.group()?.ask((), Operation::Ping).await
+    }
+
+    async fn close(&self) {
+        let group = self.group.lock().take();
+        // Readers first: when a connection that writes is the last to close, SQLite leaves one whole file and no log.
+        self.readers.close();
+        if let Some(group) = group {
+            group.stop().await;
+        }
+        let writers = std::mem::take(&mut *self.writers.lock());
+        for writer in writers {
+            let _ = tokio::task::spawn_blocking(move || writer.join()).await;
+        }
+    }
+}
+
+impl Drop for BackendStore {
+    /// Whoever opens the database next finds the writers gone, their work done and the lock released.
+    fn drop(&mut self) {
+        self.readers.close();
+        drop(self.group.lock().take());
+        for writer in std::mem::take(&mut *self.writers.lock()) {
+            let _ = writer.join();
+        }
+    }
+}
