@@ -10,6 +10,8 @@ mod tools;
 
 mod prism;
 
+mod postgres;
+
 mod tidy;
 
 mod test;

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use anyhow::Result;
 
 use crate::report::Report;
-use crate::{prism, shell, tidy, tools};
+use crate::{postgres, prism, shell, tidy, tools};
 
 /// Tests kill the program at its named points, which only a build with this feature has.
 const FEATURES: [&str; 2] = ["--features", "server/fault-points"];
@@ -24,6 +24,7 @@ pub(crate) fn steps(report: &mut Report, nextest: &[OsString]) {
     report.step("clippy", clippy);
     report.step("cargo-nextest", tools::nextest);
     let prism = report.step("prism", || tools::node().and_then(|()| prism::install()));
+    let server = report.step("postgres", || postgres::Server::start(&tools::postgres()?));
     report.step("tests", || {
         let mut command = shell::cargo("nextest");
         command.args(["run", "--workspace", "--all-targets"]).args(FEATURES);
@@ -32,6 +33,9 @@ pub(crate) fn steps(report: &mut Report, nextest: &[OsString]) {
         }
         if let Some(program) = &prism {
             command.env(prism::VARIABLE, program);
+        }
+        if let Some(server) = &server {
+            command.env(postgres::VARIABLE, server.url());
         }
         shell::run(command.args(nextest))
     });

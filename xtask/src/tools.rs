@@ -1,6 +1,6 @@
 //! What must stand on the machine besides Rust; put there if it is missing and we may.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -48,6 +48,24 @@ fn cargo_tool(verb: &str, install: &[&str]) -> Result<()> {
     let mut command = shell::cargo("install");
     command.args(["--locked", "--debug", "--root"]).arg(shell::tools()).args(install);
     shell::run(command.env("CARGO_PROFILE_DEV_DEBUG", "0"))
+}
+
+/// The folder of PostgreSQL's server programs, which Debian keeps off the path.
+pub(crate) fn postgres() -> Result<PathBuf> {
+    if find_postgres().is_none() {
+        install_packages(&["postgresql"])?;
+    }
+    find_postgres().context("no PostgreSQL server is installed: initdb is not found")
+}
+
+fn find_postgres() -> Option<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut folders: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
+    folders.sort();
+    let path = shell::variable("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&path).collect::<Vec<_>>();
+    let all = folders.into_iter().rev().chain(on_path);
+    all.into_iter().find(|folder| folder.join("initdb").exists() && folder.join("postgres").exists())
 }
 
 fn install_packages(packages: &[&str]) -> Result<()> {

@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The address names no store.
-    #[error("database address is not of the form sqlite:<path>")]
+    #[error("database address is neither sqlite:<path> nor postgres://<user>@<host>/<database>")]
     Address,
     /// There is no database, and none is to be made.
     #[error("there is no database yet")]
@@ -43,6 +43,12 @@ pub enum StoreError {
     /// Reading or writing failed.
     #[error("the database can't be read or written: {0}")]
     Io(String),
+    /// The database server can't be reached, or refuses to serve.
+    #[error("the database server can't be used: {0}")]
+    Unavailable(String),
+    /// Others wrote the same at the same time, again and again.
+    #[error("too many write the same at the same time")]
+    Conflict,
     /// More is asked than can be written: try again soon.
     #[error("more writes are waiting than the database can take")]
     Overloaded,

@@ -112,6 +112,23 @@ macro_rules! operations {
                 }
             }
 
+            /// Tells the callers of what is answered, after the commit of it, and leaves the rest.
+            pub(crate) fn settle_answered(&mut self) {
+                $(for pending in self.$room.extract_if(.., |pending| pending.answer.is_some()) {
+                    pending.settle(&Ok(()));
+                })+
+            }
+
+            /// Takes answers back that were not committed.
+            pub(crate) fn clear_answers(&mut self) {
+                $(self.$room.iter_mut().for_each(|pending| pending.answer = None);)+
+            }
+
+            /// Whether nothing is left to do.
+            pub(crate) fn is_empty(&self) -> bool {
+                $(self.$room.is_empty())&&+
+            }
+
             fn settle(self, result: &Result<(), StoreError>) {
                 $(self.$room.into_iter().for_each(|pending| pending.settle(result));)+
             }

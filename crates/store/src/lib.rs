@@ -4,6 +4,11 @@
 //! case and one transaction. Behind it a group-commit layer gathers concurrent writes into one commit and
 //! answers each caller after it; below that stands a backend.
 
+#![expect(
+    clippy::duplicate_mod,
+    reason = "the rooms in shared/ are compiled for each backend: docs/adr/0013"
+)]
+
 pub mod error;
 
 pub mod port;
@@ -11,6 +16,8 @@ pub mod port;
 mod group;
 
 mod sqlite;
+
+mod postgres;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,17 +34,24 @@ pub struct Options {
     pub exclusive: bool,
 }
 
-/// Opens the store at a URL: `sqlite:<path>`.
+/// Opens the store at a URL: `sqlite:<path>`, or `postgres://user@host/database`.
 ///
 /// # Errors
 /// An address that is not a store's, a file that can't be opened or is not Tuma's, a schema of a newer
 /// version, or a store that is served by another process.
 pub async fn open(url: &str, options: Options) -> Result<Arc<dyn Store>, StoreError> {
-    let path = match url.split_once(':') {
-        Some(("sqlite", path)) if !path.is_empty() => PathBuf::from(path.strip_prefix("//").unwrap_or(path)),
-        _ => return Err(StoreError::Address),
-    };
-    let opened = tokio::task::spawn_blocking(move || sqlite::open(&path, &options)).await;
-    let store = opened.map_err(|_panic| StoreError::Stopped)??;
-    Ok(Arc::new(store))
+    let address = url.to_owned();
+    let opened = tokio::task::spawn_blocking(move || open_blocking(&address, &options)).await;
+    opened.map_err(|_panic| StoreError::Stopped)?
+}
+
+fn open_blocking(url: &str, options: &Options) -> Result<Arc<dyn Store>, StoreError> {
+    match url.split_once(':') {
+        Some(("sqlite", path)) if !path.is_empty() => {
+            let path = PathBuf::from(path.strip_prefix("//").unwrap_or(path));
+            Ok(Arc::new(sqlite::open(&path, options)?))
+        }
+        Some(("postgres" | "postgresql", _)) => Ok(Arc::new(postgres::open(url, options)?)),
+        _ => Err(StoreError::Address),
+    }
 }

@@ -18,7 +18,7 @@ mod routes;
 mod sweep;
 mod watches;
 
-use crate::support::{Bench, SqliteFixture};
+use crate::support::{Bench, PostgresFixture, SqliteFixture};
 
 macro_rules! conformance {
     ($backend:ident, $fixture:ty) => {
@@ -271,3 +271,4 @@ macro_rules! conformance {
 }
 
 conformance!(sqlite, SqliteFixture);
+conformance!(postgres, PostgresFixture);

@@ -33,13 +33,13 @@ use self::chores::Held;
 use self::rules::{Model, ModelAttempt, PROVIDERS, Parked, Waits};
 use self::steps::{Comes, Says, Step, steps};
 use crate::support::{
-    Bench, Fixture, MINUTE, NOW, SqliteFixture, With, accepted, ambiguous, claim, message_at, node,
-    not_submitted, provider, receipt_by, receipt_for, receiver, rejected,
+    Bench, Fixture, MINUTE, NOW, PostgresFixture, SqliteFixture, With, accepted, ambiguous, claim,
+    message_at, node, not_submitted, provider, receipt_by, receipt_for, receiver, rejected,
 };
 
 /// The store, and the model that it is compared with.
-struct Game {
-    bench: Bench<SqliteFixture>,
+struct Game<F> {
+    bench: Bench<F>,
     now: Timestamp,
     /// The latest time that the clock ever showed.
     latest: Timestamp,
@@ -52,7 +52,7 @@ struct Game {
     swept: Option<MessageId>,
 }
 
-impl Game {
+impl<F: Fixture> Game<F> {
     async fn new() -> Self {
         Self {
             bench: Bench::new().await,
@@ -111,7 +111,7 @@ impl Game {
         if closed {
             return self.bench.reopen().await;
         }
-        let elsewhere = Bench::<SqliteFixture>::new().await;
+        let elsewhere = Bench::<F>::new().await;
         // The old one goes first: a store has one server.
         self.bench.store = elsewhere.store;
         self.bench.store = self.bench.fixture.open().await;
@@ -412,19 +412,34 @@ fn said(receipt: Receipt, route: usize, theirs: &str, says: Says, now: Timestamp
     }
 }
 
+/// Plays a game on a store of one backend.
+fn play<F: Fixture>(steps: &[Step]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let mut game = Game::<F>::new().await;
+        for step in steps {
+            game.play(step).await;
+            game.compare().await;
+        }
+        game.drain().await;
+    });
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn no_message_is_lost_or_claimed_twice_whatever_happens(steps in steps()) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(async {
-            let mut game = Game::new().await;
-            for step in &steps {
-                game.play(step).await;
-                game.compare().await;
-            }
-            game.drain().await;
-        });
+        play::<SqliteFixture>(&steps);
+    }
+}
+
+proptest! {
+    // A database is made for each, and a statement is a way to the server and back.
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn no_message_is_lost_or_claimed_twice_in_postgres_whatever_happens(steps in steps()) {
+        play::<PostgresFixture>(&steps);
     }
 }

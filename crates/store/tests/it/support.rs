@@ -40,6 +40,17 @@ pub(crate) trait Fixture: Send + Sync {
 
     /// Opens the store in that place, also after it was closed.
     async fn open(&self) -> Arc<dyn Store>;
+
+    /// What these statements count in the tables, whatever the interface shows.
+    fn counts(&self, statements: Vec<String>) -> Vec<u64>;
+
+    /// An id as a statement writes it.
+    fn literal(id: MessageId) -> String;
+}
+
+fn hex(id: MessageId) -> String {
+    let number = u128::from_be_bytes(*id.as_bytes());
+    format!("{number:032x}")
 }
 
 /// A file in a folder of its own. Not `:memory:`, whose locks are others than a file's.
@@ -60,6 +71,71 @@ impl Fixture for SqliteFixture {
 
     async fn open(&self) -> Arc<dyn Store> {
         store::open(&url(&self.path()), Options { migrate: true, exclusive: true }).await.unwrap()
+    }
+
+    fn counts(&self, statements: Vec<String>) -> Vec<u64> {
+        let file = rusqlite::Connection::open(self.path()).unwrap();
+        statements.iter().map(|sql| file.query_row(sql, [], |row| row.get(0)).unwrap()).collect()
+    }
+
+    fn literal(id: MessageId) -> String {
+        format!("x'{}'", hex(id))
+    }
+}
+
+/// A database of its own on the server that `cargo xtask test` starts.
+pub(crate) struct PostgresFixture {
+    server: String,
+    database: String,
+}
+
+impl PostgresFixture {
+    pub(crate) fn url(&self) -> String {
+        format!("{}/{}", self.server, self.database)
+    }
+
+    /// Runs a statement on the server's own database. On a thread of its own: the client waits by a runtime of its own.
+    fn administer(&self, sql: String) {
+        let url = format!("{}/postgres", self.server);
+        let run =
+            move || postgres::Client::connect(&url, postgres::NoTls).unwrap().batch_execute(&sql).unwrap();
+        std::thread::spawn(run).join().unwrap();
+    }
+}
+
+impl Fixture for PostgresFixture {
+    #[expect(clippy::disallowed_methods, reason = "a test's own environment")]
+    fn fresh() -> Self {
+        let Ok(server) = std::env::var("TUMA_TEST_POSTGRES") else {
+            panic!("run `cargo xtask test`, which starts a PostgreSQL server for the tests");
+        };
+        let fixture = Self { server, database: format!("tuma_{}", uuid::Uuid::new_v4().simple()) };
+        fixture.administer(format!("CREATE DATABASE {}", fixture.database));
+        fixture
+    }
+
+    async fn open(&self) -> Arc<dyn Store> {
+        store::open(&self.url(), Options { migrate: true, exclusive: true }).await.unwrap()
+    }
+
+    fn counts(&self, statements: Vec<String>) -> Vec<u64> {
+        let url = self.url();
+        let run = move || {
+            let mut client = postgres::Client::connect(&url, postgres::NoTls).unwrap();
+            let count = |sql: &String| client.query_one(sql, &[]).unwrap().get::<_, i64>(0).cast_unsigned();
+            statements.iter().map(count).collect()
+        };
+        std::thread::spawn(run).join().unwrap()
+    }
+
+    fn literal(id: MessageId) -> String {
+        format!("'{}'::uuid", hex(id))
+    }
+}
+
+impl Drop for PostgresFixture {
+    fn drop(&mut self) {
+        self.administer(format!("DROP DATABASE {} WITH (FORCE)", self.database));
     }
 }
 

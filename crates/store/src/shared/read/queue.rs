@@ -118,8 +118,8 @@ pub(in super::super) fn stuck(
                 .collect(STUCK_IN_LANE, values, |row| stuck_one(row, row::lane(row, 2), StuckCause::Turn))?,
         );
     }
-    let values = params![before.as_micros(), limit];
     for (sql, cause) in [(STUCK_UNDER_WAY, StuckCause::Outcome), (STUCK_IN_DOUBT, StuckCause::Certainty)] {
+        let values = params![before.as_micros(), limit];
         found.extend(statements.collect(sql, values, |row| stuck_one(row, word(row, 2), cause))?);
     }
     let mut found: Vec<_> = found.into_iter().flatten().collect();

@@ -1,6 +1,9 @@
 //! Accepting: message, state and queue row, or the reply of an earlier request with the same key.
 
+use std::time::Duration;
+
 use domain::ids::{BulkId, MessageId};
+use domain::message::Message;
 use domain::phone::SenderId;
 use domain::time::Timestamp;
 
@@ -75,17 +78,16 @@ fn repeated(
     Ok(repeated)
 }
 
+/// The caller's own data, as it is kept.
+pub(in super::super) fn metadata(message: &Message) -> Result<Option<String>, StoreError> {
+    let json = (!message.metadata.is_empty()).then(|| serde_json::to_string(&message.metadata));
+    json.transpose().map_err(|error| StoreError::Internal(error.to_string()))
+}
+
 fn insert(statements: &mut Statements<'_>, new: &NewMessage) -> Result<(), StoreError> {
     let message = &new.message;
     let (id, provider) = (message.id.as_bytes(), new.provider.as_str());
-    let metadata = if message.metadata.is_empty() {
-        None
-    } else {
-        Some(
-            serde_json::to_string(&message.metadata)
-                .map_err(|error| StoreError::Internal(error.to_string()))?,
-        )
-    };
+    let metadata = metadata(message)?;
     statements.execute(
         INSERT_MESSAGE,
         params![
@@ -125,12 +127,16 @@ fn insert(statements: &mut Statements<'_>, new: &NewMessage) -> Result<(), Store
     Ok(())
 }
 
-/// What was answered to an earlier request with this key. A key lives for a day or two: both days are asked.
+/// How far the clocks of nodes may be apart.
+pub(in super::super) const SKEW: Duration = Duration::from_mins(1);
+
+/// What was answered to an earlier request with this key. A key lives for a day or two: all of them are asked, and the
+/// next one if it has begun for a node whose clock is ahead.
 pub(in super::super) fn earlier(
     statements: &mut Statements<'_>,
     wanted: &Idempotency,
 ) -> Result<Option<Accepted>, StoreError> {
-    for day in (day(wanted.since)..=day(wanted.now)).rev() {
+    for day in (day(wanted.since)..=day(wanted.now.plus(SKEW))).rev() {
         let values = params![day, wanted.key, wanted.since.as_micros()];
         let read = |row: &Row<'_>| Ok((get::<[u8; 32]>(row, 0)?, get::<String>(row, 1)?));
         let found = statements.first(EARLIER, values, read)?;
@@ -157,6 +163,6 @@ fn remember(statements: &mut Statements<'_>, idempotency: &Idempotency) -> Resul
         .map(|_rows| ())
 }
 
-fn day(time: Timestamp) -> i64 {
+pub(in super::super) fn day(time: Timestamp) -> i64 {
     time.as_micros() / 86_400_000_000
 }

@@ -66,19 +66,21 @@ pub(super) fn claim(statements: &mut Statements<'_>, claim: &Claim) -> Result<Cl
 }
 
 /// A row from the front of a lane.
-struct Front {
-    claimed: Claimed,
+pub(in super::super) struct Front {
+    pub(in super::super) claimed: Claimed,
     /// How often the message was sent again.
     resends: u32,
 }
 
 /// What a claim does with the front of a lane.
 #[derive(Default)]
-struct Sorted {
-    due: Vec<Front>,
-    too_late: Vec<Front>,
-    held: Vec<(Timestamp, Front)>,
-    unreadable: Vec<MessageId>,
+pub(in super::super) struct Sorted {
+    pub(in super::super) due: Vec<Front>,
+    pub(in super::super) too_late: Vec<Front>,
+    pub(in super::super) held: Vec<(Timestamp, Front)>,
+    pub(in super::super) unreadable: Vec<MessageId>,
+    /// Rows of an earlier round.
+    pub(in super::super) left_over: usize,
     /// The last of them all: they are a run of the table's own order.
     last: Option<(Timestamp, MessageId)>,
 }
@@ -92,10 +94,16 @@ fn take(
     requests: &mut Requests,
     claims: &mut Claims,
 ) -> Result<(), StoreError> {
-    let sorted = sort(statements, claim, lane, room, requests, &mut claims.senders)?;
+    let sorted = sort(statements, FRONT, claim, lane, room, requests, &mut claims.senders)?;
     if let Some((due_at, id)) = sorted.last {
         let values = params![claim.provider.as_str(), lane.index(), due_at.as_micros(), id.as_bytes()];
         statements.execute(LEAVE, values)?;
+    }
+    if sorted.left_over > 0 {
+        tracing::debug!(
+            rows = sorted.left_over,
+            "places in the queue that earlier rounds had left over are gone"
+        );
     }
     // What a receipt has settled while it waited does not move any more, and is neither sent nor expired.
     for front in sorted.due {
@@ -129,8 +137,9 @@ fn take(
 }
 
 /// Reads the front of a lane and decides what to do with each row.
-fn sort(
+pub(in super::super) fn sort(
     statements: &mut Statements<'_>,
+    front_of_lane: &'static str,
     claim: &Claim,
     lane: Priority,
     room: LaneRoom,
@@ -143,12 +152,13 @@ fn sort(
     let most = room.messages.saturating_add(held);
     let values = params![claim.provider.as_str(), lane.index(), claim.now.as_micros(), most];
     let mut sorted = Sorted::default();
-    statements.walk(FRONT, values, |row| {
+    statements.walk(front_of_lane, values, |row| {
         let place = (row::time(row, 4)?, MessageId::from_bytes(get(row, 2)?));
         let front = match front(row, lane) {
             // Left over from an earlier round.
             Ok(front) if front.resends != get::<u32>(row, 15)? => {
                 sorted.last = Some(place);
+                sorted.left_over += 1;
                 return Ok(ControlFlow::Continue(()));
             }
             Ok(front) => front,

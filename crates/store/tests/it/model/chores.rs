@@ -13,7 +13,7 @@ use store::port::watches::{Settled, TakeWatches, Verdict, WatchKind, Watched};
 use super::rules::{Model, PROVIDERS, Waits};
 use super::steps::{Comes, Decision};
 use super::{Game, route_of};
-use crate::support::{MINUTE, provider, resend};
+use crate::support::{Fixture, MINUTE, provider, resend};
 
 /// How long a message may wait, in this game.
 const HORIZON: std::time::Duration = std::time::Duration::from_hours(2);
@@ -37,7 +37,7 @@ pub(super) struct Held {
     resends: u32,
 }
 
-impl Game {
+impl<F: Fixture> Game<F> {
     /// Takes watches. What parked receipts have settled before, the model follows, after asking whether that could be
     /// meant.
     pub(super) async fn look(&mut self, limit: u32) {
@@ -247,15 +247,14 @@ impl Game {
         assert_eq!(swept, expected);
     }
 
-    fn file(&self) -> rusqlite::Connection {
-        rusqlite::Connection::open(self.bench.fixture.path()).unwrap()
-    }
-
     /// Whether a watch is still as it was taken.
     fn is_there(&self, watched: &Watched) -> bool {
-        let sql = "SELECT count(*) FROM watches WHERE due_at = ?1 AND message_id = ?2";
-        let values = rusqlite::params![watched.watch.due_at.as_micros(), watched.message.id.as_bytes()];
-        self.file().query_row(sql, values, |row| row.get::<_, bool>(0)).unwrap()
+        let sql = format!(
+            "SELECT count(*) FROM watches WHERE due_at = {} AND message_id = {}",
+            watched.watch.due_at.as_micros(),
+            F::literal(watched.message.id)
+        );
+        self.bench.fixture.counts(vec![sql]) == [1]
     }
 
     /// The store shows what the model says.
@@ -279,14 +278,11 @@ impl Game {
 
     /// What must hold in the tables, whatever the interface shows.
     fn check_rows(&self) {
-        let file = self.file();
-        let count = |sql: &str| file.query_row(sql, [], |row| row.get::<_, u64>(0)).unwrap();
-        assert_eq!(count("SELECT count(*) FROM messages"), self.messages.len() as u64);
         // Rows of the queue that are not left over from an earlier round.
         let live = "queue q JOIN states USING (message_id) LEFT JOIN rounds r USING (message_id) \
              WHERE q.resends = coalesce(r.resends, 0)";
         let open = "SELECT message_id FROM attempts WHERE outcome IS NULL";
-        for (never, sql) in [
+        let nevers = [
             (
                 "waits and has an open attempt",
                 format!(
@@ -294,8 +290,8 @@ impl Game {
                  AND status IN ('queued', 'scheduled')"
                 ),
             ),
-            ("waits twice", format!("(SELECT 1 FROM {live} GROUP BY message_id HAVING count(*) > 1)")),
-            ("has two open attempts", format!("({open} GROUP BY message_id HAVING count(*) > 1)")),
+            ("waits twice", format!("(SELECT 1 FROM {live} GROUP BY message_id HAVING count(*) > 1) AS x")),
+            ("has two open attempts", format!("({open} GROUP BY message_id HAVING count(*) > 1) AS x")),
             (
                 "is lost",
                 format!(
@@ -313,8 +309,13 @@ impl Game {
                 ),
             ),
             ("has no state", "messages WHERE id NOT IN (SELECT message_id FROM states)".into()),
-        ] {
-            assert_eq!(count(&format!("SELECT count(*) FROM {sql}")), 0, "a message {never}");
+        ];
+        let count = |tables: &str| format!("SELECT count(*) FROM {tables}");
+        let all = std::iter::once("messages").chain(nevers.iter().map(|(_, sql)| sql.as_str()));
+        let counts = self.bench.fixture.counts(all.map(count).collect());
+        assert_eq!(counts[0], self.messages.len() as u64);
+        for ((never, _), count) in nevers.iter().zip(&counts[1..]) {
+            assert_eq!(*count, 0, "a message {never}");
         }
     }
 

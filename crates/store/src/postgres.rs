@@ -1,0 +1,35 @@
+//! PostgreSQL: one database that many nodes serve.
+
+mod connection;
+mod hot;
+mod migrate;
+#[path = "shared/read.rs"]
+mod read;
+#[path = "shared/row.rs"]
+mod row;
+mod sql;
+#[path = "shared/store.rs"]
+mod store;
+#[path = "shared/write.rs"]
+mod write;
+mod writer;
+
+use std::sync::Arc;
+
+use self::connection::{Address, Readers};
+pub(crate) use self::store::BackendStore;
+use self::writer::Writer;
+use crate::{Options, StoreError};
+
+/// Connections that write at once, for each node. A commit waits for the disk, and another one can be made meanwhile.
+const WRITERS: usize = 4;
+
+/// Opens the database, and brings its schema up to date if asked to.
+pub(crate) fn open(url: &str, options: &Options) -> Result<BackendStore, StoreError> {
+    let address = Address::parse(url)?;
+    migrate::run(&mut address.connect()?, options.migrate)?;
+    let readers = Arc::new(Readers::new(address.clone()));
+    readers.with(read::check)?;
+    let writers = (0..WRITERS).map(|_| Writer::new(address.clone())).collect();
+    BackendStore::start(writers, readers)
+}

@@ -1,0 +1,178 @@
+//! Connections: those that write, one for each writer, and those that read.
+
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use postgres::config::SslMode;
+use postgres::error::SqlState;
+use postgres::{Client, Config, IsolationLevel, NoTls};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::sql::{Prepared, Statements};
+use crate::StoreError;
+
+/// Connections that read at once, for each node.
+const READERS: usize = 4;
+
+/// How long a connection may take to stand, if the address does not say otherwise.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a query may take, and how long a transaction may wait for another's lock.
+const SESSION: &str = "SET statement_timeout = '8s'; SET lock_timeout = '5s'; \
+     SET idle_in_transaction_session_timeout = '30s'; SET synchronous_commit = on; SET timezone = 'UTC'; \
+     SET plan_cache_mode = auto";
+
+/// Where the database is, and how to get there. Never shown: it may hold a password.
+#[derive(Clone)]
+pub(super) struct Address(Config);
+
+impl Address {
+    /// Reads `postgres://user@host/database?sslmode=require`, in the forms that libpq knows.
+    pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
+        let mut config = Config::from_str(url).map_err(|_may_quote_it| StoreError::Address)?;
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(CONNECT_TIMEOUT);
+        }
+        if config.get_application_name().is_none() {
+            config.application_name("tuma");
+        }
+        // A node that has gone away without a word is noticed.
+        config.keepalives_idle(Duration::from_secs(30));
+        Ok(Self(config))
+    }
+
+    /// A new connection.
+    pub(super) fn connect(&self) -> Result<Connection, StoreError> {
+        let mut client = match self.0.get_ssl_mode() {
+            SslMode::Disable => self.0.connect(NoTls).map_err(error)?,
+            _ => self.0.connect(MakeRustlsConnect::new(tls()?)).map_err(error)?,
+        };
+        client.batch_execute(SESSION).map_err(error)?;
+        Ok(Connection { client, prepared: Prepared::default() })
+    }
+}
+
+/// Certificates are checked against the authorities that the system trusts.
+fn tls() -> Result<rustls::ClientConfig, StoreError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let io = |error: rustls::Error| StoreError::Io(error.to_string());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(rustls_platform_verifier::BuilderVerifierExt::with_platform_verifier)
+        .map_err(io)?;
+    Ok(config.with_no_client_auth())
+}
+
+/// A connection with the statements that it has prepared.
+pub(super) struct Connection {
+    pub(super) client: Client,
+    prepared: Prepared,
+}
+
+impl Connection {
+    /// Runs statements as one transaction, which is taken back if they fail.
+    pub(super) fn transact<T>(
+        &mut self,
+        run: impl FnOnce(&mut Statements<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let transaction = self.client.transaction().map_err(error)?;
+        let mut statements = Statements::new(transaction, &mut self.prepared);
+        let answer = run(&mut statements)?;
+        statements.commit()?;
+        Ok(answer)
+    }
+
+    /// Runs statements that read, and all see the same commit.
+    fn snapshot<T>(
+        &mut self,
+        run: impl FnOnce(&mut Statements<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let snapshot =
+            self.client.build_transaction().read_only(true).isolation_level(IsolationLevel::RepeatableRead);
+        run(&mut Statements::new(snapshot.start().map_err(error)?, &mut self.prepared))
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+}
+
+/// What PostgreSQL's error means for an operator. Its details may quote values, and are left out.
+#[expect(clippy::needless_pass_by_value, reason = "map_err wants it so")]
+pub(super) fn error(error: postgres::Error) -> StoreError {
+    let Some(told) = error.as_db_error() else {
+        return match std::error::Error::source(&error) {
+            Some(source) => StoreError::Unavailable(source.to_string()),
+            None => StoreError::Unavailable(error.to_string()),
+        };
+    };
+    match told.code() {
+        state
+            if *state == SqlState::T_R_DEADLOCK_DETECTED || *state == SqlState::T_R_SERIALIZATION_FAILURE =>
+        {
+            StoreError::Conflict
+        }
+        state if *state == SqlState::DISK_FULL => StoreError::Full,
+        state if *state == SqlState::QUERY_CANCELED || *state == SqlState::LOCK_NOT_AVAILABLE => {
+            StoreError::Overloaded
+        }
+        state if is_of_server(state) => {
+            StoreError::Unavailable(format!("{} ({})", told.message(), state.code()))
+        }
+        state => StoreError::Internal(format!("{} ({})", told.message(), state.code())),
+    }
+}
+
+/// Classes of PostgreSQL's codes that say that the server, or the way to it, is not well (PostgreSQL, "Error Codes"):
+/// connection, authorization, resources, operator's intervention, system.
+fn is_of_server(state: &SqlState) -> bool {
+    ["08", "28", "3D", "53", "57", "58"].iter().any(|class| state.code().starts_with(class))
+}
+
+/// Connections that only read.
+pub(super) struct Readers {
+    address: Address,
+    /// `None` after the end.
+    idle: Mutex<Option<Vec<Connection>>>,
+    turns: Arc<Semaphore>,
+}
+
+impl Readers {
+    pub(super) fn new(address: Address) -> Self {
+        Self { address, idle: Mutex::new(Some(Vec::new())), turns: Arc::new(Semaphore::new(READERS)) }
+    }
+
+    /// Waits until one of the connections is free.
+    pub(super) async fn turn(&self) -> Result<OwnedSemaphorePermit, StoreError> {
+        Arc::clone(&self.turns).acquire_owned().await.map_err(|_closed| StoreError::Stopped)
+    }
+
+    /// Runs a query on an idle connection, or a new one.
+    pub(super) fn with<T>(
+        &self,
+        query: impl FnOnce(&mut Statements<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let idle = self.idle.lock().as_mut().and_then(Vec::pop);
+        let mut connection = match idle.filter(|connection| !connection.is_closed()) {
+            Some(connection) => connection,
+            None => self.address.connect()?,
+        };
+        let result = connection.snapshot(query);
+        if let Some(idle) = self.idle.lock().as_mut()
+            && !connection.is_closed()
+        {
+            idle.push(connection);
+        }
+        result
+    }
+
+    /// Closes the idle connections, and the others when their queries end.
+    pub(super) fn close(&self) {
+        let idle = self.idle.lock().take();
+        // A client ends its connection when it is dropped, and waits for that: not on a thread of the runtime.
+        let _ = std::thread::spawn(move || drop(idle)).join();
+    }
+}

@@ -1,0 +1,63 @@
+//! What happens all day, for many rows with one statement each, side by side with other writers and nodes.
+//!
+//! Only the plain cases are done here: what is accepted, claimed, taken by its provider and delivered as it should be.
+//! An operation of which anything is out of the ordinary is left without an answer, and [`super::write`] does it. Rows
+//! of `states` are locked first, in the order of their ids, before anything is decided about a message; claims pass by
+//! what others have locked. So nobody waits in a circle.
+
+mod accept;
+mod claim;
+mod finish;
+mod receipts;
+
+use std::collections::{BTreeSet, HashMap};
+
+use domain::ids::MessageId;
+use domain::message::MessageStatus;
+
+use super::row::word;
+use super::sql::{Statements, Value, column, get, params};
+use crate::StoreError;
+use crate::group::Batch;
+
+/// Where messages stand, as long as this transaction holds them.
+type Standing = HashMap<MessageId, MessageStatus>;
+
+pub(super) fn has_work(batch: &Batch) -> bool {
+    !(batch.finishes.is_empty()
+        && batch.receipts.is_empty()
+        && batch.accepts.is_empty()
+        && batch.claims.is_empty())
+}
+
+/// Outcomes and receipts first: what is decided after them knows them. Claims last: they find what was accepted.
+pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<(), StoreError> {
+    let ends = batch.finishes.iter().flat_map(|pending| &pending.question).map(|end| end.message_id);
+    let receipts = batch.receipts.iter().flat_map(|pending| &pending.question);
+    let about = ends.chain(receipts.filter_map(|new| new.receipt.message_id)).collect();
+    let mut standing = lock(statements, &about)?;
+    finish::run(statements, &mut standing, &mut batch.finishes)?;
+    receipts::run(statements, &mut standing, &mut batch.receipts)?;
+    accept::run(statements, &mut batch.accepts)?;
+    for pending in &mut batch.claims {
+        pending.answer = claim::run(statements, &pending.question)?;
+    }
+    Ok(())
+}
+
+const LOCK: &str = "SELECT message_id, status FROM states WHERE message_id = ANY($1::uuid[]) \
+     AND message_id BETWEEN $2 AND $3 ORDER BY message_id FOR UPDATE";
+
+/// Locks messages and answers where they stand.
+fn lock(statements: &mut Statements<'_>, about: &BTreeSet<MessageId>) -> Result<Standing, StoreError> {
+    let (Some(first), Some(last)) = (about.first(), about.last()) else { return Ok(Standing::new()) };
+    let values = params![ids(about), first.as_bytes(), last.as_bytes()];
+    let rows = statements.collect(LOCK, values, |row| {
+        Ok((MessageId::from_bytes(get(row, 0)?), word::<MessageStatus>(row, 1)?))
+    })?;
+    Ok(rows.into_iter().collect())
+}
+
+fn ids<'a>(messages: impl IntoIterator<Item = &'a MessageId>) -> Value {
+    column(messages.into_iter().map(MessageId::as_bytes))
+}

@@ -1,0 +1,215 @@
+//! Accepting: messages, states and queue rows of all requests that gathered, in three statements.
+
+use std::collections::{BTreeMap, HashMap};
+
+use domain::message::Message;
+use domain::phone::SenderId;
+use domain::time::Timestamp;
+
+use super::ids;
+use crate::StoreError;
+use crate::group::Pending;
+use crate::port::messages::{Accept, Accepted, Idempotency, NewMessage};
+use crate::postgres::sql::{Statements, column, get, params};
+use crate::postgres::write::accept::{SKEW, day, metadata};
+
+const INSERT_MESSAGES: &str = "INSERT INTO messages (id, bulk_id, caller, receiver, country, sender, scenario, \
+     priority, body, encoding, segments, reference, group_name, metadata, scheduled_at, expires_at, created_at) \
+     SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::int8[], $5::text[], $6::text[], $7::text[], \
+     $8::text[], $9::text[], $10::text[], $11::int4[], $12::text[], $13::text[], $14::text[], $15::int8[], \
+     $16::int8[], $17::int8[])";
+
+const INSERT_STATES: &str = "INSERT INTO states (message_id, status, provider, updated_at) \
+     SELECT * FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::int8[])";
+
+const ENQUEUE: &str = "INSERT INTO queue (provider, lane, due_at, message_id, attempt, expires_at) \
+     SELECT e.provider, e.lane, e.due_at, e.message_id, 1, e.expires_at \
+     FROM UNNEST($1::text[], $2::int2[], $3::int8[], $4::uuid[], $5::int8[]) \
+     AS e (provider, lane, due_at, message_id, expires_at)";
+
+const EARLIER: &str = "SELECT key, request, reply, created_at FROM idempotency \
+     WHERE day BETWEEN $2 AND $3 AND key = ANY($1::bytea[]) ORDER BY day, created_at";
+
+/// A key that has run out makes room for its successor. One that another node has just used does not: it is not
+/// answered.
+const REMEMBER: &str = "INSERT INTO idempotency AS i (day, key, request, reply, created_at) \
+     SELECT e.day, e.key, e.request, e.reply, e.created_at \
+     FROM UNNEST($1::int8[], $2::bytea[], $3::bytea[], $4::text[], $5::int8[]) \
+     AS e (day, key, request, reply, created_at) ORDER BY e.day, e.key \
+     ON CONFLICT (day, key) DO UPDATE SET request = excluded.request, reply = excluded.reply, \
+     created_at = excluded.created_at WHERE i.created_at < $6 RETURNING key";
+
+type Key = [u8; 32];
+
+pub(super) fn run(
+    statements: &mut Statements<'_>,
+    pendings: &mut [Pending<Accept, Accepted>],
+) -> Result<(), StoreError> {
+    let repeatable: Vec<&Idempotency> =
+        pendings.iter().filter_map(|pending| pending.question.idempotency.as_ref()).collect();
+    let mut known = earlier(statements, &repeatable)?;
+    let (mut fresh, mut new) = (BTreeMap::new(), Vec::new());
+    for (at, pending) in pendings.iter_mut().enumerate() {
+        let accept = &pending.question;
+        match &accept.idempotency {
+            Some(wanted) => {
+                let earlier = known.get(&wanted.key).filter(|it| it.created_at >= wanted.since);
+                pending.answer = earlier.map(|it| it.answer(wanted));
+                if pending.answer.is_none() {
+                    known.insert(wanted.key, Known::from(wanted));
+                    fresh.insert(wanted.key, wanted.clone());
+                    new.push(at);
+                }
+            }
+            // To look for repetitions is for the other way.
+            None if accept.no_repeats_since.is_some() => {}
+            None => new.push(at),
+        }
+    }
+    let remembered = remember(statements, &fresh)?;
+    let is_lost = |wanted: &Idempotency| remembered.get(&wanted.key) != Some(&days(wanted).len());
+    if fresh.values().any(is_lost) {
+        // Another node was asked the same at the same moment. The other way, alone, sees what it answered: so all of
+        // these requests take it, and nothing of what was remembered for them stays.
+        return give_way(statements, pendings, &fresh);
+    }
+    let messages: Vec<&NewMessage> = new.iter().flat_map(|at| &pendings[*at].question.messages).collect();
+    if !messages.is_empty() {
+        insert(statements, &messages)?;
+    }
+    for at in new {
+        pendings[at].answer = Some(Accepted::Stored);
+    }
+    Ok(())
+}
+
+const FORGET: &str = "DELETE FROM idempotency i USING UNNEST($1::bytea[], $2::text[]) AS e (key, reply) \
+     WHERE i.key = e.key AND i.reply = e.reply AND i.day BETWEEN $3 AND $4";
+
+fn give_way(
+    statements: &mut Statements<'_>,
+    pendings: &mut [Pending<Accept, Accepted>],
+    fresh: &BTreeMap<Key, Idempotency>,
+) -> Result<(), StoreError> {
+    let all = || fresh.values().flat_map(days);
+    let (first, last) = (all().min().unwrap_or(0), all().max().unwrap_or(0));
+    let replies = fresh.values().map(|wanted| wanted.reply.as_str());
+    statements.execute(FORGET, params![column(fresh.keys()), column(replies), first, last])?;
+    for pending in pendings {
+        pending.answer = None;
+    }
+    Ok(())
+}
+
+/// A key that was used before.
+struct Known {
+    request: Key,
+    reply: String,
+    created_at: Timestamp,
+}
+
+impl Known {
+    fn answer(&self, wanted: &Idempotency) -> Accepted {
+        if self.request == wanted.request {
+            Accepted::Repeated(self.reply.clone())
+        } else {
+            Accepted::KeyReused
+        }
+    }
+}
+
+impl From<&Idempotency> for Known {
+    fn from(wanted: &Idempotency) -> Self {
+        Self { request: wanted.request, reply: wanted.reply.clone(), created_at: wanted.now }
+    }
+}
+
+fn earlier(
+    statements: &mut Statements<'_>,
+    repeatable: &[&Idempotency],
+) -> Result<HashMap<Key, Known>, StoreError> {
+    let first = repeatable.iter().map(|wanted| day(wanted.since)).min();
+    let last = repeatable.iter().map(|wanted| day(wanted.now.plus(SKEW))).max();
+    let (Some(first), Some(last)) = (first, last) else { return Ok(HashMap::new()) };
+    let values = params![column(repeatable.iter().map(|wanted| wanted.key)), first, last];
+    let rows = statements.collect(EARLIER, values, |row| {
+        let created_at = Timestamp::from_micros(get(row, 3)?);
+        Ok((get::<Key>(row, 0)?, Known { request: get(row, 1)?, reply: get(row, 2)?, created_at }))
+    })?;
+    Ok(rows.into_iter().collect())
+}
+
+/// The days under which a key is kept: around midnight both, so that two nodes whose clocks differ meet.
+fn days(wanted: &Idempotency) -> Vec<i64> {
+    let around = [day(wanted.now.minus(SKEW)), day(wanted.now), day(wanted.now.plus(SKEW))];
+    let mut days = around.to_vec();
+    days.dedup();
+    days
+}
+
+/// Keeps keys; answers under how many days each of them was.
+fn remember(
+    statements: &mut Statements<'_>,
+    fresh: &BTreeMap<Key, Idempotency>,
+) -> Result<HashMap<Key, usize>, StoreError> {
+    let rows: Vec<(i64, &Idempotency)> =
+        fresh.values().flat_map(|wanted| days(wanted).into_iter().map(move |day| (day, wanted))).collect();
+    let Some(since) = rows.iter().map(|(_, wanted)| wanted.since.as_micros()).max() else {
+        return Ok(HashMap::new());
+    };
+    let values = params![
+        column(rows.iter().map(|(day, _)| *day)),
+        column(rows.iter().map(|(_, wanted)| wanted.key)),
+        column(rows.iter().map(|(_, wanted)| wanted.request)),
+        column(rows.iter().map(|(_, wanted)| wanted.reply.as_str())),
+        column(rows.iter().map(|(_, wanted)| wanted.now.as_micros())),
+        since,
+    ];
+    let mut remembered = HashMap::new();
+    for key in statements.collect(REMEMBER, values, |row| get::<Key>(row, 0))? {
+        *remembered.entry(key).or_insert(0) += 1;
+    }
+    Ok(remembered)
+}
+
+fn insert(statements: &mut Statements<'_>, new: &[&NewMessage]) -> Result<(), StoreError> {
+    let messages = || new.iter().map(|new| &new.message);
+    let metadata = messages().map(metadata).collect::<Result<Vec<_>, _>>()?;
+    let micros = |time: Option<Timestamp>| time.map(Timestamp::as_micros);
+    let expires = |message: &Message| micros(message.expires_at);
+    let values = params![
+        ids(messages().map(|message| &message.id)),
+        column(messages().map(|message| message.bulk_id.map(|id| *id.as_bytes()))),
+        column(messages().map(|message| message.caller.as_bytes())),
+        column(messages().map(|message| message.receiver.number())),
+        column(messages().map(|message| message.receiver.country().as_str().to_owned())),
+        column(messages().map(|message| message.sender.as_ref().map(SenderId::as_str))),
+        column(messages().map(|message| message.scenario.as_str())),
+        column(messages().map(|message| message.priority.as_str())),
+        column(messages().map(|message| message.body.expose())),
+        column(messages().map(|message| message.encoding.as_str())),
+        column(messages().map(|message| message.segments)),
+        column(messages().map(|message| message.reference.as_deref())),
+        column(messages().map(|message| message.group.as_deref())),
+        column(metadata),
+        column(messages().map(|message| micros(message.scheduled_at))),
+        column(messages().map(expires)),
+        column(messages().map(|message| message.created_at.as_micros())),
+    ];
+    statements.execute(INSERT_MESSAGES, values)?;
+    let values = params![
+        ids(messages().map(|message| &message.id)),
+        column(new.iter().map(|new| new.status().as_str())),
+        column(new.iter().map(|new| new.provider.as_str())),
+        column(messages().map(|message| message.created_at.as_micros())),
+    ];
+    statements.execute(INSERT_STATES, values)?;
+    let values = params![
+        column(new.iter().map(|new| new.provider.as_str())),
+        column(messages().map(|message| message.priority.index())),
+        column(new.iter().map(|new| new.due_at().as_micros())),
+        ids(messages().map(|message| &message.id)),
+        column(messages().map(expires)),
+    ];
+    statements.execute(ENQUEUE, values).map(|_rows| ())
+}

@@ -1,0 +1,134 @@
+//! Outcomes: the provider took the message.
+
+use std::collections::{HashMap, HashSet};
+
+use domain::attempt::{Acceptance, SubmitOutcome};
+use domain::ids::MessageId;
+use domain::message::StatusEvent;
+use domain::money::Money;
+
+use super::{Standing, ids};
+use crate::StoreError;
+use crate::group::Pending;
+use crate::port::queue::AttemptEnd;
+use crate::postgres::row::word;
+use crate::postgres::sql::{Statements, column, get, params};
+
+/// Receipts that wait for one of these ids of a provider.
+const PARKED: &str = "SELECT DISTINCT provider_message_id FROM callbacks \
+     WHERE message_id IS NULL AND provider_message_id = ANY($1::text[])";
+
+const CLOSE: &str = "UPDATE attempts a SET ended_at = e.ended_at, outcome = 'accepted', \
+     provider_message_id = e.provider_message_id, segments = e.segments, cost_micros = e.cost_micros, \
+     cost_currency = e.cost_currency \
+     FROM UNNEST($1::uuid[], $2::int4[], $3::int8[], $4::text[], $5::int4[], $6::int8[], $7::text[]) \
+     AS e (message_id, number, ended_at, provider_message_id, segments, cost_micros, cost_currency) \
+     WHERE a.message_id = e.message_id AND a.number = e.number AND a.outcome IS NULL \
+     RETURNING a.message_id, a.provider";
+
+const MOVE: &str = "UPDATE states s SET status = e.status, provider = e.provider, reason = NULL, \
+     provider_code = NULL, updated_at = e.updated_at \
+     FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::int8[]) AS e (message_id, status, provider, updated_at) \
+     WHERE s.message_id = e.message_id";
+
+/// An attempt whose message the provider took, and that nobody is to look after.
+fn acceptance(end: &AttemptEnd) -> Option<&Acceptance> {
+    match (&end.outcome, end.watch_at) {
+        (SubmitOutcome::Accepted(acceptance), None) => Some(acceptance),
+        _ => None,
+    }
+}
+
+pub(super) fn run(
+    statements: &mut Statements<'_>,
+    standing: &mut Standing,
+    pendings: &mut [Pending<Vec<AttemptEnd>, ()>],
+) -> Result<(), StoreError> {
+    let plain = plain(statements, standing, pendings)?;
+    let ends: Vec<(&AttemptEnd, &Acceptance)> = plain
+        .iter()
+        .flat_map(|at| &pendings[*at].question)
+        .filter_map(|end| acceptance(end).map(|acceptance| (end, acceptance)))
+        .collect();
+    if ends.is_empty() {
+        return Ok(());
+    }
+    let closed = close(statements, &ends)?;
+    let mut moved = Vec::new();
+    for (end, _) in &ends {
+        let (Some(provider), Some(stands)) = (closed.get(&end.message_id), standing.get_mut(&end.message_id))
+        else {
+            continue;
+        };
+        let to = stands.after(StatusEvent::Accepted);
+        if to != *stands {
+            moved.push((end, to, provider));
+            *stands = to;
+        }
+    }
+    if !moved.is_empty() {
+        let values = params![
+            ids(moved.iter().map(|(end, ..)| &end.message_id)),
+            column(moved.iter().map(|(_, to, _)| to.as_str())),
+            column(moved.iter().map(|(.., provider)| provider)),
+            column(moved.iter().map(|(end, ..)| end.ended_at.as_micros())),
+        ];
+        statements.execute(MOVE, values)?;
+    }
+    for at in plain {
+        let pending = &mut pendings[at];
+        // An attempt that had ended already is for the other way, which finds the rest done.
+        if pending.question.iter().all(|end| closed.contains_key(&end.message_id)) {
+            pending.answer = Some(());
+        }
+    }
+    Ok(())
+}
+
+/// The positions of those of which all ends are plain: taken, known, once each, and nothing waits for the provider's id.
+fn plain(
+    statements: &mut Statements<'_>,
+    standing: &Standing,
+    pendings: &[Pending<Vec<AttemptEnd>, ()>],
+) -> Result<Vec<usize>, StoreError> {
+    let mut seen = HashSet::new();
+    let mut candidates = Vec::new();
+    for (at, pending) in pendings.iter().enumerate() {
+        let is_first = pending.question.iter().all(|end| seen.insert(end.message_id));
+        let is_plain = |end: &AttemptEnd| acceptance(end).is_some() && standing.contains_key(&end.message_id);
+        if is_first && pending.question.iter().all(is_plain) {
+            candidates.push(at);
+        }
+    }
+    let theirs = candidates.iter().flat_map(|at| &pendings[*at].question).filter_map(acceptance);
+    let theirs: Vec<&str> = theirs.map(|acceptance| acceptance.provider_message_id.as_str()).collect();
+    if theirs.is_empty() {
+        return Ok(candidates);
+    }
+    let parked: HashSet<String> =
+        statements.collect(PARKED, params![column(&theirs)], |row| get(row, 0))?.into_iter().collect();
+    candidates.retain(|at| {
+        let mut ends = pendings[*at].question.iter().filter_map(acceptance);
+        !ends.any(|acceptance| parked.contains(acceptance.provider_message_id.as_str()))
+    });
+    Ok(candidates)
+}
+
+/// Closes attempts that are open; answers which, with the provider that was asked.
+fn close(
+    statements: &mut Statements<'_>,
+    ends: &[(&AttemptEnd, &Acceptance)],
+) -> Result<HashMap<MessageId, String>, StoreError> {
+    let values = params![
+        ids(ends.iter().map(|(end, _)| &end.message_id)),
+        column(ends.iter().map(|(end, _)| end.attempt)),
+        column(ends.iter().map(|(end, _)| end.ended_at.as_micros())),
+        column(ends.iter().map(|(_, acceptance)| acceptance.provider_message_id.as_str())),
+        column(ends.iter().map(|(_, acceptance)| acceptance.segments)),
+        column(ends.iter().map(|(_, acceptance)| acceptance.cost.map(Money::micros))),
+        column(ends.iter().map(|(_, acceptance)| acceptance.cost.map(|cost| cost.currency().to_owned()))),
+    ];
+    let closed = statements
+        .collect(CLOSE, values, |row| Ok((MessageId::from_bytes(get(row, 0)?), word::<String>(row, 1)?)))?;
+    Ok(closed.into_iter().collect())
+}

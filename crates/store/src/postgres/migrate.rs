@@ -1,0 +1,71 @@
+//! Bringing the schema up to date. A migration is never edited once it is on main.
+//!
+//! Several nodes may start at once: an advisory lock lets one migrate while the others wait.
+
+use postgres::Transaction;
+
+use super::connection::{Connection, error};
+use crate::StoreError;
+
+/// In order; the position, counted from 1, is the schema version that a migration leads to.
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/postgres/0001_messages.sql"),
+    include_str!("../../migrations/postgres/0002_watches.sql"),
+];
+
+/// The lock of whoever migrates: "Tuma" in ASCII, and a one.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(x'5475'::int, x'6d61'::int)";
+
+/// Marks a database as ours, and says which version of the schema it has.
+const VERSION: &str = "SELECT version FROM tuma_schema";
+
+/// How many tables there are, besides those of PostgreSQL itself, and whether ours is among them.
+const TABLES: &str = "SELECT count(*), count(*) FILTER (WHERE relname = 'tuma_schema') FROM pg_class \
+     WHERE relkind IN ('r', 'p') AND relnamespace = current_schema()::regnamespace";
+
+/// Brings the schema up to date if that is allowed, or says why it can't be used.
+pub(super) fn run(connection: &mut Connection, allowed: bool) -> Result<(), StoreError> {
+    let mut transaction = connection.client.transaction().map_err(error)?;
+    // Migrating may take longer than a query should.
+    transaction
+        .batch_execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
+        .map_err(error)?;
+    transaction.query_one(LOCK, &[]).map_err(error)?;
+    let (found, known) = (version(&mut transaction)?, known());
+    if found > known {
+        return Err(StoreError::NewerSchema { found, known });
+    }
+    if found < known && !allowed {
+        return Err(if found == 0 { StoreError::Missing } else { StoreError::OlderSchema { found, known } });
+    }
+    for step in found..known {
+        transaction.batch_execute(MIGRATIONS[step as usize]).map_err(error)?;
+        tracing::info!(version = step + 1, "database schema migrated");
+    }
+    if found < known {
+        transaction
+            .batch_execute(&format!(
+                "CREATE TABLE IF NOT EXISTS tuma_schema (version INTEGER NOT NULL); DELETE FROM tuma_schema; \
+                 INSERT INTO tuma_schema (version) VALUES ({known})"
+            ))
+            .map_err(error)?;
+    }
+    transaction.commit().map_err(error)
+}
+
+/// The newest schema version that this program knows.
+fn known() -> u32 {
+    u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
+}
+
+fn version(transaction: &mut Transaction<'_>) -> Result<u32, StoreError> {
+    let tables = transaction.query_one(TABLES, &[]).map_err(error)?;
+    match (tables.get::<_, i64>(0), tables.get::<_, i64>(1)) {
+        (0, _) => Ok(0),
+        (_, 0) => Err(StoreError::Foreign),
+        _ => {
+            let row = transaction.query_one(VERSION, &[]).map_err(error)?;
+            Ok(u32::try_from(row.get::<_, i32>(0)).unwrap_or(0))
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! A writer: a batch is a transaction or two.
+//!
+//! Many writers, of this node and of others, write at the same time. What happens all day is done for many rows with one
+//! statement each ([`hot`]), side by side with other writers, under a lock that all of them share. What is left of a
+//! batch, which is rare, is done row by row by the same code as for SQLite; it was written for one writer, and so it
+//! runs alone: under the same lock, taken for itself.
+
+use super::connection::{Address, Connection};
+use super::sql::{Statements, params};
+use super::{hot, write};
+use crate::StoreError;
+use crate::group::{Backend, Batch};
+
+/// The lock that all writers share, or one has for itself, to the end of a transaction: "Tuma" in ASCII, and a two.
+const SIDE_BY_SIDE: &str = "SELECT pg_advisory_xact_lock_shared(1416981601, 2)";
+const ALONE: &str = "SELECT pg_advisory_xact_lock(1416981601, 2)";
+
+/// How often a transaction is run again that got into another's way.
+const TRIES: usize = 8;
+
+/// A connection that writes, made anew when it is lost.
+pub(super) struct Writer {
+    address: Address,
+    connection: Option<Connection>,
+}
+
+impl Writer {
+    pub(super) fn new(address: Address) -> Self {
+        Self { address, connection: None }
+    }
+
+    /// Runs one transaction, again if it got into another's way.
+    fn transact(
+        &mut self,
+        mut run: impl FnMut(&mut Statements<'_>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        for _ in 1..TRIES {
+            match self.once(&mut run) {
+                Err(StoreError::Conflict) => {}
+                result => return result,
+            }
+        }
+        self.once(&mut run)
+    }
+
+    fn once(
+        &mut self,
+        run: &mut impl FnMut(&mut Statements<'_>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let connection = match self.connection.take().filter(|connection| !connection.is_closed()) {
+            Some(connection) => self.connection.insert(connection),
+            None => self.connection.insert(self.address.connect()?),
+        };
+        connection.transact(|statements| run(statements))
+    }
+}
+
+impl Backend for Writer {
+    fn commit(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
+        if hot::has_work(batch) {
+            let done = self.transact(|statements| {
+                statements.first(SIDE_BY_SIDE, params![], |_row| Ok(()))?;
+                hot::run(statements, batch)
+            });
+            if done.is_err() {
+                batch.clear_answers();
+                return done;
+            }
+            batch.settle_answered();
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.transact(|statements| {
+            statements.first(ALONE, params![], |_row| Ok(()))?;
+            write::run(statements, batch)
+        })
+    }
+}
