@@ -12,6 +12,9 @@ use crate::shell;
 /// Where tests find it: an address to which they add a database's name.
 pub(crate) const VARIABLE: &str = "TUMA_TEST_POSTGRES";
 
+/// Says which backend tests take where both would do.
+pub(crate) const BACKEND: &str = "TUMA_TEST_BACKEND";
+
 /// What `initdb` and the server don't do as root; Debian's package makes this user.
 const USER: &str = "postgres";
 

@@ -10,6 +10,11 @@ use crate::{postgres, prism, shell, tidy, tools};
 /// Tests kill the program at its named points, which only a build with this feature has.
 const FEATURES: [&str; 2] = ["--features", "server/fault-points"];
 
+/// What runs once more with a PostgreSQL database: the use cases and the HTTP API. Not the tests of the program, which
+/// bring their own database, nor the matrix of the networks' faults, which starts hundreds of gateways at once.
+const ON_POSTGRES: &str =
+    "(package(gateway) | package(server)) & kind(test) & not (test(program) | test(fault_matrix))";
+
 pub(crate) fn run(nextest: &[OsString]) -> Result<()> {
     let mut report = Report::default();
     steps(&mut report, nextest);
@@ -25,7 +30,7 @@ pub(crate) fn steps(report: &mut Report, nextest: &[OsString]) {
     report.step("cargo-nextest", tools::nextest);
     let prism = report.step("prism", || tools::node().and_then(|()| prism::install()));
     let server = report.step("postgres", || postgres::Server::start(&tools::postgres()?));
-    report.step("tests", || {
+    let tests = || {
         let mut command = shell::cargo("nextest");
         command.args(["run", "--workspace", "--all-targets"]).args(FEATURES);
         if shell::in_ci() {
@@ -37,7 +42,12 @@ pub(crate) fn steps(report: &mut Report, nextest: &[OsString]) {
         if let Some(server) = &server {
             command.env(postgres::VARIABLE, server.url());
         }
-        shell::run(command.args(nextest))
+        command
+    };
+    report.step("tests", || shell::run(tests().args(nextest)));
+    report.step("tests, on PostgreSQL", || {
+        let mut command = tests();
+        shell::run(command.args(["-E", ON_POSTGRES]).env(postgres::BACKEND, "postgres").args(nextest))
     });
     report
         .step("doc tests", || shell::run(shell::cargo("test").args(["--doc", "--workspace"]).args(FEATURES)));

@@ -230,6 +230,10 @@ impl Acceptor<'_> {
         if text.trim().is_empty() {
             return Err(FieldProblem::EmptyMessage);
         }
+        // No alphabet of an SMS has it, and PostgreSQL keeps no text with it.
+        if text.contains('\0') {
+            return Err(FieldProblem::NulCharacter);
+        }
         let (found, max) = (text.chars().count(), self.settings.max_characters(scenario));
         if found > max {
             return Err(FieldProblem::MessageTooLong { found, max });
@@ -447,6 +451,9 @@ fn check_names(content: &Content, errors: &mut Vec<FieldError>) {
     for (pointer, name) in [("/reference", &content.reference), ("/group", &content.group)] {
         if name.as_ref().is_some_and(|name| name.chars().count() > MAX_NAME) {
             errors.push(field(pointer, FieldProblem::TooLong { max: MAX_NAME }));
+        }
+        if name.as_ref().is_some_and(|name| name.contains('\0')) {
+            errors.push(field(pointer, FieldProblem::NulCharacter));
         }
     }
     let fits = |(name, value): (&String, &String)| name.chars().count() <= 64 && value.chars().count() <= 256;

@@ -177,6 +177,9 @@ pub enum FieldProblem {
     /// Nothing to read in it.
     #[error("is empty")]
     EmptyMessage,
+    /// Has a character that no text may have.
+    #[error("has the character U+0000, which no text may have")]
+    NulCharacter,
     /// Longer than the scenario allows.
     #[error("has {found} characters, {max} are allowed")]
     MessageTooLong {
@@ -237,6 +240,7 @@ impl FieldProblem {
             Self::DuplicateReceiver => "duplicate_receiver",
             Self::ReceiverCount { .. } => "receiver_count",
             Self::EmptyMessage => "message_empty",
+            Self::NulCharacter => "nul_character",
             Self::MessageTooLong { .. } => "message_too_long",
             Self::TooManySegments { .. } => "too_many_segments",
             Self::UnknownScenario(_) => "unknown_scenario",

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use axum::Router;
 use axum::serve::ListenerExt as _;
 use domain::time::Clock;
-use gateway::{Parts, SmsService};
+use gateway::{Parts, Settings, SmsService};
 use store::{Options, Store};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -133,7 +133,7 @@ pub fn service(
         providers,
         default_provider: factory.default_provider().clone(),
         clock: Arc::clone(clock),
-        settings: config.gateway(),
+        settings: Settings { only_node: !store.is_shared(), ..config.gateway() },
         meter: figures.meter(),
     }))
 }

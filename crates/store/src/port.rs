@@ -25,6 +25,9 @@ pub trait Store: Messages + Queue + Receipts + Watches + Routes + Keys + std::fm
     /// Whether the store answers, for readiness: reads something, and writes something to disk.
     async fn ping(&self) -> Result<(), StoreError>;
 
+    /// Whether other nodes may serve it at the same time.
+    fn is_shared(&self) -> bool;
+
     /// Writes what is waiting, and closes. Later calls answer [`StoreError::Stopped`].
     async fn close(&self);
 }

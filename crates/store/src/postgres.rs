@@ -21,6 +21,9 @@ pub(crate) use self::store::BackendStore;
 use self::writer::Writer;
 use crate::{Options, StoreError};
 
+/// Any number of nodes serve a database.
+const IS_SHARED: bool = true;
+
 /// Connections that write at once, for each node. A commit waits for the disk, and another one can be made meanwhile.
 const WRITERS: usize = 4;
 

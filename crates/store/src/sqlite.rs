@@ -25,6 +25,9 @@ pub(crate) use self::store::BackendStore;
 use self::writer::Writer;
 use crate::{Options, StoreError};
 
+/// One process serves a file.
+const IS_SHARED: bool = false;
+
 /// Opens or creates the file, and brings its schema up to date if asked to.
 pub(crate) fn open(path: &Path, options: &Options) -> Result<BackendStore, StoreError> {
     if !options.migrate && !path.exists() {

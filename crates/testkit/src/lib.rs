@@ -12,6 +12,8 @@ pub mod stopwatch;
 
 pub(crate) mod serve;
 
+pub mod database;
+
 pub mod endpoint;
 
 pub mod sim;

@@ -20,8 +20,9 @@ use providers::{ProviderFactory, REGISTRY, SmsProvider};
 use serde_json::{Value, json};
 use store::Options;
 use store::port::messages::{Filter, MessageRecord, Page};
-use tempfile::TempDir;
+
 use testkit::clock::FakeClock;
+use testkit::database::Database;
 use testkit::sim::{
     AFRICASTALKING_API_KEY, AFRICASTALKING_SENDER, AFRICASTALKING_USERNAME, SimConfig, Simulator,
     TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_PHONE_NUMBER,
@@ -39,7 +40,7 @@ pub(crate) struct Bench {
     pub(crate) sim: Simulator,
     pub(crate) clock: Arc<FakeClock>,
     setup: Setup,
-    folder: TempDir,
+    database: Database,
 }
 
 /// A service before its start.
@@ -78,10 +79,10 @@ impl Bench {
     /// Stops the service, and starts another on the same store.
     pub(crate) async fn restart(self) -> Self {
         self.service.stop().await;
-        let Self { sim, clock, setup, folder, .. } = self;
-        let service = setup.service(&sim, &clock, &folder).await;
+        let Self { sim, clock, setup, database, .. } = self;
+        let service = setup.service(&sim, &clock, &database).await;
         service.start().await.unwrap();
-        Self { service, sim, clock, setup, folder }
+        Self { service, sim, clock, setup, database }
     }
 
     /// The same with other settings.
@@ -232,27 +233,26 @@ impl Setup {
     pub(crate) async fn start(self) -> Bench {
         let clock = Arc::new(FakeClock::new());
         let sim = Simulator::start(SimConfig::default()).await.unwrap();
-        let folder = TempDir::new().unwrap();
-        let service = self.service(&sim, &clock, &folder).await;
+        let database = Database::fresh();
+        let service = self.service(&sim, &clock, &database).await;
         service.start().await.unwrap();
-        Bench { service, sim, clock, setup: self, folder }
+        Bench { service, sim, clock, setup: self, database }
     }
 
-    async fn service(&self, sim: &Simulator, clock: &Arc<FakeClock>, folder: &TempDir) -> Arc<SmsService> {
+    async fn service(&self, sim: &Simulator, clock: &Arc<FakeClock>, database: &Database) -> Arc<SmsService> {
         let configs = REGISTRY.iter().map(|provider| {
             let mut keys = self.keys[provider.name].as_object().cloned().unwrap_or_default();
             keys.entry("base_url").or_insert_with(|| sim.base_url().into());
             provider.configure(keys, None).unwrap()
         });
         let factory = ProviderFactory::new(REGISTRY, configs, self.default);
-        let database = format!("sqlite:{}", folder.path().join("tuma.db").display());
         let default_provider = match self.default {
             // One that the registry does not know may be there all the same.
             Some(name) => name.parse().unwrap(),
             None => factory.default_provider().clone(),
         };
         Arc::new(SmsService::new(Parts {
-            store: store::open(&database, Options { migrate: true, exclusive: true }).await.unwrap(),
+            store: store::open(database.url(), Options { migrate: true, exclusive: true }).await.unwrap(),
             providers: factory.create_configured().unwrap().into_iter().chain(self.more.clone()).collect(),
             default_provider,
             clock: Arc::clone(clock) as _,

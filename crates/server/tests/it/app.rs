@@ -13,7 +13,7 @@ use serde_json::Value;
 use server::assemble::Gateway;
 use server::config::Config;
 use server::keys::{self, Scope};
-use tempfile::TempDir;
+use testkit::database::Database;
 use testkit::endpoint::{Endpoint, Received};
 use testkit::sim::{
     AFRICASTALKING_API_KEY, AFRICASTALKING_SENDER, AFRICASTALKING_USERNAME, SimConfig, Simulator,
@@ -43,7 +43,7 @@ pub(crate) struct TestApp {
     client: Client,
     environment: Vec<(String, String)>,
     clock: Arc<dyn Clock>,
-    folder: TempDir,
+    database: Database,
 }
 
 /// A gateway before its start.
@@ -145,10 +145,10 @@ impl TestApp {
 
     /// Stops the gateway in order, and starts another on the same database.
     pub(crate) async fn restart(self) -> Self {
-        let Self { sim, public, gateway, key, client, environment, clock, folder } = self;
+        let Self { sim, public, gateway, key, client, environment, clock, database } = self;
         gateway.stop().await;
         let gateway = start(&environment, &clock).await;
-        Self { sim, public, gateway, key, client, environment, clock, folder }
+        Self { sim, public, gateway, key, client, environment, clock, database }
     }
 }
 
@@ -171,11 +171,10 @@ impl Setup {
     }
 
     pub(crate) async fn start(self) -> TestApp {
-        let folder = TempDir::new().unwrap();
         let sim = Simulator::start(self.sim).await.unwrap();
         let public = Endpoint::start().await.unwrap();
-        let database = format!("sqlite:{}", folder.path().join("tuma.db").display());
-        let mut environment = environment(sim.base_url(), &database);
+        let database = Database::fresh();
+        let mut environment = environment(sim.base_url(), database.url());
         environment.push(("TUMA_PUBLIC_URL".into(), public.url("")));
         environment.extend(self.environment);
         let gateway = start(&environment, &self.clock).await;
@@ -187,7 +186,7 @@ impl Setup {
             client: Client::new(),
             environment,
             clock: self.clock,
-            folder,
+            database,
         };
         app.key = app.key(&[Scope::Send, Scope::Read]).await;
         app

@@ -105,6 +105,20 @@ async fn a_receiver_that_is_no_phone_number_is_invalid() {
 }
 
 #[tokio::test]
+async fn a_nul_character_is_refused_in_every_text() {
+    let app = TestApp::start().await;
+    are_refused(
+        &app,
+        vec![
+            (message_with("message", "Hab\0ari".into()), "/message", "nul_character"),
+            (message_with("reference", "\0".into()), "/reference", "nul_character"),
+            (message_with("group", "chama\0".into()), "/group", "nul_character"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn an_empty_message_is_refused() {
     let app = TestApp::start().await;
     are_refused(

@@ -45,6 +45,7 @@ fn field_problems() -> Vec<FieldProblem> {
         FieldProblem::DuplicateReceiver,
         FieldProblem::ReceiverCount { found: 101, max: 100 },
         FieldProblem::EmptyMessage,
+        FieldProblem::NulCharacter,
         FieldProblem::MessageTooLong { found: 161, max: 160 },
         FieldProblem::TooManySegments { found: 11, max: 10 },
         FieldProblem::UnknownScenario(unknown),
@@ -63,6 +64,7 @@ fn field_problems() -> Vec<FieldProblem> {
             | FieldProblem::DuplicateReceiver
             | FieldProblem::ReceiverCount { .. }
             | FieldProblem::EmptyMessage
+            | FieldProblem::NulCharacter
             | FieldProblem::MessageTooLong { .. }
             | FieldProblem::TooManySegments { .. }
             | FieldProblem::UnknownScenario(_)

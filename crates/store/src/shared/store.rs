@@ -199,6 +199,10 @@ impl Store for BackendStore {
         self.group()?.ask((), Operation::Ping).await
     }
 
+    fn is_shared(&self) -> bool {
+        super::IS_SHARED
+    }
+
     async fn close(&self) {
         let group = self.group.lock().take();
         // Readers first: when a connection that writes is the last to close, SQLite leaves one whole file and no log.

@@ -55,6 +55,10 @@ struct Load {
     /// Where the databases are put [default: the system's temporary folder]
     #[arg(long)]
     folder: Option<PathBuf>,
+    /// An empty database to measure on, such as postgres://tuma@127.0.0.1/load, instead of a SQLite file for each kind of
+    /// work. What one kind leaves in it is there for the next.
+    #[arg(long)]
+    database: Option<String>,
 }
 
 /// Kinds of work.
@@ -145,7 +149,8 @@ impl Load {
         simulator: &Process,
         folder: &Path,
     ) -> anyhow::Result<(Process, String)> {
-        let database = format!("sqlite:{}", folder.join("tuma.db").display());
+        let in_folder = || format!("sqlite:{}", folder.join("tuma.db").display());
+        let database = self.database.clone().unwrap_or_else(in_folder);
         let key = create_key(&self.tuma, &database)?;
         let address = free_address()?;
         let mut command = Command::new(&self.tuma);

@@ -1,0 +1,79 @@
+//! A fresh database for a test: a SQLite file, or one on the PostgreSQL server that `cargo xtask test` starts.
+
+use tempfile::TempDir;
+
+/// Says which backend tests take where both would do: `postgres`, or else SQLite.
+const BACKEND: &str = "TUMA_TEST_BACKEND";
+
+/// Where the server is: an address to which a database's name is added.
+const SERVER: &str = "TUMA_TEST_POSTGRES";
+
+/// A database with nothing in it, gone when it is dropped.
+#[derive(Debug)]
+pub struct Database {
+    url: String,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    Folder { _kept: TempDir },
+    Server { address: String, name: String },
+}
+
+impl Database {
+    /// A fresh one, of the backend that the environment asks for.
+    ///
+    /// # Panics
+    /// Without a folder or a server to put it in: a test can't go on then.
+    #[expect(
+        clippy::disallowed_methods,
+        clippy::panic,
+        reason = "a test's own environment, and nothing to fall back to"
+    )]
+    pub fn fresh() -> Self {
+        let variable = |name| std::env::var(name).ok();
+        let made = match variable(BACKEND).as_deref() {
+            Some("postgres") => {
+                variable(SERVER).ok_or_else(|| "no server was started".into()).and_then(on_server)
+            }
+            _ => in_folder(),
+        };
+        made.unwrap_or_else(|problem| panic!("no database for this test: {problem}"))
+    }
+
+    /// Its address, as the settings want it.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+type Problem = Box<dyn std::error::Error>;
+
+fn in_folder() -> Result<Database, Problem> {
+    let folder = TempDir::new()?;
+    let url = format!("sqlite:{}", folder.path().join("tuma.db").display());
+    Ok(Database { url, place: Place::Folder { _kept: folder } })
+}
+
+fn on_server(address: String) -> Result<Database, Problem> {
+    let name = format!("tuma_{:032x}", rand::random::<u128>());
+    administer(&address, format!("CREATE DATABASE {name}"))?;
+    Ok(Database { url: format!("{address}/{name}"), place: Place::Server { address, name } })
+}
+
+/// Runs a statement on the server's own database, on a thread of its own: the client waits by a runtime of its own.
+fn administer(address: &str, sql: String) -> Result<(), Problem> {
+    let url = format!("{address}/postgres");
+    let run = move || postgres::Client::connect(&url, postgres::NoTls)?.batch_execute(&sql);
+    std::thread::spawn(run).join().map_err(|_panic| "the client panicked")?.map_err(Into::into)
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if let Place::Server { address, name } = &self.place {
+            // What is left goes with the server.
+            let _ = administer(address, format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
+        }
+    }
+}
