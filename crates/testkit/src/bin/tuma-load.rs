@@ -55,7 +55,7 @@ struct Load {
     /// Where the databases are put [default: the system's temporary folder]
     #[arg(long)]
     folder: Option<PathBuf>,
-    /// An empty database to measure on, such as postgres://tuma@127.0.0.1/load, instead of a SQLite file for each kind of
+    /// An empty database to measure on, such as `postgres://tuma@127.0.0.1/load`, instead of a SQLite file for each kind of
     /// work. What one kind leaves in it is there for the next.
     #[arg(long)]
     database: Option<String>,
