@@ -36,6 +36,11 @@ impl SlidingWindow {
         u32::try_from(open).unwrap_or(u32::MAX).saturating_sub(self.within)
     }
 
+    /// Changes the limit. What has passed goes on counting.
+    pub fn set_limit(&mut self, limit: u32) {
+        self.limit = limit;
+    }
+
     /// How many have passed within the window that ends at `now`.
     pub fn passed(&mut self, now: Timestamp) -> u32 {
         self.forget(now);

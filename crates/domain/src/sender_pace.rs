@@ -49,6 +49,12 @@ impl SenderPace {
         Self { per_second, senders: HashMap::new() }
     }
 
+    /// Changes the limit. What has been sent goes on counting.
+    pub fn set_limit(&mut self, per_second: u32) {
+        self.per_second = per_second;
+        self.senders.values_mut().for_each(|it| it.window.set_limit(per_second));
+    }
+
     /// Whether there is a limit.
     pub fn is_limited(&self) -> bool {
         self.per_second > 0

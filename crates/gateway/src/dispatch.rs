@@ -51,6 +51,13 @@ pub(crate) struct Dispatcher {
 /// Longest time without a look into the queue: the net beneath the wake-ups.
 pub(crate) const LONGEST_REST: Duration = Duration::from_secs(5);
 
+/// The same where other nodes may have accepted something: nobody wakes us for that.
+const REST_AMONG_NODES: Duration = Duration::from_millis(200);
+
+/// How long after its claim a message may begin to leave. A process that was halted for longer may be taken for gone: what
+/// it had claimed is being looked after elsewhere.
+const LEAVES_WITHIN: Duration = Duration::from_secs(5);
+
 /// What a request told.
 #[derive(Debug, Clone, Copy, Default)]
 struct Told {
@@ -101,7 +108,11 @@ impl Dispatcher {
         while !stop.soft.is_cancelled() {
             let now = clock.now();
             stop.beat(now);
-            let in_service = self.in_service(&stop);
+            let share = self.shared.nodes.share(now);
+            if let Some(share) = share {
+                progress.pacer.set_share(share);
+            }
+            let in_service = share.is_some() && self.in_service(&stop);
             // What nobody claims for a while expires all the same.
             if (!in_service || progress.pacer.is_paused(now)) && now >= progress.expire_at {
                 progress.expire_at = now.plus(EXPIRY_TURN);
@@ -112,7 +123,7 @@ impl Dispatcher {
                 self.claim(&mut progress, now).await;
                 continue;
             }
-            let rest = now.plus(LONGEST_REST);
+            let rest = now.plus(if self.shared.store.is_shared() { REST_AMONG_NODES } else { LONGEST_REST });
             let pause = clock.sleep_until(look_at.map_or(rest, |at| at.min(rest)));
             tokio::select! {
                 () = stop.soft.cancelled() => {}
@@ -163,7 +174,7 @@ impl Dispatcher {
                     self.shared.metrics.claimed(claimed.priority, now.since(claimed.due_at));
                 }
                 for request in self.requests(claims.claimed) {
-                    progress.start(Arc::clone(self), request);
+                    progress.start(Arc::clone(self), request, now);
                 }
             }
             Err(problem) => {
@@ -226,11 +237,15 @@ impl Dispatcher {
     }
 
     /// One request to the provider, from its first byte to its recorded outcome.
-    async fn submit(self: Arc<Self>, request: Vec<Claimed>) -> Told {
+    async fn submit(self: Arc<Self>, request: Vec<Claimed>, claimed_at: Timestamp) -> Told {
         fault_point("after_intent");
         let shared = &self.shared;
         let begun = shared.clock.now();
-        let outcomes = if let [single] = request.as_slice() {
+        let is_late = shared.store.is_shared() && begun.since(claimed_at) > LEAVES_WITHIN;
+        let outcomes = if is_late {
+            let halted = SubmitOutcome::not_submitted(Failure::new(Reason::Crashed));
+            vec![halted; request.len()]
+        } else if let [single] = request.as_slice() {
             vec![self.provider.send_sms(&single.submission).await]
         } else {
             let submissions: Vec<Submission> =
@@ -391,10 +406,10 @@ impl Progress {
     }
 
     /// Messages of one lane, on their way in one request.
-    fn start(&mut self, dispatcher: Arc<Dispatcher>, request: Vec<Claimed>) {
+    fn start(&mut self, dispatcher: Arc<Dispatcher>, request: Vec<Claimed>, claimed_at: Timestamp) {
         let Some(lane) = request.first().map(|first| first.priority) else { return };
         self.pacer.request_starts(lane);
-        let id = self.under_way.spawn(dispatcher.submit(request)).id();
+        let id = self.under_way.spawn(dispatcher.submit(request, claimed_at)).id();
         self.lanes.insert(id, lane);
     }
 

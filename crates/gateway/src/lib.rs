@@ -28,6 +28,8 @@ mod arrivals;
 
 mod next;
 
+mod share;
+
 mod shared;
 
 mod accept;
@@ -39,6 +41,8 @@ mod dispatch;
 pub mod receipts;
 
 pub mod reconcile;
+
+mod nodes;
 
 mod divert;
 

@@ -14,6 +14,7 @@ use domain::time::Timestamp;
 use providers::pace::Pace;
 
 use crate::settings::GuaranteedShares;
+use crate::share::Share;
 
 /// Percent of the provider's rate that a lane and those below it may use.
 const RATE_SHARE: [u32; Priority::ALL.len()] = [100, 100, 98, 95];
@@ -39,7 +40,13 @@ const NOBODY: Waiting = [false; Priority::ALL.len()];
 /// The pace of one provider account, as it goes.
 #[derive(Debug)]
 pub(crate) struct Pacer {
+    /// Of the account.
+    whole: Pace,
+    /// This node's part of it.
     pace: Pace,
+    share: Share,
+    /// Nothing of a rate is left for this node: there are more of them than messages in a second.
+    has_no_part: bool,
     guaranteed: GuaranteedShares,
     rate: SlidingWindow,
     bulk: SlidingWindow,
@@ -85,7 +92,10 @@ impl Pacer {
     pub(crate) fn new(pace: Pace, guaranteed: GuaranteedShares, first_pause: Duration) -> Self {
         let rate = SlidingWindow::new(pace.messages_per_second, Duration::from_secs(1));
         Self {
+            whole: pace,
             pace,
+            share: Share::WHOLE,
+            has_no_part: false,
             guaranteed,
             bulk: SlidingWindow::new(pace.bulk_batch_size, pace.bulk_batch_interval()),
             senders: SenderPace::new(pace.sender_messages_per_second),
@@ -96,6 +106,23 @@ impl Pacer {
             pauses: 0,
             paused_until: Timestamp::from_micros(i64::MIN),
         }
+    }
+
+    /// Divides the account's rates among the nodes.
+    pub(crate) fn set_share(&mut self, share: Share) {
+        if share == self.share {
+            return;
+        }
+        self.share = share;
+        let whole = &self.whole;
+        let rates = [whole.messages_per_second, whole.bulk_batch_size, whole.sender_messages_per_second];
+        let [rate, bulk, of_sender] = rates.map(|rate| share.part(rate));
+        self.has_no_part = rates.iter().any(|rate| *rate > 0 && share.part(*rate) == 0);
+        self.pace.messages_per_second = rate;
+        self.rate.set_limit(rate);
+        self.passed.iter_mut().for_each(|passed| passed.set_limit(rate));
+        self.bulk.set_limit(bulk);
+        self.senders.set_limit(of_sender);
     }
 
     /// What may be claimed now. What lanes keep for each other is for the claim to see to: it knows in which of them
@@ -120,7 +147,7 @@ impl Pacer {
         let slots = self.free_slots(lane, waiting, now);
         let rate = self.rate_room(lane, waiting, now).min(MAX_CLAIM);
         match lane {
-            _ if now < self.paused_until => 0,
+            _ if now < self.paused_until || self.has_no_part => 0,
             // Messages with one text share a request, so a request may be good for many.
             Priority::Bulk if slots > 0 => rate.min(self.bulk.available(100, now)),
             _ => rate.min(slots),
@@ -185,7 +212,7 @@ impl Pacer {
         if self.lane_room(lane, waiting, now) > 0 {
             return Opening::Now;
         }
-        if self.free_slots(lane, waiting, now) == 0 {
+        if self.has_no_part || self.free_slots(lane, waiting, now) == 0 {
             return Opening::AfterRequest;
         }
         if now < self.paused_until {
@@ -343,6 +370,28 @@ mod tests {
         assert_eq!(pacer.room(at(300)).requests, [20, 20, 18, 15]);
         pacer.pause(Some(Duration::from_secs(30)), at(300));
         assert_eq!(pacer.opens(Priority::Critical, NOBODY, at(300)), Opening::At(at(30_300)));
+    }
+
+    #[test]
+    fn nodes_divide_the_rates_and_what_has_passed_counts() {
+        let mut pacer = pacer(Pace { max_in_flight: 1_000, ..pace() });
+        for _ in 0..40 {
+            pacer.passes(Priority::High, at(0));
+        }
+        pacer.set_share(Share { rank: 1, of: 3 });
+        let room = pacer.room(at(1));
+        assert_eq!((room.total, room.guaranteed), (0, [0; 4]));
+        let room = pacer.room(at(1_000));
+        assert_eq!((room.total, room.at_most[Priority::Bulk.index()]), (33, 3));
+        pacer.set_share(Share { rank: 11, of: 12 });
+        assert_eq!(
+            pacer.room(at(1_000)).at_most,
+            [0; 4],
+            "ten messages a batch are not enough for twelve nodes"
+        );
+        assert_eq!(pacer.opens(Priority::High, NOBODY, at(1_000)), Opening::AfterRequest);
+        pacer.set_share(Share::WHOLE);
+        assert_eq!(pacer.room(at(1_000)).total, 100);
     }
 
     #[test]

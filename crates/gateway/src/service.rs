@@ -27,11 +27,12 @@ use crate::reconcile::{self, Reconciler, ReconcilerReport};
 use crate::request::{BulkAnswer, BulkRequest, Caller, SendAnswer, SendError, SendRequest};
 use crate::routing::Router;
 use crate::settings::Settings;
+use crate::share::Nodes;
 use crate::shared::Shared;
 use crate::silence::Silence;
 use crate::stop::Stop;
 use crate::workers::Workers;
-use crate::{divert, fresh, sweep};
+use crate::{divert, fresh, nodes, sweep};
 
 /// How often workers are looked at that may be stuck.
 const WATCHDOG_TURN: Duration = Duration::from_secs(5);
@@ -82,6 +83,7 @@ impl SmsService {
             wakeups: Wakeups::new(names.iter().cloned()),
             outcomes: Outcomes::default(),
             silence: Silence::new(settings.silence_cap_percent),
+            nodes: Nodes::default(),
             metrics: Metrics::new(&meter, &names, Arc::clone(&clock)),
             settings,
             clock: Arc::clone(&clock),
@@ -97,6 +99,12 @@ impl SmsService {
     /// Closes what an earlier process left open, and starts submitting.
     pub async fn start(&self) -> Result<(), StoreError> {
         let shared = &self.shared;
+        if shared.store.is_shared() {
+            // Nothing is claimed before this node has said that it lives.
+            nodes::beat(shared).await?;
+        } else {
+            shared.nodes.stay_alone();
+        }
         let closed = sweep::recover(shared, shared.settings.only_node).await?;
         if closed > 0 {
             tracing::warn!(
@@ -109,6 +117,9 @@ impl SmsService {
             shared.router.health().set_drained(&provider, Some(since));
         }
         self.rescue_stranded().await?;
+        if shared.store.is_shared() {
+            self.start_worker("nodes", nodes::TURN, nodes::beat_regularly);
+        }
         self.start_dispatchers();
         self.start_reconciler();
         self.start_worker("divert", divert::TURN, divert::run);
@@ -164,6 +175,12 @@ impl SmsService {
     /// Stops submitting, and goes on accepting: what is accepted from now on stays queued.
     pub async fn stop_submitting(&self) {
         self.workers.stop(self.shared.settings.soft_stop).await;
+        if self.shared.store.is_shared()
+            && let Err(problem) = self.shared.store.leave(self.shared.node).await
+        {
+            // The others miss it after a while.
+            tracing::debug!(%problem, "the other nodes could not be told that this one stops");
+        }
     }
 
     /// What waits for a provider that is not configured any more takes another route, if it has one.

@@ -11,6 +11,7 @@ use crate::metrics::Metrics;
 use crate::next::Decider;
 use crate::routing::Router;
 use crate::settings::Settings;
+use crate::share::Nodes;
 use crate::silence::Silence;
 
 /// Parts of one service.
@@ -24,6 +25,7 @@ pub(crate) struct Shared {
     pub(crate) wakeups: Wakeups,
     pub(crate) outcomes: Outcomes,
     pub(crate) silence: Silence,
+    pub(crate) nodes: Nodes,
     pub(crate) metrics: Metrics,
 }
 

@@ -15,10 +15,11 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use crate::StoreError;
 use crate::port::keys::ApiKey;
 use crate::port::messages::{Accept, Accepted, Cancel, Moved, Resend, Sweep, Swept};
+use crate::port::nodes::Beat;
 use crate::port::queue::{AttemptEnd, Claim, Claims, Diversion, Recovery};
 use crate::port::receipts::{NewReceipt, ReceiptFate};
 use crate::port::watches::{Settled, TakeWatches, WatchId, WatchKind};
-use domain::ids::KeyId;
+use domain::ids::{KeyId, NodeId};
 use domain::route::ProviderName;
 use domain::time::Timestamp;
 
@@ -79,6 +80,12 @@ pub(crate) struct Taken {
 pub(crate) struct Drain {
     pub(crate) provider: ProviderName,
     pub(crate) since: Option<Timestamp>,
+}
+
+/// What nodes say of themselves.
+pub(crate) enum NodeChange {
+    Beat(Beat),
+    Leave(NodeId),
 }
 
 /// The kinds of operations, in the order in which a backend runs them: one line each, with the name of the kind, its
@@ -156,6 +163,7 @@ operations! {
     Claim in claims: Claim => Claims, |claim| guess(claim.total);
     Key in keys: KeyChange => bool, |_| 1;
     Drain in drains: Drain => bool, |_| 1;
+    Node in nodes: NodeChange => Vec<NodeId>, |_| 1;
     Ping in pings: () => (), |()| 1;
 }
 

@@ -3,6 +3,7 @@
 
 pub mod keys;
 pub mod messages;
+pub mod nodes;
 pub mod queue;
 pub mod receipts;
 pub mod routes;
@@ -10,6 +11,7 @@ pub mod watches;
 
 pub use keys::Keys;
 pub use messages::Messages;
+pub use nodes::Nodes;
 pub use queue::Queue;
 pub use receipts::Receipts;
 pub use routes::Routes;
@@ -21,7 +23,7 @@ use crate::StoreError;
 
 /// Everything that is kept.
 #[async_trait]
-pub trait Store: Messages + Queue + Receipts + Watches + Routes + Keys + std::fmt::Debug {
+pub trait Store: Messages + Queue + Receipts + Watches + Routes + Nodes + Keys + std::fmt::Debug {
     /// Whether the store answers, for readiness: reads something, and writes something to disk.
     async fn ping(&self) -> Result<(), StoreError>;
 

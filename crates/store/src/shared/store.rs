@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::ids::{BulkId, KeyId, MessageId};
+use domain::ids::{BulkId, KeyId, MessageId, NodeId};
 use domain::route::ProviderName;
 use domain::time::Timestamp;
 use parking_lot::Mutex;
@@ -11,12 +11,13 @@ use parking_lot::Mutex;
 use super::connection::Readers;
 use super::sql::Statements;
 use super::{read, write};
-use crate::group::{Backend, Drain, GroupCommit, KeyChange, Operation};
+use crate::group::{Backend, Drain, GroupCommit, KeyChange, NodeChange, Operation};
 use crate::port::keys::{ApiKey, Keys};
 use crate::port::messages::{
     Accept, Accepted, Cancel, Filter, Idempotency, MessageRecord, MessageSummary, Messages, Moved, Page,
     Resend, Sweep, Swept,
 };
+use crate::port::nodes::{Beat, Nodes};
 use crate::port::queue::{
     AttemptEnd, Claim, Claims, Diversion, LaneDepth, Queue, Recovery, Stuck, Waiter, Waiting,
 };
@@ -170,6 +171,17 @@ impl Routes for BackendStore {
         since: Option<Timestamp>,
     ) -> Result<bool, StoreError> {
         self.group()?.ask(Drain { provider, since }, Operation::Drain).await
+    }
+}
+
+#[async_trait]
+impl Nodes for BackendStore {
+    async fn beat(&self, beat: Beat) -> Result<Vec<NodeId>, StoreError> {
+        self.group()?.ask(NodeChange::Beat(beat), Operation::Node).await
+    }
+
+    async fn leave(&self, node: NodeId) -> Result<(), StoreError> {
+        self.group()?.ask(NodeChange::Leave(node), Operation::Node).await.map(|_nobody| ())
     }
 }
 

@@ -15,6 +15,8 @@ pub(super) mod divert;
 pub(super) mod doubt;
 #[path = "write/finish.rs"]
 pub(super) mod finish;
+#[path = "write/nodes.rs"]
+pub(super) mod nodes;
 #[path = "write/place.rs"]
 pub(super) mod place;
 #[path = "write/receipts.rs"]
@@ -65,6 +67,7 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
     answer!(batch.claims, |claim| claim::claim(statements, claim));
     answer!(batch.keys, |change| change_key(statements, change));
     answer!(batch.drains, |drain| change_drain(statements, drain));
+    answer!(batch.nodes, |change| nodes::change(statements, change));
     if !batch.pings.is_empty() {
         statements.execute("UPDATE probe SET writes = writes + 1", params![])?;
     }

@@ -10,6 +10,7 @@ mod idempotency;
 mod keys;
 mod lists;
 mod messages;
+mod nodes;
 mod queue;
 mod quiet;
 mod receipts;
@@ -234,6 +235,11 @@ macro_rules! conformance {
                 repetition_over_the_hour_is_found,
                 request_with_a_key_says_itself_what_it_repeats,
                 messages_of_a_bulk_are_those_that_came_with_it,
+            );
+            conformance!(@room nodes, $fixture,
+                every_node_is_told_of_all_that_live,
+                node_that_leaves_is_forgotten_at_once,
+                leases_of_a_node_that_is_gone_end_and_those_of_others_do_not,
             );
             conformance!(@room keys, $fixture,
                 created_key_is_found_by_its_hash_with_every_field,

@@ -1,0 +1,29 @@
+//! The nodes that serve one database together.
+
+use async_trait::async_trait;
+use domain::ids::NodeId;
+use domain::time::Timestamp;
+
+use crate::StoreError;
+
+/// Who lives.
+#[async_trait]
+pub trait Nodes: Send + Sync {
+    /// Says that a node lives. Answers all that do, in the order of their ids. Nodes that have not said so for too long are
+    /// forgotten: the leases of their open attempts end, so that [`recover`](super::Queue::recover) closes them.
+    async fn beat(&self, beat: Beat) -> Result<Vec<NodeId>, StoreError>;
+
+    /// Forgets a node that stops: the others need not wait until it is missed.
+    async fn leave(&self, node: NodeId) -> Result<(), StoreError>;
+}
+
+/// A sign of life.
+#[derive(Debug, Clone, Copy)]
+pub struct Beat {
+    /// Who lives.
+    pub node: NodeId,
+    /// The present.
+    pub now: Timestamp,
+    /// Whoever was not heard of since is gone.
+    pub gone_before: Timestamp,
+}
