@@ -1,5 +1,6 @@
-//! Says each second that this node lives, and hears who else does.
+//! Says each second that this node lives, and hears who else does and what operators told them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,22 @@ pub(crate) async fn beat(shared: &Shared) -> Result<(), StoreError> {
     if shared.nodes.hear(rank, live.len(), now) {
         tracing::info!(nodes = live.len(), rank, "nodes that share this database");
         shared.wakeups.wake_all();
+    }
+    hear_of_drains(shared).await
+}
+
+/// Operators talk to one node, and what they say is for all.
+async fn hear_of_drains(shared: &Shared) -> Result<(), StoreError> {
+    let drained: BTreeMap<_, _> = shared.store.drained().await?.into_iter().collect();
+    let health = shared.router.health();
+    for provider in shared.router.providers() {
+        let name = provider.provider_name();
+        let since = drained.get(name).copied();
+        if since.is_some() != health.drained_since(name).is_some() {
+            tracing::warn!(provider = %name, drained = since.is_some(), "an operator said so to another node");
+            health.set_drained(name, since);
+            shared.wakeups.wake(name);
+        }
     }
     Ok(())
 }

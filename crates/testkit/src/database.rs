@@ -26,20 +26,23 @@ impl Database {
     ///
     /// # Panics
     /// Without a folder or a server to put it in: a test can't go on then.
-    #[expect(
-        clippy::disallowed_methods,
-        clippy::panic,
-        reason = "a test's own environment, and nothing to fall back to"
-    )]
     pub fn fresh() -> Self {
-        let variable = |name| std::env::var(name).ok();
-        let made = match variable(BACKEND).as_deref() {
-            Some("postgres") => {
-                variable(SERVER).ok_or_else(|| "no server was started".into()).and_then(on_server)
-            }
-            _ => in_folder(),
-        };
-        made.unwrap_or_else(|problem| panic!("no database for this test: {problem}"))
+        match variable(BACKEND).as_deref() {
+            Some("postgres") => Self::on_postgres(),
+            _ => made(in_folder()),
+        }
+    }
+
+    /// A fresh one on the PostgreSQL server, for tests of several nodes.
+    ///
+    /// # Panics
+    /// Without a server.
+    pub fn on_postgres() -> Self {
+        made(
+            variable(SERVER)
+                .ok_or_else(|| "run `cargo xtask test`, which starts a server".into())
+                .and_then(on_server),
+        )
     }
 
     /// Its address, as the settings want it.
@@ -49,6 +52,16 @@ impl Database {
 }
 
 type Problem = Box<dyn std::error::Error>;
+
+#[expect(clippy::disallowed_methods, reason = "a test's own environment")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+#[expect(clippy::panic, reason = "a test has nothing to fall back to")]
+fn made(database: Result<Database, Problem>) -> Database {
+    database.unwrap_or_else(|problem| panic!("no database for this test: {problem}"))
+}
 
 fn in_folder() -> Result<Database, Problem> {
     let folder = TempDir::new()?;

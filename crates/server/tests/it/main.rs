@@ -58,6 +58,8 @@ mod program;
 
 mod program_keys;
 
+mod program_nodes;
+
 mod program_serve;
 
 mod program_check;

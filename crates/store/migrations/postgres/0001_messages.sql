@@ -1,9 +1,8 @@
 -- The life of a message. The wide row is written once; what changes is in small rows beside it. Times are microseconds
 -- since 1970 in UTC, bound by the program: nothing here reads the database's clock.
 --
--- What grows is partitioned by time: by the UUIDv7 id of a message, or by when a callback came. A week's partition is
--- made ahead by a chore, and dropped as a whole when its time is over. What no week takes goes to the default
--- partition, so that nothing is ever refused for want of one.
+-- What grows can be partitioned by time: by the UUIDv7 id of a message, or by when a callback came. So far everything is in
+-- the default partition; partitions for times to come can be added without moving a row.
 
 -- What was accepted.
 CREATE TABLE messages (
