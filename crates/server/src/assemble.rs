@@ -39,7 +39,7 @@ pub struct Gateway {
 impl Gateway {
     /// Opens the store, makes the providers, and starts listening and submitting.
     pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
-        let store = store::open(&config.database_url, Options { migrate: true, exclusive: true })
+        let store = store::open(config.database_url.expose(), Options { migrate: true, exclusive: true })
             .await
             .context("the store can't be opened")?;
         let figures = Figures::start(&config.metrics)?;

@@ -38,7 +38,7 @@ pub struct Config {
     #[serde(deserialize_with = "optional")]
     pub operations_listen: Option<SocketAddr>,
     /// Where messages are kept.
-    pub database_url: String,
+    pub database_url: DatabaseUrl,
     /// This gateway's address as seen from outside.
     #[serde(deserialize_with = "optional")]
     pub public_url: Option<Url>,
@@ -70,6 +70,24 @@ pub struct Config {
     pub metrics: Metrics,
     /// Each provider's own settings.
     pub providers: Providers,
+}
+
+/// An address that may hold a password: it can't be printed.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct DatabaseUrl(String);
+
+impl DatabaseUrl {
+    /// The address as it is, for whoever opens it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.starts_with("sqlite:") { "sqlite:…" } else { "…" })
+    }
 }
 
 /// What messages may be.

@@ -67,7 +67,7 @@ impl Check {
 }
 
 async fn check_store(config: &Config, findings: &mut Findings) {
-    match store::open(&config.database_url, Options { migrate: false, exclusive: false }).await {
+    match store::open(config.database_url.expose(), Options { migrate: false, exclusive: false }).await {
         Ok(store) => {
             match store.ping().await {
                 Ok(()) => fine("store", "can be read and written"),

@@ -81,7 +81,7 @@ impl Explain {
 /// The database of the settings; where there is none yet, an empty one for as long as this takes.
 async fn open(config: &Config) -> anyhow::Result<(Arc<dyn Store>, Option<TempDir>)> {
     let options = Options { migrate: false, exclusive: false };
-    match store::open(&config.database_url, options).await {
+    match store::open(config.database_url.expose(), options).await {
         Err(StoreError::Missing | StoreError::OlderSchema { found: 0, .. }) => {
             let folder = tempfile::tempdir().context("no temporary folder can be made")?;
             let url = format!("sqlite:{}", folder.path().join("empty.db").display());

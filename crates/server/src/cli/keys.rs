@@ -46,7 +46,7 @@ enum Verb {
 
 impl Keys {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
-        let store = store::open(&config.database_url, Options { migrate: true, exclusive: false })
+        let store = store::open(config.database_url.expose(), Options { migrate: true, exclusive: false })
             .await
             .context("the store can't be opened")?;
         let done = self.verb.run(&*store).await;

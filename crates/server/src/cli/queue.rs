@@ -51,7 +51,7 @@ enum Verb {
 
 impl Queue {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
-        let store = store::open(&config.database_url, Options { migrate: false, exclusive: false })
+        let store = store::open(config.database_url.expose(), Options { migrate: false, exclusive: false })
             .await
             .context("the store can't be opened")?;
         let now = SystemClock::new().now();

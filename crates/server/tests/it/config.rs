@@ -347,3 +347,21 @@ fn no_provider_is_given_more_receivers_in_a_request_than_it_takes() {
         assert!(made.unwrap_err().to_string().contains("max_receivers_per_request"), "{variable}");
     }
 }
+
+#[test]
+fn the_password_of_the_database_is_in_no_debug_output_and_no_error() {
+    let url = concat!("postgres://tuma:", "hunter2", "@127.0.0.1:1/tuma");
+    let config = Config::load(None, [("TUMA_DATABASE_URL".to_owned(), url.to_owned())]).unwrap();
+    assert_eq!(config.database_url.expose(), url);
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let opened = store::open(url, store::Options { migrate: false, exclusive: false });
+    let refused = runtime.block_on(opened).unwrap_err();
+    assert!(matches!(refused, store::StoreError::Unavailable(_)), "{refused}");
+    assert!(!format!("{refused} {refused:?}").contains("hunter2"));
+    let unreadable = runtime.block_on(store::open(
+        concat!("postgres://tuma:", "hunter2", "@127.0.0.1:x/tuma"),
+        store::Options { migrate: false, exclusive: false },
+    ));
+    assert_eq!(unreadable.unwrap_err(), store::StoreError::Address);
+}
