@@ -246,7 +246,10 @@ impl GroupCommit {
 }
 
 fn write(mut backend: impl Backend, waiting: &Mutex<mpsc::Receiver<Operation>>) {
-    while let Some(batch) = gather(&mut waiting.lock()) {
+    loop {
+        // In a statement of its own: the lock is for taking what waits, not for writing it.
+        let gathered = gather(&mut waiting.lock());
+        let Some(batch) = gathered else { break };
         commit(&mut backend, batch);
     }
 }

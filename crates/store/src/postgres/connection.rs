@@ -23,6 +23,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a query may take, and how long a transaction may wait for another's lock.
 const SESSION: &str = "SET statement_timeout = '8s'; SET lock_timeout = '5s'; \
      SET idle_in_transaction_session_timeout = '30s'; SET synchronous_commit = on; SET timezone = 'UTC'; \
+     SET default_transaction_isolation = 'read committed'; \
      SET plan_cache_mode = auto";
 
 /// Where the database is, and how to get there. Never shown: it may hold a password.

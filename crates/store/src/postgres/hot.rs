@@ -48,14 +48,14 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
 const LOCK: &str = "SELECT message_id, status FROM states WHERE message_id = ANY($1::uuid[]) \
      AND message_id BETWEEN $2 AND $3 ORDER BY message_id FOR UPDATE";
 
-/// Locks messages and answers where they stand.
+/// Locks messages and answers where they stand. One that can't be read is left out, and so left to the other way.
 fn lock(statements: &mut Statements<'_>, about: &BTreeSet<MessageId>) -> Result<Standing, StoreError> {
     let (Some(first), Some(last)) = (about.first(), about.last()) else { return Ok(Standing::new()) };
     let values = params![ids(about), first.as_bytes(), last.as_bytes()];
     let rows = statements.collect(LOCK, values, |row| {
-        Ok((MessageId::from_bytes(get(row, 0)?), word::<MessageStatus>(row, 1)?))
+        Ok((MessageId::from_bytes(get(row, 0)?), word::<MessageStatus>(row, 1).ok()))
     })?;
-    Ok(rows.into_iter().collect())
+    Ok(rows.into_iter().filter_map(|(id, status)| Some((id, status?))).collect())
 }
 
 fn ids<'a>(messages: impl IntoIterator<Item = &'a MessageId>) -> Value {

@@ -59,6 +59,8 @@ impl Backend for Writer {
     fn commit(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
         if hot::has_work(batch) {
             let done = self.transact(|statements| {
+                // Of an earlier try, which was taken back.
+                batch.clear_answers();
                 statements.first(SIDE_BY_SIDE, params![], |_row| Ok(()))?;
                 hot::run(statements, batch)
             });

@@ -31,6 +31,9 @@ const NEXT_DUE: &str = "SELECT (SELECT due_at FROM queue WHERE provider = $1 AND
 const LOCK: &str = "SELECT message_id, status FROM states WHERE message_id = ANY($1::uuid[]) \
      AND message_id BETWEEN $2 AND $3 FOR UPDATE SKIP LOCKED";
 
+/// How many of these have a state at all.
+const COUNT: &str = "SELECT count(*) FROM states WHERE message_id = ANY($1::uuid[])";
+
 const LEAVE: &str = "DELETE FROM queue q USING UNNEST($2::int2[], $3::int8[], $4::uuid[]) AS e (lane, due_at, id) \
      WHERE q.provider = $1 AND q.lane = e.lane AND q.due_at = e.due_at AND q.message_id = e.id";
 
@@ -63,7 +66,8 @@ pub(super) fn run(statements: &mut Statements<'_>, claim: &Claim) -> Result<Opti
         claims.next_due = next_due;
         return Ok(Some(claims));
     }
-    claims.claimed = take(statements, claim, found)?;
+    let Some(standing) = lock(statements, &found)? else { return Ok(None) };
+    claims.claimed = take(statements, claim, found, &standing)?;
     claims.next_due = self::next_due(statements, claim)?;
     Ok(Some(claims))
 }
@@ -91,8 +95,8 @@ fn take(
     statements: &mut Statements<'_>,
     claim: &Claim,
     mut found: Vec<Claimed>,
+    standing: &HashMap<MessageId, MessageStatus>,
 ) -> Result<Vec<Claimed>, StoreError> {
-    let standing = lock(statements, &found)?;
     found.retain(|claimed| standing.contains_key(&claimed.submission.message_id));
     let values = params![
         claim.provider.as_str(),
@@ -119,17 +123,33 @@ fn take(
     Ok(found)
 }
 
+/// Where messages stand of which nobody else decides at this moment. `None` if one of all can't be read, or has no state:
+/// such a message would stay at the front for ever.
 fn lock(
     statements: &mut Statements<'_>,
     found: &[Claimed],
-) -> Result<HashMap<MessageId, MessageStatus>, StoreError> {
+) -> Result<Option<HashMap<MessageId, MessageStatus>>, StoreError> {
     let messages = || found.iter().map(|claimed| &claimed.submission.message_id);
-    let (Some(first), Some(last)) = (messages().min(), messages().max()) else { return Ok(HashMap::new()) };
+    let (Some(first), Some(last)) = (messages().min(), messages().max()) else {
+        return Ok(Some(HashMap::new()));
+    };
     let values = params![ids(messages()), first.as_bytes(), last.as_bytes()];
     let rows = statements.collect(LOCK, values, |row| {
-        Ok((MessageId::from_bytes(get(row, 0)?), word::<MessageStatus>(row, 1)?))
+        Ok((MessageId::from_bytes(get(row, 0)?), word::<MessageStatus>(row, 1).ok()))
     })?;
-    Ok(rows.into_iter().collect())
+    if rows.iter().any(|(_, status)| status.is_none()) {
+        return Ok(None);
+    }
+    let standing: HashMap<_, _> = rows.into_iter().filter_map(|(id, status)| Some((id, status?))).collect();
+    let elsewhere: Vec<&MessageId> = messages().filter(|id| !standing.contains_key(id)).collect();
+    if !elsewhere.is_empty() {
+        let there =
+            statements.first(COUNT, params![ids(elsewhere.iter().copied())], |row| get::<usize>(row, 0))?;
+        if there != Some(elsewhere.len()) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(standing))
 }
 
 /// Opens attempts, but for those that were made already: their place in the queue was left over.

@@ -57,7 +57,8 @@ pub(in super::super) const PARKED: &str = "SELECT id, received_at, status, reaso
      WHERE message_id IS NULL AND provider_message_id = ?1 AND provider = ?2 \
      AND (receiver IS NULL OR receiver = (SELECT receiver FROM messages WHERE id = ?3)) ORDER BY id";
 
-pub(in super::super) const MATCH: &str = "UPDATE callbacks SET message_id = ?2, attempt = ?3 WHERE id = ?1";
+pub(in super::super) const MATCH: &str = "UPDATE callbacks SET message_id = ?2, attempt = ?3 \
+     WHERE id = ?1 AND received_at = ?4";
 
 pub(in super::super) const LAST_ATTEMPT: &str =
     "SELECT coalesce(max(number), 0) FROM attempts WHERE message_id = ?1";
@@ -293,7 +294,7 @@ pub(super) fn match_parked(
     }
     let target = target(statements, message_id, Some(attempt), None, provider)?.ok_or(StoreError::Corrupt)?;
     for (id, received_at, status, failure) in parked {
-        statements.execute(MATCH, params![id, message_id.as_bytes(), attempt])?;
+        statements.execute(MATCH, params![id, message_id.as_bytes(), attempt, received_at.as_micros()])?;
         apply(statements, &target, status, failure.as_ref(), received_at)?;
     }
     Ok(())
