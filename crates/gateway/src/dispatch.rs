@@ -169,8 +169,10 @@ impl Dispatcher {
                     self.shared.metrics.expired(self.provider.provider_name());
                     self.shared.outcomes.settle(id);
                 }
+                // They leave now: a claim that took long must not let two seconds' worth leave together.
+                let leaves_at = self.shared.clock.now();
                 for claimed in &claims.claimed {
-                    progress.pacer.passes(claimed.priority, now);
+                    progress.pacer.passes(claimed.priority, leaves_at);
                     self.shared.metrics.claimed(claimed.priority, now.since(claimed.due_at));
                 }
                 for request in self.requests(claims.claimed) {
