@@ -18,6 +18,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter};
 use parking_lot::Mutex;
 use providers::provider::CallbackError;
+use store::port::history::Forgotten;
 use store::port::messages::Swept;
 use store::port::queue::{AttemptEnd, Claimed, LaneDepth, Next};
 use store::port::receipts::ReceiptFate;
@@ -63,6 +64,7 @@ pub(crate) struct Metrics {
     failovers: Counter<u64>,
     diverted: Counter<u64>,
     without_receipt: Counter<u64>,
+    forgotten: Counter<u64>,
     overdue: Counter<u64>,
     stalled: Gauge<u64>,
     watches: Arc<Mutex<Vec<WatchCount>>>,
@@ -158,6 +160,7 @@ impl Metrics {
                 "sms.diverted.count",
                 "Waiting messages that took another route because theirs could not be used.",
             ),
+            forgotten: counter("sms.forgotten.count", "Messages that were no longer kept; about how many."),
             without_receipt: counter("sms.no_receipt.count", "Messages whose receipt never came."),
             overdue: counter("sms.overdue.count", "Messages that expired in the queue at the horizon."),
             stalled: meter
@@ -422,6 +425,11 @@ impl Metrics {
     pub(crate) fn swept(&self, swept: Swept) {
         self.without_receipt.add(swept.without_receipt.into(), &[]);
         self.overdue.add(swept.expired.into(), &[]);
+    }
+
+    /// What was no longer kept.
+    pub(crate) fn forgotten(&self, forgotten: Forgotten) {
+        self.forgotten.add(forgotten.messages, &[]);
     }
 
     /// How many messages are on watch.

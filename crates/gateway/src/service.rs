@@ -105,6 +105,8 @@ impl SmsService {
         } else {
             shared.nodes.stay_alone();
         }
+        // Before anything is accepted: a message must find its week.
+        sweep::keep_history(shared).await?;
         let closed = sweep::recover(shared, shared.settings.only_node).await?;
         if closed > 0 {
             tracing::warn!(
@@ -125,6 +127,7 @@ impl SmsService {
         self.start_worker("divert", divert::TURN, divert::run);
         self.start_worker("recovery", sweep::RECOVERY_TURN, sweep::recover_regularly);
         self.start_worker("sweep", sweep::SWEEP_TURN, sweep::sweep_regularly);
+        self.start_worker("history", sweep::HISTORY_TURN, sweep::keep_history_regularly);
         self.start_worker("depth", sweep::DEPTH_TURN, sweep::measure_depth);
         let workers = Arc::clone(&self.workers);
         self.start_worker("watchdog", WATCHDOG_TURN, move |shared, stop| {

@@ -55,6 +55,8 @@ pub struct Settings {
     pub lease: Duration,
     /// How long a repeatable request is remembered.
     pub idempotency_window: Duration,
+    /// How long messages are kept; `None` for ever.
+    pub keep_messages: Option<Duration>,
     /// How far ahead a message may be scheduled.
     pub max_schedule_ahead: Duration,
     /// How long stopping waits for submissions under way.
@@ -149,6 +151,7 @@ impl Default for Settings {
             no_repeats_within: None,
             lease: Duration::from_mins(2),
             idempotency_window: Duration::from_hours(24),
+            keep_messages: Some(Duration::from_hours(90 * 24)),
             max_schedule_ahead: Duration::from_hours(35 * 24),
             soft_stop: Duration::from_secs(20),
             only_node: true,

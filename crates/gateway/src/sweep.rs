@@ -1,10 +1,12 @@
-//! The chores of housekeeping: closes what nobody will finish, ends what waits in vain, measures the queue.
+//! The chores of housekeeping: closes what nobody will finish, ends what waits in vain, measures the queue, forgets what is
+//! no longer kept.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::time::Clock;
 use store::StoreError;
+use store::port::history::{Forgotten, KeepHistory};
 use store::port::messages::Sweep;
 use store::port::queue::Recovery;
 
@@ -19,6 +21,9 @@ pub(crate) const DEPTH_TURN: Duration = Duration::from_secs(5);
 
 /// How often messages are looked for that wait in vain.
 pub(crate) const SWEEP_TURN: Duration = Duration::from_mins(1);
+
+/// How often what is no longer kept is forgotten, and room is made for what will come.
+pub(crate) const HISTORY_TURN: Duration = Duration::from_hours(1);
 
 /// Messages that are looked through together: a part of a commit that others wait for.
 const SWEEP_BATCH: u32 = 1_000;
@@ -89,6 +94,37 @@ pub(crate) async fn measure_depth(shared: Arc<Shared>, stop: Stop) {
             Err(problem) => tracing::warn!(%problem, "the watches can't be counted"),
         }
     }
+}
+
+/// Forgets what is no longer kept, and makes room for what will come.
+pub(crate) async fn keep_history_regularly(shared: Arc<Shared>, stop: Stop) {
+    while pause(&*shared.clock, HISTORY_TURN, &stop).await {
+        loop {
+            stop.beat(shared.clock.now());
+            match keep_history(&shared).await {
+                Ok(forgotten) if !forgotten.is_done && !stop.soft.is_cancelled() => {}
+                Ok(_) => break,
+                Err(problem) => {
+                    tracing::error!(%problem, "what is no longer kept can't be forgotten");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Forgets a part of what is no longer kept.
+pub(crate) async fn keep_history(shared: &Shared) -> Result<Forgotten, StoreError> {
+    let (now, settings) = (shared.clock.now(), &shared.settings);
+    let keep = KeepHistory {
+        now,
+        messages_since: settings.keep_messages.map(|keep| now.minus(keep)),
+        replies_since: now.minus(settings.idempotency_window),
+        limit: SWEEP_BATCH,
+    };
+    let forgotten = shared.store.keep_history(keep).await?;
+    shared.metrics.forgotten(forgotten);
+    Ok(forgotten)
 }
 
 /// Waits until it is time for the next turn; `false` when it is time to end. A paused chore goes on waiting.

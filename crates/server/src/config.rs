@@ -99,6 +99,7 @@ pub struct Messages {
     pub max_characters: usize,
     pub max_schedule_ahead_days: u32,
     pub no_repeats_within_s: u64,
+    pub keep_days: u32,
     pub max_characters_by_scenario: BTreeMap<Scenario, usize>,
 }
 
@@ -227,6 +228,13 @@ impl Config {
                 );
             }
         }
+        // A message has ended when it is forgotten.
+        let horizon = Duration::from_hours(u64::from(self.reconcile.horizon_hours));
+        let least = days(self.messages.max_schedule_ahead_days) + horizon + days(1);
+        if self.messages.keep_days > 0 && days(self.messages.keep_days) < least {
+            let problem = "must be 0, or more than messages.max_schedule_ahead_days and reconcile.horizon_hours together";
+            return wrong("messages.keep_days", problem.into());
+        }
         policy::validate(self)?;
         if self.http.max_body_bytes < 1_024 {
             return wrong("http.max_body_bytes", "must be at least 1024".into());
@@ -269,9 +277,8 @@ impl Config {
                 .filter(|within| !within.is_zero()),
             lease: Duration::from_secs(self.dispatch.lease_s),
             idempotency_window: Duration::from_secs(u64::from(self.http.idempotency_hours) * 3_600),
-            max_schedule_ahead: Duration::from_secs(
-                u64::from(self.messages.max_schedule_ahead_days) * 86_400,
-            ),
+            keep_messages: Some(days(self.messages.keep_days)).filter(|keep| !keep.is_zero()),
+            max_schedule_ahead: days(self.messages.max_schedule_ahead_days),
             soft_stop: Duration::from_secs(self.dispatch.soft_stop_s),
             only_node: true,
         }
@@ -289,6 +296,10 @@ impl Config {
     pub fn factory(&self) -> Result<ProviderFactory, SettingsError> {
         Ok(ProviderFactory::new(REGISTRY, self.provider_configs()?, Some(&self.routing.default_provider)))
     }
+}
+
+fn days(count: u32) -> Duration {
+    Duration::from_hours(u64::from(count) * 24)
 }
 
 /// An empty text is "not set".

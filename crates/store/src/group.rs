@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::StoreError;
+use crate::port::history::{Forgotten, KeepHistory};
 use crate::port::keys::ApiKey;
 use crate::port::messages::{Accept, Accepted, Cancel, Moved, Resend, Sweep, Swept};
 use crate::port::nodes::Beat;
@@ -163,6 +164,7 @@ operations! {
     Claim in claims: Claim => Claims, |claim| guess(claim.total);
     Key in keys: KeyChange => bool, |_| 1;
     Drain in drains: Drain => bool, |_| 1;
+    History in histories: KeepHistory => Forgotten, |keep| guess(keep.limit);
     Node in nodes: NodeChange => Vec<NodeId>, |_| 1;
     Ping in pings: () => (), |()| 1;
 }

@@ -1,6 +1,7 @@
 //! PostgreSQL: one database that many nodes serve.
 
 mod connection;
+mod history;
 mod hot;
 mod migrate;
 #[path = "shared/read.rs"]

@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod connection;
+mod history;
 mod migrate;
 #[cfg(test)]
 mod plans;

@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0001_messages.sql"),
     include_str!("../../migrations/postgres/0002_watches.sql"),
     include_str!("../../migrations/postgres/0003_nodes.sql"),
+    include_str!("../../migrations/postgres/0004_partitions.sql"),
 ];
 
 /// The lock of whoever migrates: "Tuma" in ASCII, and a one.
@@ -19,6 +20,13 @@ const LOCK: &str = "SELECT pg_advisory_xact_lock(x'5475'::int, x'6d61'::int)";
 
 /// Marks a database as ours, and says which version of the schema it has.
 const VERSION: &str = "SELECT version FROM tuma_schema";
+
+/// The oldest program that can serve this schema, by the version that it knows. While nodes are upgraded one after the
+/// other, those of before go on, and may be started again: a migration adds, and only a later release takes away.
+const NEEDS: u32 = 3;
+
+/// Of a schema that is newer than this program.
+const NEEDED: &str = "SELECT needs FROM tuma_schema";
 
 /// How many tables there are, besides those of PostgreSQL itself, and whether ours is among them.
 const TABLES: &str = "SELECT count(*), count(*) FILTER (WHERE relname = 'tuma_schema') FROM pg_class \
@@ -34,7 +42,13 @@ pub(super) fn run(connection: &mut Connection, allowed: bool) -> Result<(), Stor
     transaction.query_one(LOCK, &[]).map_err(error)?;
     let (found, known) = (version(&mut transaction)?, known());
     if found > known {
-        return Err(StoreError::NewerSchema { found, known });
+        let needed: i32 = transaction.query_one(NEEDED, &[]).map_err(error)?.get(0);
+        return if u32::try_from(needed).is_ok_and(|needed| needed <= known) {
+            tracing::info!(found, known, "the schema is newer than this program, which can still serve it");
+            Ok(())
+        } else {
+            Err(StoreError::NewerSchema { found, known })
+        };
     }
     if found < known && !allowed {
         return Err(if found == 0 { StoreError::Missing } else { StoreError::OlderSchema { found, known } });
@@ -46,8 +60,9 @@ pub(super) fn run(connection: &mut Connection, allowed: bool) -> Result<(), Stor
     if found < known {
         transaction
             .batch_execute(&format!(
-                "CREATE TABLE IF NOT EXISTS tuma_schema (version INTEGER NOT NULL); DELETE FROM tuma_schema; \
-                 INSERT INTO tuma_schema (version) VALUES ({known})"
+                "CREATE TABLE IF NOT EXISTS tuma_schema (version INTEGER NOT NULL); \
+                 ALTER TABLE tuma_schema ADD COLUMN IF NOT EXISTS needs INTEGER NOT NULL DEFAULT 0; \
+                 DELETE FROM tuma_schema; INSERT INTO tuma_schema (version, needs) VALUES ({known}, {NEEDS})"
             ))
             .map_err(error)?;
     }

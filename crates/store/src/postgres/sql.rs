@@ -67,6 +67,11 @@ impl<'connection> Statements<'connection> {
         Ok(usize::try_from(changed).unwrap_or(usize::MAX))
     }
 
+    /// Changes the schema. Waits only a moment for those who read: others wait behind it.
+    pub(super) fn define(&mut self, sql: &str) -> Result<(), StoreError> {
+        self.transaction.batch_execute(&format!("SET LOCAL lock_timeout = '1s'; {sql}")).map_err(error)
+    }
+
     /// Runs the statement of this text for its first row, if there is one.
     pub(super) fn first<T>(
         &mut self,

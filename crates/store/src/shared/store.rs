@@ -12,6 +12,7 @@ use super::connection::Readers;
 use super::sql::Statements;
 use super::{read, write};
 use crate::group::{Backend, Drain, GroupCommit, KeyChange, NodeChange, Operation};
+use crate::port::history::{Forgotten, History, KeepHistory};
 use crate::port::keys::{ApiKey, Keys};
 use crate::port::messages::{
     Accept, Accepted, Cancel, Filter, Idempotency, MessageRecord, MessageSummary, Messages, Moved, Page,
@@ -182,6 +183,13 @@ impl Nodes for BackendStore {
 
     async fn leave(&self, node: NodeId) -> Result<(), StoreError> {
         self.group()?.ask(NodeChange::Leave(node), Operation::Node).await.map(|_nobody| ())
+    }
+}
+
+#[async_trait]
+impl History for BackendStore {
+    async fn keep_history(&self, keep: KeepHistory) -> Result<Forgotten, StoreError> {
+        self.group()?.ask(keep, Operation::History).await
     }
 }
 

@@ -15,6 +15,8 @@ pub(super) mod divert;
 pub(super) mod doubt;
 #[path = "write/finish.rs"]
 pub(super) mod finish;
+#[path = "write/history.rs"]
+pub(super) mod history;
 #[path = "write/nodes.rs"]
 pub(super) mod nodes;
 #[path = "write/place.rs"]
@@ -68,6 +70,7 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
     answer!(batch.keys, |change| change_key(statements, change));
     answer!(batch.drains, |drain| change_drain(statements, drain));
     answer!(batch.nodes, |change| nodes::change(statements, change));
+    answer!(batch.histories, |keep| history::keep(statements, keep));
     if !batch.pings.is_empty() {
         statements.execute("UPDATE probe SET writes = writes + 1", params![])?;
     }

@@ -6,6 +6,7 @@
 mod doubts;
 mod finish;
 mod group;
+pub(crate) mod history;
 mod idempotency;
 mod keys;
 mod lists;
@@ -69,6 +70,15 @@ macro_rules! conformance {
                 pages_return_every_message_once,
                 pages_do_not_shift_when_messages_arrive,
                 receiver_lists_its_messages_over_many_hours,
+            );
+            conformance!(@room history, $fixture,
+                messages_that_ended_are_forgotten_with_all_that_happened_to_them,
+                what_is_young_enough_is_kept,
+                everything_is_kept_where_that_is_wanted,
+                message_that_waits_is_kept_however_old_it_is,
+                message_in_doubt_is_kept_however_old_it_is,
+                what_comes_after_is_accepted_and_found,
+                answers_are_forgotten_when_no_request_can_ask_for_them,
             );
             conformance!(@room queue, $fixture,
                 claim_opens_an_attempt_with_what_the_provider_needs,

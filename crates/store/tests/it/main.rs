@@ -4,6 +4,7 @@
 
 mod conformance;
 mod model;
+mod postgres;
 
 mod sqlite;
 mod support;

@@ -94,6 +94,14 @@ impl PostgresFixture {
         format!("{}/{}", self.server, self.database)
     }
 
+    /// Runs statements on this database.
+    pub(crate) fn execute(&self, sql: &str) {
+        let (url, sql) = (self.url(), sql.to_owned());
+        let run =
+            move || postgres::Client::connect(&url, postgres::NoTls).unwrap().batch_execute(&sql).unwrap();
+        std::thread::spawn(run).join().unwrap();
+    }
+
     /// Runs a statement on the server's own database. On a thread of its own: the client waits by a runtime of its own.
     fn administer(&self, sql: String) {
         let url = format!("{}/postgres", self.server);

@@ -1,0 +1,19 @@
+//! Making room for what will come, and forgetting what is no longer kept.
+
+use super::super::history;
+use super::super::sql::{Statements, params};
+use super::accept::day;
+use crate::StoreError;
+use crate::port::history::{Forgotten, KeepHistory};
+
+const FORGET_REPLIES: &str = "DELETE FROM idempotency WHERE (day, key) IN \
+     (SELECT day, key FROM idempotency WHERE day < ?1 ORDER BY day, key LIMIT ?2)";
+
+pub(super) fn keep(statements: &mut Statements<'_>, keep: &KeepHistory) -> Result<Forgotten, StoreError> {
+    let (messages, are_all) = history::keep(statements, keep)?;
+    // A day later than needed: around midnight, nodes whose clocks differ keep answers under both days.
+    let first_day = day(keep.replies_since) - 1;
+    let replies = statements.execute(FORGET_REPLIES, params![first_day, keep.limit])?;
+    let is_done = are_all && replies < keep.limit as usize;
+    Ok(Forgotten { messages, replies: replies as u64, is_done })
+}

@@ -1,0 +1,39 @@
+//! Forgetting, message by message: a part at a time, oldest first. Pages that become free are used again.
+
+use super::read::first_id;
+use super::sql::{Statements, get, params};
+use crate::StoreError;
+use crate::port::history::KeepHistory;
+
+/// `sent` is over too: of a provider that reports nothing, and past every horizon.
+const OVER: &str = "SELECT s.message_id FROM states s \
+     WHERE s.message_id < ?1 AND s.status NOT IN ('scheduled', 'queued', 'sending') \
+     ORDER BY s.message_id LIMIT ?2";
+
+/// Nothing tells of a message that is gone.
+const OF_A_MESSAGE: [&str; 5] = [
+    "DELETE FROM callbacks WHERE message_id = ?1",
+    "DELETE FROM attempts WHERE message_id = ?1",
+    "DELETE FROM rounds WHERE message_id = ?1",
+    "DELETE FROM states WHERE message_id = ?1",
+    "DELETE FROM messages WHERE id = ?1",
+];
+
+/// Written with the index's own condition. What is parked for so long is nobody's.
+const PARKED: &str = "DELETE FROM callbacks WHERE id IN \
+     (SELECT id FROM callbacks WHERE message_id IS NULL AND received_at < ?1 LIMIT ?2)";
+
+/// Forgets messages that are no longer kept. Answers how many, and whether these were all.
+pub(super) fn keep(statements: &mut Statements<'_>, keep: &KeepHistory) -> Result<(u64, bool), StoreError> {
+    let Some(since) = keep.messages_since else { return Ok((0, true)) };
+    let over: Vec<[u8; 16]> =
+        statements.collect(OVER, params![first_id(since), keep.limit], |row| get(row, 0))?;
+    for id in &over {
+        for sql in OF_A_MESSAGE {
+            statements.execute(sql, params![id])?;
+        }
+    }
+    let parked = statements.execute(PARKED, params![since.as_micros(), keep.limit])?;
+    let limit = keep.limit as usize;
+    Ok((over.len() as u64, over.len() < limit && parked < limit))
+}

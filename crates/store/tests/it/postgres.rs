@@ -1,0 +1,74 @@
+//! What only PostgreSQL does: weeks as partitions, and a schema that programs of two versions serve.
+
+use domain::time::Timestamp;
+use store::{Options, StoreError};
+
+use crate::conformance::history::{forget, ninety_days};
+use crate::support::{Bench, DAY, Fixture as _, HOUR, NOW, PostgresFixture, message_at};
+
+/// Where partitions of a table are.
+fn partitions(table: &str) -> String {
+    format!("SELECT count(*) FROM pg_inherits WHERE inhparent = '{table}'::regclass")
+}
+
+#[tokio::test]
+async fn weeks_to_come_have_partitions_and_those_gone_by_have_none() {
+    let bench = Bench::<PostgresFixture>::new().await;
+    let later = NOW.plus(20 * 365 * DAY);
+    let weeks = |at: Timestamp| (0..4).map(move |week| at.plus(week * 7 * DAY));
+    forget(&bench, ninety_days(later)).await;
+    for at in weeks(later) {
+        bench.add([message_at(1, at)]).await;
+    }
+    // One that reaches to the end of this week, four or five to come, and the default one.
+    let ahead = bench.fixture.counts(vec![partitions("messages"), partitions("callbacks")]);
+    assert!((6..=7).contains(&ahead[0]) && ahead[0] == ahead[1], "{ahead:?}");
+    let default = ["messages", "states"].map(|table| format!("SELECT count(*) FROM {table}_default"));
+    assert_eq!(bench.fixture.counts(default.to_vec()), [0, 0]);
+    // Each week once.
+    forget(&bench, ninety_days(later.plus(HOUR))).await;
+    assert_eq!(bench.fixture.counts(vec![partitions("messages")])[0], ahead[0]);
+}
+
+#[tokio::test]
+async fn week_that_lies_in_the_default_partition_stays_there() {
+    let bench = Bench::<PostgresFixture>::new().await;
+    let later = NOW.plus(20 * 365 * DAY);
+    let new = message_at(1, later);
+    let id = new.message.id;
+    bench.add([new]).await;
+    forget(&bench, ninety_days(later)).await;
+    assert_eq!(bench.show(id).await.summary.message.id, id);
+    assert_eq!(bench.take(later).await.len(), 1);
+}
+
+#[tokio::test]
+async fn newer_schema_is_served_by_the_programs_that_it_names() {
+    let fixture = PostgresFixture::fresh();
+    fixture.open().await.close().await;
+    let open = || async { store::open(&fixture.url(), Options { migrate: true, exclusive: true }).await };
+    fixture.execute("UPDATE tuma_schema SET version = 1000");
+    open().await.unwrap().close().await;
+    fixture.execute("UPDATE tuma_schema SET needs = 1000");
+    let refused = open().await.err();
+    assert!(matches!(refused, Some(StoreError::NewerSchema { found: 1_000, .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn rows_from_before_there_were_weeks_are_found() {
+    let fixture = PostgresFixture::fresh();
+    let before = ["0001_messages", "0002_watches", "0003_nodes"].map(|name| {
+        let path = format!("{}/migrations/postgres/{name}.sql", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read_to_string(path).unwrap()
+    });
+    fixture.execute(&before.concat());
+    fixture.execute(
+        "CREATE TABLE tuma_schema (version INTEGER NOT NULL); INSERT INTO tuma_schema (version) VALUES (3); \
+         INSERT INTO states (message_id, status, provider, updated_at) \
+         VALUES ('019a0000-0000-7000-8000-000000000000', 'delivered', 'twilio', 1)",
+    );
+    let store = fixture.open().await;
+    store.close().await;
+    let lies = "SELECT count(*) FROM states WHERE tableoid::regclass::text LIKE 'states_to_%'".into();
+    assert_eq!(fixture.counts(vec![lies]), [1]);
+}
