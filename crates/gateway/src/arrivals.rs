@@ -1,6 +1,6 @@
 //! Who waits for what in this process: dispatchers for work, callers for an outcome.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use domain::ids::MessageId;
@@ -8,27 +8,55 @@ use domain::route::ProviderName;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-/// Wakes the dispatcher of a provider when there may be work.
+/// Wakes whoever dispatches for a provider when there may be work: this node, or else the others.
 #[derive(Debug)]
-pub(crate) struct Wakeups(BTreeMap<ProviderName, Arc<Notify>>);
+pub(crate) struct Wakeups {
+    dispatchers: BTreeMap<ProviderName, Arc<Notify>>,
+    /// Providers of which other nodes are to be told; `None` where this node dispatches itself.
+    for_others: Option<Mutex<BTreeSet<ProviderName>>>,
+    others: Notify,
+}
 
 impl Wakeups {
-    pub(crate) fn new(providers: impl Iterator<Item = ProviderName>) -> Self {
-        Self(providers.map(|provider| (provider, Arc::new(Notify::new()))).collect())
+    pub(crate) fn new(providers: impl Iterator<Item = ProviderName>, dispatches: bool) -> Self {
+        Self {
+            dispatchers: providers.map(|provider| (provider, Arc::new(Notify::new()))).collect(),
+            for_others: (!dispatches).then(Mutex::default),
+            others: Notify::new(),
+        }
     }
 
     pub(crate) fn of(&self, provider: &ProviderName) -> Arc<Notify> {
-        self.0.get(provider).map(Arc::clone).unwrap_or_default()
+        self.dispatchers.get(provider).map(Arc::clone).unwrap_or_default()
     }
 
     pub(crate) fn wake(&self, provider: &ProviderName) {
-        if let Some(waiting) = self.0.get(provider) {
-            waiting.notify_one();
+        let Some(dispatcher) = self.dispatchers.get(provider) else { return };
+        match &self.for_others {
+            None => dispatcher.notify_one(),
+            Some(for_others) => {
+                // Told already, and not yet passed on: this goes with it.
+                if for_others.lock().insert(provider.clone()) {
+                    self.others.notify_one();
+                }
+            }
         }
     }
 
     pub(crate) fn wake_all(&self) {
-        self.0.values().for_each(|waiting| waiting.notify_one());
+        self.dispatchers.keys().for_each(|provider| self.wake(provider));
+    }
+
+    /// Waits until other nodes are to be told of something, and answers of what.
+    pub(crate) async fn for_others(&self) -> Vec<ProviderName> {
+        loop {
+            let told: Vec<_> =
+                self.for_others.iter().flat_map(|told| std::mem::take(&mut *told.lock())).collect();
+            if !told.is_empty() {
+                return told;
+            }
+            self.others.notified().await;
+        }
     }
 }
 
@@ -49,6 +77,11 @@ impl Outcomes {
         let (settle, settled) = oneshot::channel();
         self.0.lock().entry(id).or_default().push(settle);
         Ticket { outcomes: self, id, settled }
+    }
+
+    /// Messages for which somebody waits.
+    pub(crate) fn expected(&self) -> Vec<MessageId> {
+        self.0.lock().keys().copied().collect()
     }
 
     /// Tells all who wait for this message.

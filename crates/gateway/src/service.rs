@@ -26,7 +26,7 @@ use crate::receipts::{self, CallbackRefusal};
 use crate::reconcile::{self, Reconciler, ReconcilerReport};
 use crate::request::{BulkAnswer, BulkRequest, Caller, SendAnswer, SendError, SendRequest};
 use crate::routing::Router;
-use crate::settings::Settings;
+use crate::settings::{Roles, Settings};
 use crate::share::Nodes;
 use crate::shared::Shared;
 use crate::silence::Silence;
@@ -80,7 +80,7 @@ impl SmsService {
             store,
             node: fresh::node_id(clock.now()),
             router,
-            wakeups: Wakeups::new(names.iter().cloned()),
+            wakeups: Wakeups::new(names.iter().cloned(), settings.roles.dispatch),
             outcomes: Outcomes::default(),
             silence: Silence::new(settings.silence_cap_percent),
             nodes: Nodes::default(),
@@ -96,44 +96,64 @@ impl SmsService {
         }
     }
 
-    /// Closes what an earlier process left open, and starts submitting.
+    /// Closes what an earlier process left open, and starts what this node is for.
     pub async fn start(&self) -> Result<(), StoreError> {
         let shared = &self.shared;
-        if shared.store.is_shared() {
-            // Nothing is claimed before this node has said that it lives.
-            nodes::beat(shared).await?;
-        } else {
-            shared.nodes.stay_alone();
-        }
         // Before anything is accepted: a message must find its week.
         sweep::keep_history(shared).await?;
-        let closed = sweep::recover(shared, shared.settings.only_node).await?;
-        if closed > 0 {
-            tracing::warn!(
-                attempts = closed,
-                "attempts were left open by a process that stopped: the reconciler finds out whether they were sent"
-            );
+        let Roles { dispatch, chores } = shared.settings.roles;
+        if shared.store.is_shared() {
+            self.join_nodes(dispatch).await?;
+        } else {
+            shared.nodes.stay_alone();
         }
         for (provider, since) in shared.store.drained().await? {
             tracing::warn!(%provider, "the provider is drained: it gets no messages until it is resumed");
             shared.router.health().set_drained(&provider, Some(since));
         }
-        self.rescue_stranded().await?;
-        if shared.store.is_shared() {
-            self.start_worker("nodes", nodes::TURN, nodes::beat_regularly);
+        if chores {
+            let closed = sweep::recover(shared, shared.settings.only_node).await?;
+            if closed > 0 {
+                tracing::warn!(
+                    attempts = closed,
+                    "attempts were left open by a process that stopped: the reconciler finds out whether they were sent"
+                );
+            }
+            self.rescue_stranded().await?;
+            self.start_chores();
         }
-        self.start_dispatchers();
-        self.start_reconciler();
-        self.start_worker("divert", divert::TURN, divert::run);
-        self.start_worker("recovery", sweep::RECOVERY_TURN, sweep::recover_regularly);
-        self.start_worker("sweep", sweep::SWEEP_TURN, sweep::sweep_regularly);
-        self.start_worker("history", sweep::HISTORY_TURN, sweep::keep_history_regularly);
-        self.start_worker("depth", sweep::DEPTH_TURN, sweep::measure_depth);
+        if dispatch {
+            self.start_dispatchers();
+            // By what this node has learned of routes while it dispatched.
+            self.start_worker("divert", divert::TURN, divert::run);
+        }
         let workers = Arc::clone(&self.workers);
         self.start_worker("watchdog", WATCHDOG_TURN, move |shared, stop| {
             watch_workers(shared, Arc::clone(&workers), stop)
         });
         Ok(())
+    }
+
+    /// What a node of several must hear and say.
+    async fn join_nodes(&self, dispatches: bool) -> Result<(), StoreError> {
+        if dispatches {
+            // Nothing is claimed before this node has said that it lives.
+            nodes::beat(&self.shared).await?;
+            self.start_worker("wakeups", nodes::TURN, nodes::hear_wakeups);
+        } else {
+            self.start_worker("wakeups", nodes::TURN, nodes::wake_others);
+        }
+        self.start_worker("nodes", nodes::TURN, nodes::keep_in_touch);
+        self.start_worker("outcomes", nodes::TURN, nodes::look_for_outcomes);
+        Ok(())
+    }
+
+    fn start_chores(&self) {
+        self.start_reconciler();
+        self.start_worker("recovery", sweep::RECOVERY_TURN, sweep::recover_regularly);
+        self.start_worker("sweep", sweep::SWEEP_TURN, sweep::sweep_regularly);
+        self.start_worker("history", sweep::HISTORY_TURN, sweep::keep_history_regularly);
+        self.start_worker("depth", sweep::DEPTH_TURN, sweep::measure_depth);
     }
 
     fn start_dispatchers(&self) {
@@ -179,6 +199,7 @@ impl SmsService {
     pub async fn stop_submitting(&self) {
         self.workers.stop(self.shared.settings.soft_stop).await;
         if self.shared.store.is_shared()
+            && self.shared.settings.roles.dispatch
             && let Err(problem) = self.shared.store.leave(self.shared.node).await
         {
             // The others miss it after a while.

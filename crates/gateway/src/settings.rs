@@ -18,9 +18,25 @@ pub const MAX_SEGMENTS: usize = 10;
 /// The most receivers of one bulk request.
 pub const MAX_RECEIVERS: usize = 100;
 
+/// What a node does beside accepting messages and taking in callbacks, which is for whoever calls the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Roles {
+    /// Submits messages.
+    pub dispatch: bool,
+    /// Looks after messages on watch, and keeps house.
+    pub chores: bool,
+}
+
+impl Roles {
+    /// All of it.
+    pub const ALL: Self = Self { dispatch: true, chores: true };
+}
+
 /// Settings of the gateway's use cases.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// What this node does.
+    pub roles: Roles,
     /// Where numbers in national form belong.
     pub default_region: Country,
     /// Characters that a message may have.
@@ -135,6 +151,7 @@ impl Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            roles: Roles::ALL,
             default_region: Country::KE,
             max_characters: 160,
             max_characters_by_scenario: BTreeMap::new(),

@@ -75,7 +75,7 @@ impl Gateway {
             stopping: CancellationToken::new(),
             soft_stop: Duration::from_secs(config.dispatch.soft_stop_s),
         };
-        gateway.listen(api, http::router(state.clone(), operations.is_none()));
+        gateway.listen(api, http::router(state.clone(), &config.roles, operations.is_none()));
         if let Some(operations) = operations {
             gateway.listen(operations, http::operations_router(state));
         }

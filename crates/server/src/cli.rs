@@ -31,7 +31,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Run the gateway.
-    Serve,
+    Serve(serve::Serve),
     /// Run the gateway against simulated networks, with nothing configured.
     Demo(demo::Demo),
     /// Send a message through a running gateway.
@@ -61,11 +61,11 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Send(send) => send.run(&environment).await,
         verb => {
             let config = load()?;
-            let quiet = !matches!(verb, Verb::Serve);
+            let quiet = !matches!(verb, Verb::Serve(_));
             let level = level.as_deref().or(quiet.then_some("warn"));
             telemetry::start_log(config.log.format, level)?;
             match verb {
-                Verb::Serve => serve::run(&config).await,
+                Verb::Serve(serve) => serve.run(config).await,
                 Verb::Check(check) => check.run(&config).await,
                 Verb::Queue(queue) => queue.run(&config).await,
                 Verb::Explain(explain) => explain.run(&config).await,

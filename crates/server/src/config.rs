@@ -4,6 +4,8 @@ mod layers;
 
 mod policy;
 
+mod roles;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -24,6 +26,7 @@ pub use self::layers::{LayerError, default_settings};
 pub use self::policy::{
     Breaker, Failover, GuaranteedPercent, Lanes, Quiet, QuietWindow, Reconcile, Retry, ScenarioRules,
 };
+pub use self::roles::{Role, Roles};
 
 /// The most characters that fit into the most segments that are ever allowed: 153 to a segment.
 const MAX_CHARACTERS: usize = MAX_SEGMENTS * 153;
@@ -39,6 +42,8 @@ pub struct Config {
     pub operations_listen: Option<SocketAddr>,
     /// Where messages are kept.
     pub database_url: DatabaseUrl,
+    /// What this node does.
+    pub roles: Roles,
     /// This gateway's address as seen from outside.
     #[serde(deserialize_with = "optional")]
     pub public_url: Option<Url>,
@@ -81,6 +86,11 @@ impl DatabaseUrl {
     /// The address as it is, for whoever opens it.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// Whether several nodes may serve what is there.
+    pub fn is_shared(&self) -> bool {
+        !self.0.starts_with("sqlite:")
     }
 }
 
@@ -212,7 +222,11 @@ impl Config {
         Ok(config)
     }
 
-    fn validate(&self) -> Result<(), SettingsError> {
+    /// Whether these can be; layers that are laid over them later must be looked at once more.
+    ///
+    /// # Errors
+    /// Names the key, never its value.
+    pub fn validate(&self) -> Result<(), SettingsError> {
         let wrong = |key: &str, problem: String| Err(SettingsError::Value { key: key.into(), problem });
         if self.messages.default_region.calling_code().is_none() {
             let problem = "is no country with phone numbers; write its ISO 3166-1 code";
@@ -227,6 +241,10 @@ impl Config {
                     format!("(also by scenario) must be from 1 to {MAX_CHARACTERS}"),
                 );
             }
+        }
+        if !self.database_url.is_shared() && self.roles != Roles::default() {
+            let problem = "must be all of them with SQLite, which one process serves";
+            return wrong("roles", problem.into());
         }
         // A message has ended when it is forgotten.
         let horizon = Duration::from_hours(u64::from(self.reconcile.horizon_hours));
@@ -260,6 +278,7 @@ impl Config {
     /// What the use cases need to be told.
     pub fn gateway(&self) -> Settings {
         Settings {
+            roles: self.roles.of_gateway(),
             default_region: self.messages.default_region,
             max_characters: self.messages.max_characters,
             max_characters_by_scenario: self.messages.max_characters_by_scenario.clone(),

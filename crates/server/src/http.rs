@@ -24,28 +24,28 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
 pub use self::state::{Limits, State};
+use crate::config::{Role, Roles};
 
-/// The API's routes and its description, from the same handlers.
-fn api() -> (Router<State>, OpenApi) {
-    OpenApiRouter::with_openapi(v1::description())
+/// The description of the API, as served at `/openapi.json`: of all roles, from the handlers themselves.
+pub fn openapi() -> OpenApi {
+    let described = OpenApiRouter::with_openapi(v1::description())
         .merge(v1::routes())
         .merge(hooks::routes())
-        .split_for_parts()
+        .merge(ops::routes());
+    described.split_for_parts().1
 }
 
-/// The description of the API, as served at `/openapi.json`.
-pub fn openapi() -> OpenApi {
-    let (_routes, mut description) = api();
-    let (_routes, operations) = ops::routes().split_for_parts();
-    description.merge(operations);
-    description
-}
-
-/// What callers and providers reach. With `operations`, health and metrics too.
-pub fn router(state: State, operations: bool) -> Router {
-    let (routes, _) = api();
+/// What callers and providers reach, as far as it is a role of this node. With `operations`, health and metrics too.
+pub fn router(state: State, roles: &Roles, operations: bool) -> Router {
     let body_limit = DefaultBodyLimit::max(state.limits.max_body_bytes);
-    let routes = routes.merge(SwaggerUi::new("/docs").url("/openapi.json", openapi()));
+    let mut routes = Router::new();
+    if roles.has(Role::Api) {
+        routes = routes.merge(v1::routes().split_for_parts().0);
+        routes = routes.merge(SwaggerUi::new("/docs").url("/openapi.json", openapi()));
+    }
+    if roles.has(Role::Callbacks) {
+        routes = routes.merge(hooks::routes().split_for_parts().0);
+    }
     let routes = if operations { routes.merge(ops::routes().split_for_parts().0) } else { routes };
     layered(routes, &state).layer(body_limit).with_state(state)
 }

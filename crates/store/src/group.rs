@@ -162,6 +162,7 @@ operations! {
     Sweep in sweeps: Sweep => Swept, |sweep| guess(sweep.limit);
     Accept in accepts: Accept => Accepted, |accept| accept.messages.len();
     Claim in claims: Claim => Claims, |claim| guess(claim.total);
+    Wake in wakes: Vec<ProviderName> => (), |_| 1;
     Key in keys: KeyChange => bool, |_| 1;
     Drain in drains: Drain => bool, |_| 1;
     History in histories: KeepHistory => Forgotten, |keep| guess(keep.limit);

@@ -3,6 +3,7 @@
 mod connection;
 mod history;
 mod hot;
+mod listener;
 mod migrate;
 #[path = "shared/read.rs"]
 mod read;

@@ -5,10 +5,28 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use crate::assemble::Gateway;
-use crate::config::Config;
+use crate::config::{Config, Roles};
 use gateway::SystemClock;
 
-pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
+/// What `tuma serve` may be told.
+#[derive(Debug, clap::Args)]
+pub(super) struct Serve {
+    /// What this node does: some of api, dispatch, callbacks, chores [default: the setting `roles`, else all]
+    #[arg(long, value_name = "ROLES")]
+    roles: Option<Roles>,
+}
+
+impl Serve {
+    pub(super) async fn run(self, mut config: Config) -> anyhow::Result<()> {
+        if let Some(roles) = self.roles {
+            config.roles = roles;
+            config.validate()?;
+        }
+        run(&config).await
+    }
+}
+
+async fn run(config: &Config) -> anyhow::Result<()> {
     let gateway = Gateway::start(config, Arc::new(SystemClock::new())).await?;
     tracing::info!(address = %gateway.address, "listening");
     if let Some(address) = gateway.operations_address {

@@ -42,6 +42,8 @@ mod timeline;
 
 mod operators;
 
+mod roles;
+
 mod health;
 
 mod metrics;

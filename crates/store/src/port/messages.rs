@@ -38,6 +38,9 @@ pub trait Messages: Send + Sync {
     /// The messages of a bulk request, in no order.
     async fn messages_of_bulk(&self, id: BulkId) -> Result<Vec<MessageSummary>, StoreError>;
 
+    /// Where messages stand. Of those that are not there, nothing.
+    async fn statuses(&self, ids: Vec<MessageId>) -> Result<Vec<(MessageId, MessageStatus)>, StoreError>;
+
     /// One message with all that happened to it.
     async fn message(&self, id: MessageId) -> Result<Option<MessageRecord>, StoreError>;
 

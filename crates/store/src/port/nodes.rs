@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use domain::ids::NodeId;
+use domain::route::ProviderName;
 use domain::time::Timestamp;
+use tokio::sync::mpsc;
 
 use crate::StoreError;
 
@@ -12,6 +14,13 @@ pub trait Nodes: Send + Sync {
     /// Says that a node lives. Answers all that do, in the order of their ids. Nodes that have not said so for too long are
     /// forgotten: the leases of their open attempts end, so that [`recover`](super::Queue::recover) closes them.
     async fn beat(&self, beat: Beat) -> Result<Vec<NodeId>, StoreError>;
+
+    /// Wakes the nodes that dispatch: messages wait for these providers.
+    async fn wake_nodes(&self, providers: Vec<ProviderName>) -> Result<(), StoreError>;
+
+    /// What other nodes tell by [`wake_nodes`](Self::wake_nodes). Some of it may be lost: whoever listens must look from time
+    /// to time all the same. Ends at once where there can be no other nodes.
+    fn wakeups(&self) -> mpsc::Receiver<ProviderName>;
 
     /// Forgets a node that stops: the others need not wait until it is missed.
     async fn leave(&self, node: NodeId) -> Result<(), StoreError>;

@@ -4,13 +4,15 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::route::ProviderName;
 use parking_lot::Mutex;
 use postgres::config::SslMode;
 use postgres::error::SqlState;
 use postgres::{Client, Config, IsolationLevel, NoTls};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::listener;
 use super::sql::{Prepared, Statements};
 use crate::StoreError;
 
@@ -168,6 +170,11 @@ impl Readers {
             idle.push(connection);
         }
         result
+    }
+
+    /// What other nodes tell.
+    pub(super) fn wakeups(readers: &Self) -> mpsc::Receiver<ProviderName> {
+        listener::listen(readers.address.clone())
     }
 
     /// Closes the idle connections, and the others when their queries end.

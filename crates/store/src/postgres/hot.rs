@@ -15,6 +15,7 @@ use std::collections::{BTreeSet, HashMap};
 use domain::ids::MessageId;
 use domain::message::MessageStatus;
 
+use super::listener;
 use super::row::word;
 use super::sql::{Statements, Value, column, get, params};
 use crate::StoreError;
@@ -27,7 +28,8 @@ pub(super) fn has_work(batch: &Batch) -> bool {
     !(batch.finishes.is_empty()
         && batch.receipts.is_empty()
         && batch.accepts.is_empty()
-        && batch.claims.is_empty())
+        && batch.claims.is_empty()
+        && batch.wakes.is_empty())
 }
 
 /// Outcomes and receipts first: what is decided after them knows them. Claims last: they find what was accepted.
@@ -41,6 +43,12 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
     accept::run(statements, &mut batch.accepts)?;
     for pending in &mut batch.claims {
         pending.answer = claim::run(statements, &pending.question)?;
+    }
+    if !batch.wakes.is_empty() {
+        listener::tell(statements, batch.wakes.iter().flat_map(|pending| &pending.question))?;
+    }
+    for pending in &mut batch.wakes {
+        pending.answer = Some(());
     }
     Ok(())
 }

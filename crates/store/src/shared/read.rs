@@ -39,6 +39,21 @@ pub(super) fn check(statements: &mut Statements<'_>) -> Result<(), StoreError> {
     statements.first("SELECT writes FROM probe", params![], |row| get::<i64>(row, 0)).map(|_writes| ())
 }
 
+pub(super) const STANDS: &str = "SELECT status FROM states WHERE message_id = ?1";
+
+/// One by one: few ask, and seldom.
+pub(super) fn statuses(
+    statements: &mut Statements<'_>,
+    ids: &[MessageId],
+) -> Result<Vec<(MessageId, MessageStatus)>, StoreError> {
+    let mut statuses = Vec::with_capacity(ids.len());
+    for id in ids {
+        let status = statements.first(STANDS, params![id.as_bytes()], |row| word(row, 0))?;
+        statuses.extend(status.map(|status| (*id, status)));
+    }
+    Ok(statuses)
+}
+
 pub(super) fn message(
     statements: &mut Statements<'_>,
     id: MessageId,

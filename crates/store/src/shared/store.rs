@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::ids::{BulkId, KeyId, MessageId, NodeId};
+use domain::message::MessageStatus;
 use domain::route::ProviderName;
 use domain::time::Timestamp;
 use parking_lot::Mutex;
+use tokio::sync::mpsc;
 
 use super::connection::Readers;
 use super::sql::Statements;
@@ -91,6 +93,10 @@ impl Messages for BackendStore {
 
     async fn messages_of_bulk(&self, id: BulkId) -> Result<Vec<MessageSummary>, StoreError> {
         self.read(move |statements| read::messages_of_bulk(statements, id)).await
+    }
+
+    async fn statuses(&self, ids: Vec<MessageId>) -> Result<Vec<(MessageId, MessageStatus)>, StoreError> {
+        self.read(move |statements| read::statuses(statements, &ids)).await
     }
 
     async fn message(&self, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
@@ -179,6 +185,14 @@ impl Routes for BackendStore {
 impl Nodes for BackendStore {
     async fn beat(&self, beat: Beat) -> Result<Vec<NodeId>, StoreError> {
         self.group()?.ask(NodeChange::Beat(beat), Operation::Node).await
+    }
+
+    async fn wake_nodes(&self, providers: Vec<ProviderName>) -> Result<(), StoreError> {
+        self.group()?.ask(providers, Operation::Wake).await
+    }
+
+    fn wakeups(&self) -> mpsc::Receiver<ProviderName> {
+        Readers::wakeups(&self.readers)
     }
 
     async fn leave(&self, node: NodeId) -> Result<(), StoreError> {

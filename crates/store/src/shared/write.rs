@@ -77,6 +77,10 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
     for pending in &mut batch.pings {
         pending.answer = Some(());
     }
+    // Nobody else serves this database, or they have been told already.
+    for pending in &mut batch.wakes {
+        pending.answer = Some(());
+    }
     Ok(())
 }
 

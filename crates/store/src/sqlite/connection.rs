@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::route::ProviderName;
 use parking_lot::Mutex;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 
 use super::sql::Statements;
@@ -171,6 +172,11 @@ impl Readers {
             idle.push(connection);
         }
         result
+    }
+
+    /// There are no other nodes that could tell anything.
+    pub(super) fn wakeups(_readers: &Self) -> mpsc::Receiver<ProviderName> {
+        mpsc::channel(1).1
     }
 
     /// Closes the idle connections, and the others when their queries end.

@@ -4,7 +4,7 @@ use domain::time::Timestamp;
 use store::{Options, StoreError};
 
 use crate::conformance::history::{forget, ninety_days};
-use crate::support::{Bench, DAY, Fixture as _, HOUR, NOW, PostgresFixture, message_at};
+use crate::support::{Bench, DAY, Fixture as _, HOUR, NOW, PostgresFixture, message_at, provider};
 
 /// Where partitions of a table are.
 fn partitions(table: &str) -> String {
@@ -71,4 +71,22 @@ async fn rows_from_before_there_were_weeks_are_found() {
     store.close().await;
     let lies = "SELECT count(*) FROM states WHERE tableoid::regclass::text LIKE 'states_to_%'".into();
     assert_eq!(fixture.counts(vec![lies]), [1]);
+}
+
+#[tokio::test]
+async fn node_hears_what_another_tells() {
+    let bench = Bench::<PostgresFixture>::new().await;
+    let other = bench.fixture.open().await;
+    let mut heard = other.wakeups();
+    // Again and again: what is told before it listens is lost.
+    let telling = async {
+        loop {
+            bench.wake_nodes(vec![provider("twilio"), provider("twilio")]).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        name = heard.recv() => assert_eq!(name, Some(provider("twilio"))),
+        () = telling => {}
+    }
 }
