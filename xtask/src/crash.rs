@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use anyhow::Result;
 use clap::Args;
 
+use crate::postgres::{self, Server};
 use crate::{shell, tools};
 
 /// The module of the server's tests that dies.
@@ -30,6 +31,7 @@ pub(crate) struct Extent {
 /// Not by cargo-nextest, which ends tests that take minutes.
 pub(crate) fn run(extent: &Extent) -> Result<()> {
     tools::compiler()?;
+    let server = Server::start(&tools::postgres()?)?;
     let mut test = shell::cargo("test");
     test.args([
         "--release",
@@ -45,6 +47,7 @@ pub(crate) fn run(extent: &Extent) -> Result<()> {
     test.args(["--nocapture", "--test-threads", "1"]).args(&extent.args);
     test.env("TUMA_TEST_CRASH_KILLS", extent.kills.to_string());
     test.env("TUMA_TEST_CRASH_MESSAGES", extent.messages.to_string());
+    test.env(postgres::VARIABLE, server.url());
     test.env("TUMA_TEST_CRASH_SEED", extent.seed.to_string());
     shell::run(&mut test)
 }

@@ -46,6 +46,9 @@ pub enum StoreError {
     /// The database server can't be reached, or refuses to serve.
     #[error("the database server can't be used: {0}")]
     Unavailable(String),
+    /// The database has not answered others: nobody is made to wait for it.
+    #[error("the database does not answer")]
+    NoAnswer,
     /// Others wrote the same at the same time, again and again.
     #[error("too many write the same at the same time")]
     Conflict,

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::StoreError;
+use crate::answering::Answering;
 use crate::port::history::{Forgotten, KeepHistory};
 use crate::port::keys::ApiKey;
 use crate::port::messages::{Accept, Accepted, Cancel, Moved, Resend, Sweep, Swept};
@@ -195,6 +196,7 @@ impl Batch {
 pub(crate) struct GroupCommit {
     operations: mpsc::Sender<Operation>,
     accepting: Arc<Semaphore>,
+    answering: Arc<Answering>,
 }
 
 impl GroupCommit {
@@ -205,14 +207,17 @@ impl GroupCommit {
     ) -> Result<(Self, Vec<std::thread::JoinHandle<()>>), StoreError> {
         let (operations, waiting) = mpsc::channel(MAX_WAITING);
         let waiting = Arc::new(Mutex::new(waiting));
+        let answering = Arc::new(Answering::new(backends.len()));
         let start = |backend| {
-            let waiting = Arc::clone(&waiting);
+            let (waiting, answering) = (Arc::clone(&waiting), Arc::clone(&answering));
             let thread = std::thread::Builder::new().name("store-writer".into());
-            thread.spawn(move || write(backend, &waiting)).map_err(|error| StoreError::Io(error.to_string()))
+            thread
+                .spawn(move || write(backend, &waiting, &answering))
+                .map_err(|error| StoreError::Io(error.to_string()))
         };
         let threads = backends.into_iter().map(start).collect::<Result<_, _>>()?;
         let accepting = Arc::new(Semaphore::new(MAX_WAITING_MESSAGES));
-        Ok((Self { operations, accepting }, threads))
+        Ok((Self { operations, accepting, answering }, threads))
     }
 
     /// Waits for room, then for the commit.
@@ -227,8 +232,9 @@ impl GroupCommit {
         answer.await.map_err(|_dropped| StoreError::Stopped)?
     }
 
-    /// Refuses at once where there is no room, then waits for the commit.
+    /// Refuses at once where there is no room or the database does not answer, then waits for the commit.
     pub(crate) async fn accept(self, accept: Accept) -> Result<Accepted, StoreError> {
+        self.answering.check()?;
         let messages = u32::try_from(accept.messages.len()).unwrap_or(u32::MAX);
         let _room = self.accepting.try_acquire_many(messages).map_err(|_full| StoreError::Overloaded)?;
         let (reply, answer) = oneshot::channel();
@@ -248,12 +254,15 @@ impl GroupCommit {
     }
 }
 
-fn write(mut backend: impl Backend, waiting: &Mutex<mpsc::Receiver<Operation>>) {
+fn write(mut backend: impl Backend, waiting: &Mutex<mpsc::Receiver<Operation>>, answering: &Answering) {
     loop {
         // In a statement of its own: the lock is for taking what waits, not for writing it.
         let gathered = gather(&mut waiting.lock());
-        let Some(batch) = gathered else { break };
-        commit(&mut backend, batch);
+        let Some(mut batch) = gathered else { break };
+        let under_way = answering.begin();
+        let result = backend.commit(&mut batch);
+        under_way.ended(&result);
+        settle(&mut backend, batch, &result);
     }
 }
 
@@ -271,10 +280,9 @@ fn gather(waiting: &mut mpsc::Receiver<Operation>) -> Option<Batch> {
     Some(batch)
 }
 
-fn commit(backend: &mut impl Backend, mut batch: Batch) {
-    let result = backend.commit(&mut batch);
-    let Err(problem @ (StoreError::Internal(_) | StoreError::Corrupt)) = &result else {
-        return batch.settle(&result);
+fn settle(backend: &mut impl Backend, batch: Batch, result: &Result<(), StoreError>) {
+    let Err(problem @ (StoreError::Internal(_) | StoreError::Corrupt)) = result else {
+        return batch.settle(result);
     };
     // One operation, or one damaged row, may have spoiled it for all: run each by itself, so that only the
     // culprit fails.

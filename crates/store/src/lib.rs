@@ -13,6 +13,8 @@ pub mod error;
 
 pub mod port;
 
+mod answering;
+
 mod group;
 
 mod sqlite;

@@ -1,5 +1,7 @@
 //! A fresh database for a test: a SQLite file, or one on the PostgreSQL server that `cargo xtask test` starts.
 
+use std::net::SocketAddr;
+
 use tempfile::TempDir;
 
 /// Says which backend tests take where both would do: `postgres`, or else SQLite.
@@ -29,8 +31,16 @@ impl Database {
     pub fn fresh() -> Self {
         match variable(BACKEND).as_deref() {
             Some("postgres") => Self::on_postgres(),
-            _ => made(in_folder()),
+            _ => Self::in_a_file(),
         }
+    }
+
+    /// A fresh SQLite file, whatever the environment asks for.
+    ///
+    /// # Panics
+    /// Without a folder to put it in.
+    pub fn in_a_file() -> Self {
+        made(in_folder())
     }
 
     /// A fresh one on the PostgreSQL server, for tests of several nodes.
@@ -43,6 +53,20 @@ impl Database {
                 .ok_or_else(|| "run `cargo xtask test`, which starts a server".into())
                 .and_then(on_server),
         )
+    }
+
+    /// Where its server listens.
+    ///
+    /// # Panics
+    /// If it is a file.
+    pub fn server(&self) -> SocketAddr {
+        let listens = self.url.rsplit('@').next().and_then(|rest| rest.split('/').next()).map(str::parse);
+        made(listens.ok_or_else(|| "a file is served by nobody".into()).and_then(|parsed| Ok(parsed?)))
+    }
+
+    /// Its address by another way to its server.
+    pub fn url_by(&self, way: SocketAddr) -> String {
+        self.url.replace(&self.server().to_string(), &way.to_string())
     }
 
     /// Its address, as the settings want it.
@@ -59,8 +83,8 @@ fn variable(name: &str) -> Option<String> {
 }
 
 #[expect(clippy::panic, reason = "a test has nothing to fall back to")]
-fn made(database: Result<Database, Problem>) -> Database {
-    database.unwrap_or_else(|problem| panic!("no database for this test: {problem}"))
+fn made<T>(made: Result<T, Problem>) -> T {
+    made.unwrap_or_else(|problem| panic!("no database for this test: {problem}"))
 }
 
 fn in_folder() -> Result<Database, Problem> {

@@ -205,8 +205,8 @@ impl From<StoreError> for Problem {
         if matches!(error, StoreError::Internal(_)) {
             return Self::internal(&error);
         }
-        // Under overload there would be a line for each request.
-        if error != StoreError::Overloaded {
+        // There would be a line for each request.
+        if !matches!(error, StoreError::Overloaded | StoreError::NoAnswer) {
             tracing::error!(%error, "the store can't be used");
         }
         Self::new(

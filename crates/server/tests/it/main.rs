@@ -62,6 +62,8 @@ mod program_keys;
 
 mod program_nodes;
 
+mod program_outage;
+
 mod program_serve;
 
 mod program_check;

@@ -10,6 +10,7 @@ use postgres::config::SslMode;
 use postgres::error::SqlState;
 use postgres::{Client, Config, IsolationLevel, NoTls};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::listener;
@@ -17,10 +18,13 @@ use super::sql::{Prepared, Statements};
 use crate::StoreError;
 
 /// Connections that read at once, for each node.
-const READERS: usize = 4;
+pub(super) const READERS: usize = 4;
 
 /// How long a connection may take to stand, if the address does not say otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long an idle connection is good without being asked.
+const TRUSTED_FOR: Duration = Duration::from_secs(5);
 
 /// How long a query may take, and how long a transaction may wait for another's lock.
 const SESSION: &str = "SET statement_timeout = '8s'; SET lock_timeout = '5s'; \
@@ -43,7 +47,8 @@ impl Address {
             config.application_name("tuma");
         }
         // A node that has gone away without a word is noticed.
-        config.keepalives_idle(Duration::from_secs(30));
+        config.keepalives_idle(Duration::from_secs(15)).keepalives_interval(Duration::from_secs(5));
+        config.keepalives_retries(3).tcp_user_timeout(Duration::from_secs(15));
         Ok(Self(config))
     }
 
@@ -139,7 +144,7 @@ fn is_of_server(state: &SqlState) -> bool {
 pub(super) struct Readers {
     address: Address,
     /// `None` after the end.
-    idle: Mutex<Option<Vec<Connection>>>,
+    idle: Mutex<Option<Vec<(Connection, Instant)>>>,
     turns: Arc<Semaphore>,
 }
 
@@ -158,8 +163,7 @@ impl Readers {
         &self,
         query: impl FnOnce(&mut Statements<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let idle = self.idle.lock().as_mut().and_then(Vec::pop);
-        let mut connection = match idle.filter(|connection| !connection.is_closed()) {
+        let mut connection = match self.take_idle() {
             Some(connection) => connection,
             None => self.address.connect()?,
         };
@@ -167,9 +171,16 @@ impl Readers {
         if let Some(idle) = self.idle.lock().as_mut()
             && !connection.is_closed()
         {
-            idle.push(connection);
+            idle.push((connection, Instant::now()));
         }
         result
+    }
+
+    /// A connection that is good. Of one that was not used for a while nobody knows: its server may have been away.
+    fn take_idle(&self) -> Option<Connection> {
+        let (mut connection, since) = self.idle.lock().as_mut().and_then(Vec::pop)?;
+        let is_good = since.elapsed() < TRUSTED_FOR || connection.client.is_valid(CONNECT_TIMEOUT).is_ok();
+        (is_good && !connection.is_closed()).then_some(connection)
     }
 
     /// What other nodes tell.

@@ -10,9 +10,10 @@ use domain::time::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-use super::connection::Readers;
+use super::connection::{READERS, Readers};
 use super::sql::Statements;
 use super::{read, write};
+use crate::answering::Answering;
 use crate::group::{Backend, Drain, GroupCommit, KeyChange, NodeChange, Operation};
 use crate::port::history::{Forgotten, History, KeepHistory};
 use crate::port::keys::{ApiKey, Keys};
@@ -34,6 +35,7 @@ pub(crate) struct BackendStore {
     group: Mutex<Option<GroupCommit>>,
     writers: Mutex<Vec<std::thread::JoinHandle<()>>>,
     readers: Arc<Readers>,
+    reading: Arc<Answering>,
 }
 
 impl std::fmt::Debug for BackendStore {
@@ -45,8 +47,9 @@ impl std::fmt::Debug for BackendStore {
 impl BackendStore {
     /// Starts a thread for each writer.
     pub(super) fn start(writers: Vec<impl Backend>, readers: Arc<Readers>) -> Result<Self, StoreError> {
+        let reading = Arc::new(Answering::new(READERS));
         let (group, threads) = GroupCommit::start(writers)?;
-        Ok(Self { group: Mutex::new(Some(group)), writers: Mutex::new(threads), readers })
+        Ok(Self { group: Mutex::new(Some(group)), writers: Mutex::new(threads), readers, reading })
     }
 
     fn group(&self) -> Result<GroupCommit, StoreError> {
@@ -58,12 +61,16 @@ impl BackendStore {
         query: impl FnOnce(&mut Statements<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.group()?;
-        let readers = Arc::clone(&self.readers);
+        self.reading.check()?;
+        let (readers, reading) = (Arc::clone(&self.readers), Arc::clone(&self.reading));
         let turn = self.readers.turn().await?;
         // The turn goes with the query: one whose caller has gone away still holds its connection.
         let query = move || {
             let _turn = turn;
-            readers.with(query)
+            let under_way = reading.begin();
+            let result = readers.with(query);
+            under_way.ended(&result);
+            result
         };
         tokio::task::spawn_blocking(query).await.map_err(|_panic| StoreError::Stopped)?
     }

@@ -22,7 +22,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Connections that read at once.
-const READERS: usize = 4;
+pub(super) const READERS: usize = 4;
 
 /// How long a query may take.
 const LONGEST_READ: Duration = Duration::from_secs(8);

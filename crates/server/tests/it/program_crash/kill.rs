@@ -12,6 +12,7 @@ use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt as _, SeedableRng as _};
 use reqwest::Method;
 use store::port::watches::TakeWatches;
+use testkit::database::Database;
 use testkit::sim::{CallbackUrls, Fault, FaultRule, Provider, Simulator};
 use testkit::wait::{LONG, wait_for, wait_until};
 use tokio::net::TcpSocket;
@@ -57,6 +58,7 @@ pub(super) struct Gateway {
 pub(super) struct Arena<'a> {
     site: Option<Site>,
     sim: &'a Simulator,
+    database: &'a str,
     address: SocketAddr,
     client: Client,
     deaths: BTreeMap<Moment, usize>,
@@ -89,7 +91,7 @@ impl Plan {
 
 impl<'a> Arena<'a> {
     /// A place with an address of its own, which the networks are told.
-    pub(super) fn new(site: Site, sim: &'a Simulator) -> (Self, SocketAddr) {
+    pub(super) fn new(site: Site, sim: &'a Simulator, database: &'a Database) -> (Self, SocketAddr) {
         let (kept, address) = refusing_address();
         let url = format!("http://{address}");
         let report = format!("{url}/webhooks/africastalking/status/{CALLBACK_SECRET}");
@@ -98,9 +100,11 @@ impl<'a> Arena<'a> {
             ..CallbackUrls::default()
         });
         let site = site.set("TUMA_LISTEN", &address.to_string()).set("TUMA_PUBLIC_URL", &url);
+        let database = database.url();
         let arena = Self {
             site: Some(site),
             sim,
+            database,
             address,
             client: Client::new(),
             deaths: BTreeMap::new(),
@@ -149,10 +153,8 @@ impl<'a> Arena<'a> {
     /// Whoever was looked after when the program died is looked after again when that lease has ended, after two
     /// minutes. Here they pass at once.
     async fn let_leases_end(&self) {
-        let database = self.site.as_ref().unwrap().path("tuma.db");
-        let database = format!("sqlite:{}", database.display());
         let options = store::Options { migrate: false, exclusive: true };
-        let store = store::open(&database, options).await.unwrap();
+        let store = store::open(self.database, options).await.unwrap();
         let now = SystemClock::new().now();
         let take = TakeWatches { now: now.plus(Duration::from_mins(3)), lease_until: now, limit: u32::MAX };
         store.take_watches(take).await.unwrap();
