@@ -66,6 +66,8 @@ mod program_check;
 
 mod program_send;
 
+mod program_health;
+
 mod program_queue;
 
 mod program_explain;
