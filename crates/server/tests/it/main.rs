@@ -80,4 +80,6 @@ mod program_full;
 
 mod program_demo;
 
+mod deploy;
+
 mod canary;
