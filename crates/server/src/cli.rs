@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod explain;
+mod health;
 mod keys;
 mod migrate;
 mod queue;
@@ -36,6 +37,8 @@ enum Verb {
     Demo(demo::Demo),
     /// Send a message through a running gateway.
     Send(send::Send),
+    /// Ask a running gateway whether it can accept messages.
+    Health(health::Health),
     /// Say what is wrong with the settings, and whether each provider's credentials work.
     Check(check::Check),
     /// Show what waits, find what does not move, cancel messages or send them again.
@@ -59,6 +62,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
             demo.run().await
         }
         Verb::Send(send) => send.run(&environment).await,
+        Verb::Health(health) => health.run().await,
         verb => {
             let config = load()?;
             let quiet = !matches!(verb, Verb::Serve(_));
@@ -71,7 +75,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
                 Verb::Explain(explain) => explain.run(&config).await,
                 Verb::Keys(keys) => keys.run(&config).await,
                 Verb::Migrate => migrate::run(&config).await,
-                Verb::Demo(_) | Verb::Send(_) => Ok(()),
+                Verb::Demo(_) | Verb::Send(_) | Verb::Health(_) => Ok(()),
             }
         }
     }

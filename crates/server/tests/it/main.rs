@@ -70,6 +70,8 @@ mod program_check;
 
 mod program_send;
 
+mod program_health;
+
 mod program_queue;
 
 mod program_explain;
@@ -81,5 +83,7 @@ mod program_crash;
 mod program_full;
 
 mod program_demo;
+
+mod deploy;
 
 mod canary;
