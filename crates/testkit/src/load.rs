@@ -13,4 +13,6 @@ pub mod workload;
 
 pub mod codes;
 
+pub mod history;
+
 pub mod receipts;

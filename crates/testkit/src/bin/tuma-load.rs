@@ -15,6 +15,7 @@ use hdrhistogram::Histogram;
 use tempfile::TempDir;
 use testkit::load::codes::{self, Waits};
 use testkit::load::connection::{self, Connection, post};
+use testkit::load::history;
 use testkit::load::process::{Process, Usage, create_key, free_address};
 use testkit::load::receipts::{self, Receipts};
 use testkit::load::report::{CodesLine, Line, codes_table, table};
@@ -24,6 +25,9 @@ use tokio::time::Instant;
 
 /// How long the gateway may take to send what it accepted.
 const DRAIN: Duration = Duration::from_mins(2);
+
+/// How long nodes need to share the work once all of them answer.
+const JOINED: Duration = Duration::from_secs(4);
 
 /// The codes that are sent beside a backlog: ten seconds of them.
 const CODES: codes::Pace = codes::Pace { codes: 500, per_second: 50 };
@@ -49,6 +53,12 @@ struct Load {
     /// Messages that wait in the queue before anything is measured.
     #[arg(long, default_value_t = 0)]
     backlog: u64,
+    /// Delivered messages of the last thirty days that are in the database before anything is measured.
+    #[arg(long, default_value_t = 0)]
+    history: u64,
+    /// Gateways that serve the database together; more than one needs `--database`.
+    #[arg(long, default_value_t = 1)]
+    nodes: usize,
     /// Only this kind of work.
     #[arg(long, value_enum)]
     only: Vec<Work>,
@@ -59,6 +69,9 @@ struct Load {
     /// work. What one kind leaves in it is there for the next.
     #[arg(long)]
     database: Option<String>,
+    /// An SQLite file with the history, of which each kind of work gets a copy.
+    #[arg(skip)]
+    template: Option<PathBuf>,
 }
 
 /// Kinds of work.
@@ -85,6 +98,9 @@ async fn main() -> anyhow::Result<()> {
     if load.only.as_slice() == [Work::Codes] {
         return load.codes().await;
     }
+    anyhow::ensure!(load.nodes == 1 || load.database.is_some(), "several nodes need --database");
+    let scratch = load.folder()?;
+    load.prepare(scratch.path()).await?;
     let raw = load.raw().await?;
     let mut lines = vec![Line {
         work: "R: bare client to the simulator",
@@ -111,6 +127,20 @@ async fn main() -> anyhow::Result<()> {
 }
 
 impl Load {
+    /// Makes the history that was asked for.
+    async fn prepare(&mut self, folder: &Path) -> anyhow::Result<()> {
+        match &self.database {
+            _ if self.history == 0 => {}
+            Some(database) => history::fill(database, self.history).await?,
+            None => {
+                let template = folder.join("history.db");
+                history::fill(&format!("sqlite:{}", template.display()), self.history).await?;
+                self.template = Some(template);
+            }
+        }
+        Ok(())
+    }
+
     async fn raw(&self) -> anyhow::Result<Measured> {
         let simulator = self.simulator(None).await?;
         let path = format!("/2010-04-01/Accounts/{TWILIO_ACCOUNT_SID}/Messages.json");
@@ -122,7 +152,15 @@ impl Load {
                 format!("To=%2B447400{:06}&From=%2B15005550006&Body=Habari+{number}", number % 1_000_000);
             post(&path, &authorization, "application/x-www-form-urlencoded", &body)
         });
-        workload::run(&simulator.address, self.connections, self.limit(), u64::MAX, 201, make).await
+        workload::run(
+            std::slice::from_ref(&simulator.address),
+            self.connections,
+            self.limit(),
+            u64::MAX,
+            201,
+            make,
+        )
+        .await
     }
 
     fn limit(&self) -> Duration {
@@ -143,16 +181,40 @@ impl Load {
         Process::start(command, address, "/_sim/stats").await
     }
 
-    async fn gateway(
+    async fn gateways(
         &self,
         work: Work,
         simulator: &Process,
         folder: &Path,
-    ) -> anyhow::Result<(Process, String)> {
-        let in_folder = || format!("sqlite:{}", folder.join("tuma.db").display());
-        let database = self.database.clone().unwrap_or_else(in_folder);
+    ) -> anyhow::Result<(Gateways, String)> {
+        let file = folder.join("tuma.db");
+        if let Some(template) = &self.template {
+            std::fs::copy(template, &file)?;
+        }
+        let database = self.database.clone().unwrap_or_else(|| format!("sqlite:{}", file.display()));
         let key = create_key(&self.tuma, &database)?;
-        let address = free_address()?;
+        let mut nodes = Vec::new();
+        let public = free_address()?;
+        for node in 0..self.nodes {
+            let address = if node == 0 { public.clone() } else { free_address()? };
+            nodes.push(self.node(work, simulator, folder, &database, (address, &public)).await?);
+        }
+        if self.nodes > 1 {
+            // Until then they let each other go first.
+            tokio::time::sleep(JOINED).await;
+        }
+        let addresses = nodes.iter().map(|node| node.address.clone()).collect();
+        Ok((Gateways { nodes, addresses }, format!("Bearer {key}")))
+    }
+
+    async fn node(
+        &self,
+        work: Work,
+        simulator: &Process,
+        folder: &Path,
+        database: &str,
+        (address, public): (String, &str),
+    ) -> anyhow::Result<Process> {
         let mut command = Command::new(&self.tuma);
         command
             .arg("serve")
@@ -176,9 +238,9 @@ impl Load {
                 },
             );
         if matches!(work, Work::Receipts | Work::AcceptBesideReceipts) {
-            command.env("TUMA_PUBLIC_URL", format!("http://{address}"));
+            command.env("TUMA_PUBLIC_URL", format!("http://{public}"));
         }
-        Ok((Process::start(command, address, "/health/ready").await?, format!("Bearer {key}")))
+        Process::start(command, address, "/health/ready").await
     }
 
     fn folder(&self) -> std::io::Result<TempDir> {
@@ -189,10 +251,10 @@ impl Load {
     }
 
     /// Puts the backlog into the queue.
-    async fn fill(&self, gateway: &Process, authorization: &str) -> anyhow::Result<()> {
+    async fn fill(&self, gateway: &Gateways, authorization: &str) -> anyhow::Result<()> {
         if self.backlog > 0 {
             let make = bulk_request(authorization.to_owned());
-            workload::run(&gateway.address, 8, DRAIN, self.backlog.div_ceil(100), 202, make).await?;
+            workload::run(&gateway.addresses, 8, DRAIN, self.backlog.div_ceil(100), 202, make).await?;
         }
         Ok(())
     }
@@ -201,11 +263,11 @@ impl Load {
     async fn codes(&self) -> anyhow::Result<()> {
         let folder = self.folder()?;
         let simulator = self.simulator(Some(3)).await?;
-        let (gateway, authorization) = self.gateway(Work::Codes, &simulator, folder.path()).await?;
+        let (gateway, authorization) = self.gateways(Work::Codes, &simulator, folder.path()).await?;
         self.fill(&gateway, &authorization).await?;
         let queued = self.backlog.div_ceil(100) * 100;
         let before = messages_taken(&simulator).await?;
-        let waits = codes::run(&gateway.address, &simulator.address, &authorization, CODES).await?;
+        let waits = codes::run(gateway.first(), &simulator.address, &authorization, CODES).await?;
         let after = messages_taken(&simulator).await?;
         print(&codes_table(&codes_line(&waits, queued, before, after)));
         Ok(())
@@ -216,20 +278,20 @@ impl Load {
         let folder = self.folder()?;
         let simulator = self.simulator(Some(4)).await?;
         let work = Work::AcceptBesideReceipts;
-        let (gateway, authorization) = self.gateway(work, &simulator, folder.path()).await?;
+        let (gateway, authorization) = self.gateways(work, &simulator, folder.path()).await?;
         // Enough for as long as it is measured.
         let wanted = u64::from(RECEIPTS_PER_SECOND) * (self.seconds + 1);
         let make = bulk_request(authorization.clone());
         let ids =
-            receipts::accepted_ids(&gateway.address, wanted.div_ceil(100), |number| make(number)).await?;
+            receipts::accepted_ids(gateway.first(), wanted.div_ceil(100), |number| make(number)).await?;
         let run = || {
             let make = single_request(authorization.clone());
-            workload::run(&gateway.address, self.connections, self.limit(), u64::MAX, 202, make)
+            workload::run(&gateway.addresses, self.connections, self.limit(), u64::MAX, 202, make)
         };
         let before = gateway.usage();
         let alone = run().await?;
         let between = gateway.usage();
-        let receipts = Receipts::start(&gateway.address, TWILIO_AUTH_TOKEN, ids, RECEIPTS_PER_SECOND);
+        let receipts = Receipts::start(gateway.first(), TWILIO_AUTH_TOKEN, ids, RECEIPTS_PER_SECOND);
         let begun = Instant::now();
         let beside = run().await?;
         let took = begun.elapsed();
@@ -245,7 +307,7 @@ impl Load {
     async fn measure(&self, work: Work, raw: f64) -> anyhow::Result<Line> {
         let folder = self.folder()?;
         let simulator = self.simulator(Some(2)).await?;
-        let (gateway, authorization) = self.gateway(work, &simulator, folder.path()).await?;
+        let (gateway, authorization) = self.gateways(work, &simulator, folder.path()).await?;
         self.fill(&gateway, &authorization).await?;
         let before = gateway.usage();
         let begun = Instant::now();
@@ -254,7 +316,7 @@ impl Load {
             _ => (single_request(authorization), 1),
         };
         let measured =
-            workload::run(&gateway.address, self.connections, self.limit(), u64::MAX, 202, make).await?;
+            workload::run(&gateway.addresses, self.connections, self.limit(), u64::MAX, 202, make).await?;
         let messages = measured.answered * each;
         let took = match work {
             Work::Accept | Work::Bulk | Work::Codes | Work::AcceptBesideReceipts => measured.took,
@@ -262,6 +324,22 @@ impl Load {
             Work::Receipts => drained(&gateway, "sms_receipt_count_total", messages, begun).await?,
         };
         Ok(line(work, &measured, messages, took, raw, (before, gateway.usage())))
+    }
+}
+
+/// The gateways under load.
+struct Gateways {
+    nodes: Vec<Process>,
+    addresses: Vec<String>,
+}
+
+impl Gateways {
+    fn first(&self) -> &str {
+        self.addresses.first().map_or("", String::as_str)
+    }
+
+    fn usage(&self) -> Usage {
+        Usage::of_all(&self.nodes)
     }
 }
 
@@ -340,12 +418,18 @@ fn bulk_request(authorization: String) -> MakeRequest {
 }
 
 /// Waits until a counter of the gateway has reached `wanted`; answers how long it took from `begun`.
-async fn drained(gateway: &Process, counter: &str, wanted: u64, begun: Instant) -> anyhow::Result<Duration> {
-    let mut connection = Connection::open(&gateway.address).await?;
+async fn drained(gateway: &Gateways, counter: &str, wanted: u64, begun: Instant) -> anyhow::Result<Duration> {
+    let mut connections = Vec::new();
+    for address in &gateway.addresses {
+        connections.push(Connection::open(address).await?);
+    }
     let request = connection::get("/metrics");
     loop {
-        let (_, body) = connection.exchange(&request).await?;
-        let reached = total(std::str::from_utf8(body)?, counter);
+        let mut reached = 0;
+        for connection in &mut connections {
+            let (_, body) = connection.exchange(&request).await?;
+            reached += total(std::str::from_utf8(body)?, counter);
+        }
         if reached >= wanted {
             return Ok(begun.elapsed());
         }

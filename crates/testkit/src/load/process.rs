@@ -72,6 +72,16 @@ impl Process {
     }
 }
 
+impl Usage {
+    /// What several processes have used together.
+    pub fn of_all(processes: &[Process]) -> Self {
+        processes.iter().map(Process::usage).fold(Self::default(), |sum, one| Self {
+            cpu_us: sum.cpu_us + one.cpu_us,
+            resident_kib: sum.resident_kib + one.resident_kib,
+        })
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();

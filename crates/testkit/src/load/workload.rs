@@ -39,9 +39,9 @@ impl Measured {
 }
 
 /// Keeps `connections` busy with one request at a time each, for a time or for a number of requests, whichever
-/// ends first. Fails at the first answer with another status than `wanted`.
+/// ends first; they are spread over the addresses. Fails at the first answer with another status than `wanted`.
 pub async fn run(
-    address: &str,
+    addresses: &[String],
     connections: usize,
     limit: Duration,
     requests: u64,
@@ -51,8 +51,8 @@ pub async fn run(
     let begun = Instant::now();
     let next = Arc::new(AtomicU64::new(0));
     let mut tasks = JoinSet::new();
-    for _ in 0..connections {
-        let (address, next, make) = (address.to_owned(), Arc::clone(&next), Arc::clone(&make));
+    for address in addresses.iter().cycle().take(connections) {
+        let (address, next, make) = (address.clone(), Arc::clone(&next), Arc::clone(&make));
         tasks.spawn(async move {
             let mut connection = Connection::open(&address).await?;
             let mut latency = Histogram::<u64>::new_with_max(60_000_000, 3)?;
