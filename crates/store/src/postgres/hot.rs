@@ -8,6 +8,7 @@
 mod accept;
 mod claim;
 mod finish;
+mod nodes;
 mod receipts;
 
 use std::collections::{BTreeSet, HashMap};
@@ -29,6 +30,7 @@ pub(super) fn has_work(batch: &Batch) -> bool {
         && batch.receipts.is_empty()
         && batch.accepts.is_empty()
         && batch.claims.is_empty()
+        && batch.nodes.is_empty()
         && batch.wakes.is_empty())
 }
 
@@ -43,6 +45,9 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
     accept::run(statements, &mut batch.accepts)?;
     for pending in &mut batch.claims {
         pending.answer = claim::run(statements, &pending.question)?;
+    }
+    for pending in &mut batch.nodes {
+        pending.answer = nodes::run(statements, &pending.question)?;
     }
     if !batch.wakes.is_empty() {
         listener::tell(statements, batch.wakes.iter().flat_map(|pending| &pending.question))?;

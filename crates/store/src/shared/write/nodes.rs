@@ -18,7 +18,7 @@ pub(in super::super) const END_LEASES: &str =
 
 const LIVE: &str = "SELECT id FROM nodes ORDER BY id";
 
-const LEAVE: &str = "DELETE FROM nodes WHERE id = ?1";
+pub(in super::super) const LEAVE: &str = "DELETE FROM nodes WHERE id = ?1";
 
 pub(super) fn change(
     statements: &mut Statements<'_>,

@@ -1,0 +1,34 @@
+//! Signs of life, each second of every node: nobody should have to stand still for one.
+
+use domain::ids::NodeId;
+
+use super::super::sql::{Statements, get, params};
+use super::super::write::nodes::{BEAT, LEAVE};
+use crate::StoreError;
+use crate::group::NodeChange;
+use crate::port::nodes::Beat;
+
+const LIVE: &str = "SELECT id, seen_at < $1 FROM nodes ORDER BY id";
+
+/// Answers who lives; `None` if somebody is gone, whose leases must end.
+pub(super) fn run(
+    statements: &mut Statements<'_>,
+    change: &NodeChange,
+) -> Result<Option<Vec<NodeId>>, StoreError> {
+    match change {
+        NodeChange::Beat(beat) => self::beat(statements, beat),
+        NodeChange::Leave(node) => {
+            statements.execute(LEAVE, params![node.as_bytes()])?;
+            Ok(Some(Vec::new()))
+        }
+    }
+}
+
+fn beat(statements: &mut Statements<'_>, beat: &Beat) -> Result<Option<Vec<NodeId>>, StoreError> {
+    statements.execute(BEAT, params![beat.node.as_bytes(), beat.now.as_micros()])?;
+    let nodes = statements.collect(LIVE, params![beat.gone_before.as_micros()], |row| {
+        Ok((NodeId::from_bytes(get(row, 0)?), get::<bool>(row, 1)?))
+    })?;
+    let is_gone = nodes.iter().any(|(_, is_gone)| *is_gone);
+    Ok((!is_gone).then(|| nodes.into_iter().map(|(id, _)| id).collect()))
+}
