@@ -7,7 +7,7 @@ use domain::ids::MessageId;
 use domain::message::StatusEvent;
 use domain::money::Money;
 
-use super::{Standing, ids};
+use super::{Standing, first, ids, last};
 use crate::StoreError;
 use crate::group::Pending;
 use crate::port::queue::AttemptEnd;
@@ -24,12 +24,12 @@ const CLOSE: &str = "UPDATE attempts a SET ended_at = e.ended_at, outcome = 'acc
      FROM UNNEST($1::uuid[], $2::int4[], $3::int8[], $4::text[], $5::int4[], $6::int8[], $7::text[]) \
      AS e (message_id, number, ended_at, provider_message_id, segments, cost_micros, cost_currency) \
      WHERE a.message_id = e.message_id AND a.number = e.number AND a.outcome IS NULL \
-     RETURNING a.message_id, a.provider";
+     AND a.message_id BETWEEN $8 AND $9 RETURNING a.message_id, a.provider";
 
 const MOVE: &str = "UPDATE states s SET status = e.status, provider = e.provider, reason = NULL, \
      provider_code = NULL, updated_at = e.updated_at \
      FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::int8[]) AS e (message_id, status, provider, updated_at) \
-     WHERE s.message_id = e.message_id";
+     WHERE s.message_id = e.message_id AND s.message_id BETWEEN $5 AND $6";
 
 /// An attempt whose message the provider took, and that nobody is to look after.
 fn acceptance(end: &AttemptEnd) -> Option<&Acceptance> {
@@ -72,6 +72,8 @@ pub(super) fn run(
             column(moved.iter().map(|(_, to, _)| to.as_str())),
             column(moved.iter().map(|(.., provider)| provider)),
             column(moved.iter().map(|(end, ..)| end.ended_at.as_micros())),
+            first(moved.iter().map(|(end, ..)| end.message_id)),
+            last(moved.iter().map(|(end, ..)| end.message_id)),
         ];
         statements.execute(MOVE, values)?;
     }
@@ -127,6 +129,8 @@ fn close(
         column(ends.iter().map(|(_, acceptance)| acceptance.segments)),
         column(ends.iter().map(|(_, acceptance)| acceptance.cost.map(Money::micros))),
         column(ends.iter().map(|(_, acceptance)| acceptance.cost.map(|cost| cost.currency().to_owned()))),
+        first(ends.iter().map(|(end, _)| end.message_id)),
+        last(ends.iter().map(|(end, _)| end.message_id)),
     ];
     let closed = statements
         .collect(CLOSE, values, |row| Ok((MessageId::from_bytes(get(row, 0)?), word::<String>(row, 1)?)))?;
