@@ -5,6 +5,7 @@ mod demo;
 mod explain;
 mod keys;
 mod migrate;
+mod move_;
 mod queue;
 mod send;
 mod serve;
@@ -46,6 +47,8 @@ enum Verb {
     Keys(keys::Keys),
     /// Bring the database's schema up to date.
     Migrate,
+    /// Carry all of a database into an empty one, such as from SQLite to PostgreSQL, and compare the two.
+    Move(move_::Move),
 }
 
 /// Runs what the command line asks for.
@@ -59,6 +62,10 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
             demo.run().await
         }
         Verb::Send(send) => send.run(&environment).await,
+        Verb::Move(move_) => {
+            telemetry::start_log(crate::config::LogFormat::Pretty, Some(level.as_deref().unwrap_or("warn")))?;
+            move_.run().await
+        }
         verb => {
             let config = load()?;
             let quiet = !matches!(verb, Verb::Serve);
@@ -71,7 +78,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
                 Verb::Explain(explain) => explain.run(&config).await,
                 Verb::Keys(keys) => keys.run(&config).await,
                 Verb::Migrate => migrate::run(&config).await,
-                Verb::Demo(_) | Verb::Send(_) => Ok(()),
+                Verb::Demo(_) | Verb::Send(_) | Verb::Move(_) => Ok(()),
             }
         }
     }

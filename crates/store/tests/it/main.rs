@@ -7,3 +7,4 @@ mod model;
 
 mod sqlite;
 mod support;
+mod transfer;
