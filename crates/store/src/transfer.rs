@@ -95,10 +95,10 @@ pub enum TransferError {
     #[error("the target: {0}")]
     Target(StoreError),
     /// Nodes serve the source.
-    #[error("the source is served by {0} nodes: stop them first")]
+    #[error("nodes serve the source, {0} of them: stop them first")]
     SourceServed(u64),
     /// Nodes serve the target.
-    #[error("the target is served by {0} nodes: move into a database that nobody uses")]
+    #[error("nodes serve the target, {0} of them: move into a database that nobody uses")]
     TargetServed(u64),
     /// There is something in the target.
     #[error("the target is not empty: there are rows in its table {0}")]

@@ -60,6 +60,8 @@ mod program_keys;
 
 mod program_nodes;
 
+mod program_move;
+
 mod program_serve;
 
 mod program_check;

@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use store::transfer::{Progress, Stage, Tally};
 use tokio::time::Instant;
 
@@ -12,7 +12,7 @@ use super::super::say;
 /// From one line to the next, where there is no terminal.
 const TURN: Duration = Duration::from_secs(5);
 
-const BAR: &str = "{prefix:<24} {bar:24} {human_pos:>12} of {human_len} rows, {per_sec}, {eta} left";
+const BAR: &str = "{prefix:<24} {bar:24} {human_pos:>12} of {human_len} rows, {rate} rows/s, {eta} left";
 
 /// Settling does not go by rows.
 const BAR_OF_TABLES: &str = "{prefix:<24} {bar:24} {human_pos:>12} of {human_len} tables";
@@ -105,6 +105,10 @@ fn bar(stage: Stage, tally: Tally, prefix: String) -> ProgressBar {
     // A template that can't be read is a mistake of this file, which a test finds: then the bar is a plain one.
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_wrong| ProgressStyle::default_bar());
     // What an earlier run did says nothing about how fast this one is.
+    let style = style.with_key("rate", |state: &ProgressState, to: &mut dyn std::fmt::Write| {
+        // Where it can't be written, nobody reads it.
+        let _ = write!(to, "{:.0}", state.per_sec());
+    });
     let bar = ProgressBar::no_length().with_style(style).with_prefix(prefix).with_position(tally.done);
     bar.set_length(tally.of);
     bar.reset_eta();

@@ -144,10 +144,30 @@ async fn source_that_is_not_there_or_old_is_refused_and_not_made() {
     let problem = refused(what(&source, &target)).await;
     assert!(matches!(problem, TransferError::Source(StoreError::Missing)), "{problem}");
     assert!(!source.path().exists());
-    let wrong =
-        Transfer { to: "mysql://localhost/tuma".into(), ..what(&filled::<SqliteFixture>().await.0, &target) };
+    let (source, _) = filled::<SqliteFixture>().await;
+    let wrong = Transfer { to: "mysql://localhost/tuma".into(), ..what(&source, &target) };
     let problem = refused(wrong).await;
     assert!(matches!(problem, TransferError::Target(StoreError::Address)), "{problem}");
+    SqliteFixture::meddle(&source.address(), "PRAGMA user_version = 1").unwrap();
+    let problem = refused(what(&source, &target)).await;
+    assert!(matches!(problem, TransferError::Source(StoreError::OlderSchema { found: 1, .. })), "{problem}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn target_of_an_older_version_is_migrated_only_if_it_is_empty() {
+    let (source, _) = filled::<SqliteFixture>().await;
+    let target = PostgresFixture::fresh();
+    let old = concat!(
+        include_str!("../../../migrations/postgres/0001_messages.sql"),
+        "CREATE TABLE tuma_schema (version INTEGER NOT NULL); INSERT INTO tuma_schema (version) VALUES (1);",
+        "INSERT INTO idempotency VALUES (1, '\\x00', '\\x00', '', 1)",
+    );
+    PostgresFixture::meddle(&target.address(), old).unwrap();
+    let problem = refused(what(&source, &target)).await;
+    assert!(matches!(problem, TransferError::NotEmpty("idempotency")), "{problem}");
+    assert_eq!(target.counts(vec!["SELECT version::bigint FROM tuma_schema".into()]), [1]);
+    PostgresFixture::meddle(&target.address(), "DELETE FROM idempotency").unwrap();
+    assert_eq!(carry(what(&source, &target)).await.unwrap().outcome, Outcome::Moved);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
