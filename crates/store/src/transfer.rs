@@ -272,7 +272,7 @@ fn copy(
     let behind = place.key.clone();
     std::thread::scope(|scope| {
         let (send, receive) = sync_channel(AHEAD);
-        let reader = scope.spawn(move || read(source, table, behind, batch, &send));
+        let reader = scope.spawn(move || read(source, table, behind.as_ref(), batch, &send));
         for rows in receive {
             let copied = rows.len() as u64;
             place.pass(table, &rows);
@@ -288,12 +288,12 @@ fn copy(
 fn read(
     source: &mut dyn Side,
     table: &Table,
-    behind: Option<Row>,
+    behind: Option<&Row>,
     batch: usize,
     to: &SyncSender<Vec<Row>>,
 ) -> Result<(), StoreError> {
     let (mut rows, mut size) = (Vec::new(), 0);
-    source.walk(table, behind.as_deref(), &mut |row| {
+    source.walk(table, behind.map(Vec::as_slice), &mut |row| {
         size += row.iter().map(crate::tables::Value::size).sum::<usize>();
         rows.push(row);
         if rows.len() < batch && size < BATCH_BYTES {

@@ -28,8 +28,8 @@ pub(super) struct Move {
     /// The database to read, such as sqlite:tuma.db. Nobody may serve it. It is left as it is.
     #[arg(long, env = "TUMA_MOVE_FROM", hide_env_values = true, value_name = "ADDRESS")]
     from: DatabaseUrl,
-    /// The empty database to write to, such as postgres://tuma@db.internal/tuma. An address with a password belongs into
-    /// the environment: everybody on this machine can read command lines.
+    /// The empty database to write to, such as postgres:... An address with a password belongs into the environment:
+    /// everybody on this machine can read command lines.
     #[arg(long, env = "TUMA_MOVE_TO", hide_env_values = true, value_name = "ADDRESS")]
     to: DatabaseUrl,
 }
@@ -61,7 +61,8 @@ impl Move {
     }
 }
 
-/// Carries, until it is done or somebody asks to stop, which takes as long as the transaction under way.
+/// Carries, until it is done or somebody asks to stop, which takes as long as the transaction under way; the second time it
+/// ends at once.
 async fn until_stopped(what: Transfer, stop: &Arc<AtomicBool>) -> Result<Report, anyhow::Error> {
     let (mut show, stopping) = (Show::new(), Arc::clone(stop));
     let carry = transfer(what, move |progress| {
@@ -75,7 +76,14 @@ async fn until_stopped(what: Transfer, stop: &Arc<AtomicBool>) -> Result<Report,
             asked?;
             stop.store(true, Ordering::Relaxed);
             say("stopping after the transaction under way");
-            carry.await
+            tokio::select! {
+                carried = &mut carry => carried,
+                again = serve::stop_asked() => {
+                    again?;
+                    // The databases take back what is not committed; the next run goes on from there.
+                    std::process::exit(1);
+                }
+            }
         }
     };
     Ok(carried?)

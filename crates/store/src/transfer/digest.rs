@@ -53,7 +53,9 @@ impl Hashing {
 
     fn add(&mut self, row: &Row) {
         self.bytes.clear();
-        row.iter().for_each(|value| value.write(&mut self.bytes));
+        for value in row {
+            value.write(&mut self.bytes);
+        }
         self.hash.update(&self.bytes);
         self.rows += 1;
     }
@@ -90,28 +92,28 @@ fn one(
     is_source: bool,
     failed: impl FnOnce(StoreError) -> TransferError,
 ) -> Result<Digest, TransferError> {
-    let (mut hashing, mut refused) = (Hashing::new(table), None);
+    let (mut hashing, mut result) = (Hashing::new(table), Ok(()));
     side.walk(table, None, &mut |row| {
-        if let Some(column) = table.unfit(&row).filter(|_| is_source) {
-            let row = table.id_of(&row).unwrap_or_else(|| format!("row number {}", hashing.rows + 1));
-            refused = Some(TransferError::Unfit { table: table.name, column: column.name, row });
-            return ControlFlow::Break(());
-        }
+        result = fits(table, &row, hashing.rows, is_source);
         hashing.add(&row);
-        match if hashing.rows.is_multiple_of(TELL_AFTER) { steps.pass(TELL_AFTER) } else { Ok(()) } {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(stopped) => {
-                refused = Some(stopped);
-                ControlFlow::Break(())
-            }
+        if result.is_ok() && hashing.rows.is_multiple_of(TELL_AFTER) {
+            result = steps.pass(TELL_AFTER);
         }
+        if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })
     .map_err(failed)?;
-    match refused {
-        Some(problem) => Err(problem),
-        None => {
-            steps.pass(hashing.rows % TELL_AFTER)?;
-            Ok(hashing.end())
+    result?;
+    steps.pass(hashing.rows % TELL_AFTER)?;
+    Ok(hashing.end())
+}
+
+/// Whether every database can keep the row, which has so many others before it.
+fn fits(table: &Table, row: &Row, before: u64, is_asked: bool) -> Result<(), TransferError> {
+    match table.unfit(row).filter(|_| is_asked) {
+        None => Ok(()),
+        Some(column) => {
+            let row = table.id_of(row).unwrap_or_else(|| format!("row number {}", before + 1));
+            Err(TransferError::Unfit { table: table.name, column: column.name, row })
         }
     }
 }
@@ -123,7 +125,9 @@ mod tests {
 
     fn digest(rows: &[Row]) -> Digest {
         let mut hashing = Hashing::new(&TABLES[1]);
-        rows.iter().for_each(|row| hashing.add(row));
+        for row in rows {
+            hashing.add(row);
+        }
         hashing.end()
     }
 

@@ -84,7 +84,9 @@ impl Place {
     pub(super) fn write(&self) -> Vec<u8> {
         let mut mark = Vec::new();
         Value::Integer(self.rows.cast_signed()).write(&mut mark);
-        self.key.iter().flatten().for_each(|value| value.write(&mut mark));
+        for value in self.key.iter().flatten() {
+            value.write(&mut mark);
+        }
         mark
     }
 
