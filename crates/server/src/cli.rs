@@ -6,6 +6,7 @@ mod explain;
 mod health;
 mod keys;
 mod migrate;
+mod move_;
 mod queue;
 mod send;
 mod serve;
@@ -49,6 +50,8 @@ enum Verb {
     Keys(keys::Keys),
     /// Bring the database's schema up to date.
     Migrate,
+    /// Carry all of a database into an empty one, such as from SQLite to PostgreSQL, and compare the two.
+    Move(move_::Move),
 }
 
 /// Runs what the command line asks for.
@@ -63,6 +66,10 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
         Verb::Send(send) => send.run(&environment).await,
         Verb::Health(health) => health.run().await,
+        Verb::Move(move_) => {
+            telemetry::start_log(crate::config::LogFormat::Pretty, Some(level.as_deref().unwrap_or("warn")))?;
+            move_.run().await
+        }
         verb => {
             let config = load()?;
             let quiet = !matches!(verb, Verb::Serve(_));
@@ -75,7 +82,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
                 Verb::Explain(explain) => explain.run(&config).await,
                 Verb::Keys(keys) => keys.run(&config).await,
                 Verb::Migrate => migrate::run(&config).await,
-                Verb::Demo(_) | Verb::Send(_) | Verb::Health(_) => Ok(()),
+                Verb::Demo(_) | Verb::Send(_) | Verb::Health(_) | Verb::Move(_) => Ok(()),
             }
         }
     }

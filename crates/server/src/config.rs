@@ -94,6 +94,15 @@ impl DatabaseUrl {
     }
 }
 
+/// From the command line. Whether it is an address is found out when it is opened, which quotes nothing.
+impl std::str::FromStr for DatabaseUrl {
+    type Err = std::convert::Infallible;
+
+    fn from_str(address: &str) -> Result<Self, Self::Err> {
+        Ok(Self(address.to_owned()))
+    }
+}
+
 impl std::fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(if self.0.starts_with("sqlite:") { "sqlite:…" } else { "…" })

@@ -18,6 +18,9 @@ pub enum StoreError {
     /// Another process serves this database.
     #[error("another tuma serve has this database open")]
     Served,
+    /// A move into this database has begun and not ended.
+    #[error("a move into this database has not ended: run the same tuma move again")]
+    Moving,
     /// The file is damaged, or no database.
     #[error("the database file is damaged or not a database")]
     Corrupt,

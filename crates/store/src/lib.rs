@@ -17,11 +17,17 @@ mod answering;
 
 mod group;
 
+mod tables;
+
+mod side;
+
 mod sqlite;
 
 mod postgres;
 
-use std::path::PathBuf;
+pub mod transfer;
+
+use std::path::Path;
 use std::sync::Arc;
 
 pub use error::StoreError;
@@ -48,12 +54,26 @@ pub async fn open(url: &str, options: Options) -> Result<Arc<dyn Store>, StoreEr
 }
 
 fn open_blocking(url: &str, options: &Options) -> Result<Arc<dyn Store>, StoreError> {
+    match address(url)? {
+        Address::Sqlite(path) => Ok(Arc::new(sqlite::open(Path::new(path), options)?)),
+        Address::Postgres(url) => Ok(Arc::new(postgres::open(url, options)?)),
+    }
+}
+
+/// Where a store is.
+enum Address<'url> {
+    /// A file.
+    Sqlite(&'url str),
+    /// The whole address.
+    Postgres(&'url str),
+}
+
+fn address(url: &str) -> Result<Address<'_>, StoreError> {
     match url.split_once(':') {
         Some(("sqlite", path)) if !path.is_empty() => {
-            let path = PathBuf::from(path.strip_prefix("//").unwrap_or(path));
-            Ok(Arc::new(sqlite::open(&path, options)?))
+            Ok(Address::Sqlite(path.strip_prefix("//").unwrap_or(path)))
         }
-        Some(("postgres" | "postgresql", _)) => Ok(Arc::new(postgres::open(url, options)?)),
+        Some(("postgres" | "postgresql", _)) => Ok(Address::Postgres(url)),
         _ => Err(StoreError::Address),
     }
 }

@@ -9,6 +9,7 @@ mod migrate;
 mod read;
 #[path = "shared/row.rs"]
 mod row;
+mod side;
 mod sql;
 #[path = "shared/store.rs"]
 mod store;
@@ -19,6 +20,7 @@ mod writer;
 use std::sync::Arc;
 
 use self::connection::{Address, Readers};
+pub(crate) use self::side::PostgresSide;
 pub(crate) use self::store::BackendStore;
 use self::writer::Writer;
 use crate::{Options, StoreError};
@@ -35,6 +37,7 @@ pub(crate) fn open(url: &str, options: &Options) -> Result<BackendStore, StoreEr
     migrate::run(&mut address.connect()?, options.migrate)?;
     let readers = Arc::new(Readers::new(address.clone()));
     readers.with(read::check)?;
+    readers.with(read::check_whole)?;
     let writers = (0..WRITERS).map(|_| Writer::new(address.clone())).collect();
     BackendStore::start(writers, readers)
 }

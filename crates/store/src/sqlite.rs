@@ -10,6 +10,7 @@ mod plans;
 mod read;
 #[path = "shared/row.rs"]
 mod row;
+mod side;
 mod sql;
 #[path = "shared/store.rs"]
 mod store;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 use self::checkpoint::Checkpointer;
 use self::connection::{Lock, Readers};
+pub(crate) use self::side::SqliteSide;
 pub(crate) use self::store::BackendStore;
 use self::writer::Writer;
 use crate::{Options, StoreError};
@@ -44,5 +46,6 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<BackendStore, Store
     let readers = Arc::new(Readers::new(path));
     // A first reader shows at once whether the file can be read.
     readers.with(read::check)?;
+    readers.with(read::check_whole)?;
     BackendStore::start(vec![Writer::new(connection, checkpointer, lock)], readers)
 }

@@ -21,7 +21,7 @@ const OPEN_TABLES: &[(&str, Value)] = &[
 const FOREIGN: &[&str] = &["TUMA_TEST_", "TUMA_SERVICE_", "TUMA_PORT"];
 
 /// Variables that begin like settings and are none: read by the command line.
-const NOT_SETTINGS: &[&str] = &["TUMA_CONFIG", "TUMA_URL", "TUMA_API_KEY"];
+const NOT_SETTINGS: &[&str] = &["TUMA_CONFIG", "TUMA_URL", "TUMA_API_KEY", "TUMA_MOVE_FROM", "TUMA_MOVE_TO"];
 
 /// Why a layer can't be read. Names keys and variables, never values.
 #[derive(Debug, thiserror::Error)]

@@ -62,6 +62,7 @@ mod program_keys;
 
 mod program_nodes;
 
+mod program_move;
 mod program_outage;
 
 mod program_serve;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use domain::route::ProviderName;
 use parking_lot::Mutex;
-use postgres::config::SslMode;
+use postgres::config::{Host, SslMode};
 use postgres::error::SqlState;
 use postgres::{Client, Config, IsolationLevel, NoTls};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -52,6 +52,12 @@ impl Address {
         Ok(Self(config))
     }
 
+    /// What people call it: without user and password.
+    pub(super) fn name(&self) -> String {
+        let hosts: Vec<_> = self.0.get_hosts().iter().map(host).collect();
+        format!("postgres://{}/{}", hosts.join(","), self.0.get_dbname().unwrap_or_default())
+    }
+
     /// A new connection.
     pub(super) fn connect(&self) -> Result<Connection, StoreError> {
         let mut client = match self.0.get_ssl_mode() {
@@ -60,6 +66,14 @@ impl Address {
         };
         client.batch_execute(SESSION).map_err(error)?;
         Ok(Connection { client, prepared: Prepared::default() })
+    }
+}
+
+fn host(host: &Host) -> String {
+    match host {
+        Host::Tcp(name) => name.clone(),
+        #[cfg(unix)]
+        Host::Unix(path) => path.display().to_string(),
     }
 }
 

@@ -15,6 +15,9 @@ use crate::group::{Backend, Batch};
 const SIDE_BY_SIDE: &str = "SELECT pg_advisory_xact_lock_shared(1416981601, 2)";
 const ALONE: &str = "SELECT pg_advisory_xact_lock(1416981601, 2)";
 
+/// The same to the end of the session, for whoever must be alone in the database over many transactions.
+pub(super) const ALONE_FOR_THE_SESSION: &str = "SELECT pg_advisory_lock(1416981601, 2)";
+
 /// How often a transaction is run again that got into another's way.
 const TRIES: usize = 8;
 

@@ -34,6 +34,17 @@ pub(super) const RECEIPTS: &str = "SELECT received_at, provider, provider_status
 
 pub(super) const DRAINED: &str = "SELECT provider, since FROM drained ORDER BY provider";
 
+/// A move into this database that has begun and not ended.
+pub(super) const MOVING: &str = "SELECT 1 FROM progress WHERE chore = 'move:source'";
+
+/// Refuses a database of which only a part is there.
+pub(super) fn check_whole(statements: &mut Statements<'_>) -> Result<(), StoreError> {
+    match statements.first(MOVING, params![], |_row| Ok(()))? {
+        Some(()) => Err(StoreError::Moving),
+        None => Ok(()),
+    }
+}
+
 /// Reads something that is always there.
 pub(super) fn check(statements: &mut Statements<'_>) -> Result<(), StoreError> {
     statements.first("SELECT writes FROM probe", params![], |row| get::<i64>(row, 0)).map(|_writes| ())

@@ -8,3 +8,4 @@ mod postgres;
 
 mod sqlite;
 mod support;
+mod transfer;

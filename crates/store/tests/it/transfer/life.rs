@@ -1,0 +1,218 @@
+//! A store with something of everything, and what a store answers.
+
+use std::collections::BTreeMap;
+
+use domain::ids::{BulkId, MessageId};
+use domain::message::MessageStatus;
+use domain::receipt::ReceiptStatus;
+use domain::route::ProviderName;
+use domain::scenario::{Priority, Scenario};
+use domain::time::Timestamp;
+use store::Store;
+use store::port::keys::ApiKey;
+use store::port::messages::{
+    Accept, Accepted, Cancel, Filter, Idempotency, MessageRecord, NewMessage, Page, Sweep,
+};
+use store::port::queue::{LaneDepth, Stuck, Waiting};
+use store::port::watches::WatchCount;
+
+use crate::support::{
+    Bench, DAY, Fixture, HOUR, MINUTE, NOW, SECOND, With, caller, entropy, message, message_at,
+    not_submitted, provider, receipt_by, receipt_for, receiver, rejected, resend, retry,
+};
+
+/// Every table that is carried.
+pub(crate) const TABLES: [&str; 11] = [
+    "api_keys",
+    "drained",
+    "messages",
+    "states",
+    "attempts",
+    "callbacks",
+    "rounds",
+    "idempotency",
+    "progress",
+    "watches",
+    "queue",
+];
+
+/// What a store answers to whoever asks.
+pub(crate) struct Answers {
+    records: Vec<MessageRecord>,
+    keys: Vec<ApiKey>,
+    drained: Vec<(ProviderName, Timestamp)>,
+    depth: Vec<LaneDepth>,
+    stuck: Vec<Stuck>,
+    watches: Vec<WatchCount>,
+    earlier: Option<Accepted>,
+    of_bulk: Vec<MessageId>,
+    /// What waits at the first provider, in its order.
+    pub(crate) waiting: Vec<MessageId>,
+}
+
+impl Answers {
+    pub(crate) async fn of(store: &dyn Store) -> Self {
+        let later = NOW.plus(HOUR);
+        let page = Page { after: None, limit: 1_000 };
+        let mut records = Vec::new();
+        for summary in store.messages(Filter::default(), page).await.unwrap() {
+            records.push(store.message(summary.message.id).await.unwrap().unwrap());
+        }
+        let waiting = Waiting { provider: provider("twilio"), lanes: [true; 4], now: later, limit: 1_000 };
+        let waiting = store.waiting(waiting).await.unwrap();
+        // In no order.
+        let mut depth = store.depth(later).await.unwrap();
+        depth.sort_by(|one, other| (&one.provider, one.priority).cmp(&(&other.provider, other.priority)));
+        let of_bulk = store.messages_of_bulk(bulk()).await.unwrap();
+        Self {
+            records,
+            keys: store.keys().await.unwrap(),
+            drained: store.drained().await.unwrap(),
+            depth,
+            stuck: store.stuck(later, 1_000).await.unwrap(),
+            watches: store.watch_counts().await.unwrap(),
+            earlier: store.earlier(request()).await.unwrap(),
+            of_bulk: of_bulk.iter().map(|summary| summary.message.id).collect(),
+            waiting: waiting.iter().map(|waiter| waiter.place.message_id).collect(),
+        }
+    }
+
+    pub(crate) fn assert_same(&self, other: &Self) {
+        assert_eq!(self.records.len(), other.records.len());
+        for (one, other) in self.records.iter().zip(&other.records) {
+            let whole = |record: &MessageRecord| {
+                let summary = &record.summary;
+                let state =
+                    (summary.status, summary.provider.clone(), summary.failure.clone(), summary.updated_at);
+                (summary.message.clone(), state, record.attempts.clone(), record.receipts.clone())
+            };
+            assert_eq!(whole(one), whole(other));
+        }
+        assert_eq!(self.keys, other.keys);
+        assert_eq!(self.drained, other.drained);
+        assert_eq!(self.depth, other.depth);
+        assert_eq!(self.stuck, other.stuck);
+        assert_eq!(self.watches, other.watches);
+        assert_eq!(self.earlier, other.earlier);
+        assert!(self.earlier.is_some());
+        assert_eq!(self.of_bulk, other.of_bulk);
+        assert_eq!(self.waiting, other.waiting);
+        assert!(!self.waiting.is_empty());
+    }
+
+    fn has(&self, status: MessageStatus) -> bool {
+        self.records.iter().any(|record| record.summary.status == status)
+    }
+}
+
+fn bulk() -> BulkId {
+    BulkId::new(NOW, entropy(1))
+}
+
+fn request() -> Idempotency {
+    Idempotency {
+        key: [7; 32],
+        request: [8; 32],
+        reply: r#"{"id":"msg","note":"é👍"}"#.into(),
+        now: NOW,
+        since: NOW.minus(DAY),
+    }
+}
+
+/// Fills a store by its ports with messages in every status, and everything else that is kept.
+pub(crate) async fn fill<F: Fixture>(bench: &Bench<F>) {
+    ended(bench).await;
+    under_way(bench).await;
+    waiting(bench).await;
+    beside_messages(bench).await;
+    let answers = Answers::of(&*bench.store).await;
+    for status in MessageStatus::ALL {
+        assert!(answers.has(*status), "no message is {status}");
+    }
+}
+
+async fn ended<F: Fixture>(bench: &Bench<F>) {
+    // A day ago, and swept: how far that came is kept.
+    let old = message_at(1, NOW.minus(4 * DAY));
+    bench.add_and_send(old, "SM1").await;
+    let horizon = NOW.minus(3 * DAY);
+    let sweep = Sweep {
+        accepted_before: horizon,
+        unmoved_since: horizon,
+        limit: 100,
+        reporting: vec![provider("twilio")],
+        now: NOW,
+    };
+    assert_eq!(bench.sweep(sweep).await.unwrap().without_receipt, 1);
+
+    let delivered = bench.add_and_send(message(3), "SM3").await;
+    for status in [ReceiptStatus::Sent, ReceiptStatus::Delivered] {
+        bench.receive(receipt_for(delivered, status)).await;
+    }
+    let failed = bench.add_and_take(message(4)).await;
+    bench.end(&failed, rejected(), store::port::queue::Next::Stop).await;
+    let expiring = message(5).with(|message| message.expires_at = Some(NOW.plus(SECOND)));
+    bench.add([expiring]).await;
+    bench.take(NOW.plus(2 * SECOND)).await;
+    let canceled = message(6);
+    bench.add([canceled.clone()]).await;
+    bench.cancel(Cancel { messages: vec![canceled.id()], now: NOW.plus(SECOND) }).await.unwrap();
+}
+
+async fn under_way<F: Fixture>(bench: &Bench<F>) {
+    bench.add_and_send(message(10), "SM10").await;
+    bench.add_and_doubt(message(11)).await;
+    // The lease runs on: whoever claimed it is gone.
+    bench.add_and_take(message(12)).await;
+    // Parked: of a message that is not known yet.
+    bench.receive(receipt_by("SMunknown", receiver(99), ReceiptStatus::Sent)).await;
+}
+
+async fn waiting<F: Fixture>(bench: &Bench<F>) {
+    // Sent again, in another round, once it was refused by somebody.
+    let again = bench.add_and_send(message(20), "SM20").await;
+    let tried = bench.add_and_take(message(21)).await;
+    bench.end(&tried, not_submitted(), retry(NOW.plus(MINUTE))).await;
+    let refused = vec![provider("africastalking")];
+    let resend = store::port::messages::Resend { refused_by: refused, ..resend(again, NOW.plus(MINUTE)) };
+    assert!(bench.resend(resend).await.unwrap().unwrap().has_moved());
+    let scheduled = message(22).with(|message| message.scheduled_at = Some(NOW.plus(2 * DAY)));
+    bench.add([scheduled, message(23).via("africastalking")]).await;
+    let bulk = (30..60).map(|n| {
+        message(n).with(|message| {
+            message.bulk_id = Some(bulk());
+            message.priority = if n % 2 == 0 { Priority::Bulk } else { Priority::High };
+        })
+    });
+    bench.add(bulk).await;
+    let full: NewMessage = message(60).with(|message| {
+        message.caller = caller(2);
+        message.scenario = Scenario::Alert;
+        message.priority = Priority::Critical;
+        message.reference = Some("order 7".into());
+        message.group = Some("chama-7".into());
+        message.metadata = BTreeMap::from([("shop".to_owned(), "Duka 'é' 🏪".to_owned())]);
+        message.segments = 3;
+    });
+    let accept = Accept { messages: vec![full], idempotency: Some(request()), no_repeats_since: None };
+    assert_eq!(bench.accept(accept).await, Ok(Accepted::Stored));
+}
+
+async fn beside_messages<F: Fixture>(bench: &Bench<F>) {
+    for n in 1..=3_u8 {
+        let key = ApiKey {
+            id: caller(n.into()),
+            name: format!("wallet {n} 'é'"),
+            hash: [n; 32],
+            scopes: vec!["sms:send".into(), "sms:read".into()],
+            created_at: NOW,
+            expires_at: (n == 2).then(|| NOW.plus(DAY)),
+            revoked_at: None,
+        };
+        bench.create_key(key).await.unwrap();
+    }
+    bench.revoke_key(caller(3), NOW).await.unwrap();
+    for name in ["africastalking", "zebra"] {
+        assert_eq!(bench.set_drained(provider(name), Some(NOW)).await, Ok(true));
+    }
+}
