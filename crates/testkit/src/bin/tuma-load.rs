@@ -56,6 +56,9 @@ struct Load {
     /// Delivered messages of the last thirty days that are in the database before anything is measured.
     #[arg(long, default_value_t = 0)]
     history: u64,
+    /// An SQLite file for the history, made if it is not there, so that further runs find it [default: a temporary one]
+    #[arg(long, conflicts_with = "database")]
+    history_file: Option<PathBuf>,
     /// Gateways that serve the database together; more than one needs `--database`.
     #[arg(long, default_value_t = 1)]
     nodes: usize,
@@ -133,8 +136,10 @@ impl Load {
             _ if self.history == 0 => {}
             Some(database) => history::fill(database, self.history).await?,
             None => {
-                let template = folder.join("history.db");
-                history::fill(&format!("sqlite:{}", template.display()), self.history).await?;
+                let template = self.history_file.clone().unwrap_or_else(|| folder.join("history.db"));
+                if !template.exists() {
+                    history::fill(&format!("sqlite:{}", template.display()), self.history).await?;
+                }
                 self.template = Some(template);
             }
         }
