@@ -36,6 +36,7 @@ pub(super) fn has_work(batch: &Batch) -> bool {
 
 /// Outcomes and receipts first: what is decided after them knows them. Claims last: they find what was accepted.
 pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<(), StoreError> {
+    receipts::name(statements, &mut batch.receipts)?;
     let ends = batch.finishes.iter().flat_map(|pending| &pending.question).map(|end| end.message_id);
     let receipts = batch.receipts.iter().flat_map(|pending| &pending.question);
     let about = ends.chain(receipts.filter_map(|new| new.receipt.message_id)).collect();

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, HashMap};
 use domain::ids::MessageId;
 use domain::phone::Msisdn;
 use domain::receipt::{Receipt, ReceiptStatus};
+use domain::time::Timestamp;
 
 use super::{Standing, first, ids, last};
 use crate::StoreError;
 use crate::group::Pending;
 use crate::port::receipts::{NewReceipt, ReceiptFate};
+use crate::postgres::read::{HOUR, first_id};
 use crate::postgres::sql::{Statements, column, get, params};
 
 /// What is known of the messages and attempts that receipts name: the receiver, whether the message was sent again, and
@@ -19,6 +21,18 @@ const TARGETS: &str = "SELECT m.id, w.number, m.receiver, r.message_id IS NOT NU
      FROM UNNEST($1::uuid[], $2::int4[]) AS w (id, number) JOIN messages m ON m.id = w.id \
      LEFT JOIN attempts a ON a.message_id = w.id AND a.number = w.number AND a.message_id BETWEEN $3 AND $4 \
      LEFT JOIN rounds r ON r.message_id = w.id WHERE m.id BETWEEN $3 AND $4";
+
+/// The attempts that a provider took under these ids, of messages to these receivers that were accepted within some hours:
+/// as `write::receipts::FIND` finds them, for many at once.
+const RECENT: &str = "SELECT w.place, m.id, a.number \
+     FROM UNNEST($1::int8[], $2::text[], $3::text[]) WITH ORDINALITY AS w (receiver, theirs, provider, place), \
+     generate_series($4::int8, $5::int8) AS h (hour), messages m, attempts a \
+     WHERE m.created_at / 3600000000 = h.hour AND m.receiver = w.receiver AND m.id BETWEEN $6 AND $7 \
+     AND a.message_id = m.id AND a.message_id BETWEEN $6 AND $7 \
+     AND a.provider = w.provider AND a.provider_message_id = w.theirs";
+
+/// How many hours back most messages are found of which a receipt comes.
+const HOURS_BACK: i64 = 1;
 
 const KEEP: &str = "INSERT INTO callbacks (received_at, provider, provider_message_id, receiver, message_id, \
      provider_status, status, reason, provider_code, network_code, raw, attempt) \
@@ -35,6 +49,43 @@ const MOVE: &str = "UPDATE states s SET status = e.status, reason = e.reason, pr
 fn names(new: &NewReceipt) -> Option<(MessageId, u16)> {
     let is_good = matches!(new.receipt.status, None | Some(ReceiptStatus::Sent | ReceiptStatus::Delivered));
     new.receipt.message_id.zip(new.receipt.attempt).filter(|_| is_good)
+}
+
+/// Names the messages that receipts are about which tell only the receiver and the provider's id. Those that are not found
+/// among the messages of the last hours are left as they are.
+pub(super) fn name(
+    statements: &mut Statements<'_>,
+    pendings: &mut [Pending<Vec<NewReceipt>, Vec<ReceiptFate>>],
+) -> Result<(), StoreError> {
+    let receipts = pendings.iter_mut().flat_map(|pending| &mut pending.question).map(|new| &mut new.receipt);
+    let mut nameless: Vec<(u64, &mut Receipt)> = receipts
+        .filter(|receipt| receipt.message_id.is_none())
+        .filter_map(|receipt| receipt.receiver.map(|receiver| (receiver.number(), receipt)))
+        .collect();
+    let hours = || nameless.iter().map(|(_, receipt)| receipt.received_at.as_micros() / HOUR);
+    let (Some(first), Some(last)) = (hours().min(), hours().max()) else { return Ok(()) };
+    // The hour to come too, in case a clock was set back.
+    let (first, last) = (first - HOURS_BACK, last + 1);
+    let begins = |hour: i64| first_id(Timestamp::from_micros(hour * HOUR));
+    let values = params![
+        column(nameless.iter().map(|(receiver, _)| *receiver)),
+        column(nameless.iter().map(|(_, receipt)| receipt.provider_message_id.as_str())),
+        column(nameless.iter().map(|(_, receipt)| receipt.provider.as_str())),
+        first,
+        last,
+        begins(first),
+        begins(last + 1),
+    ];
+    let found = statements.collect(RECENT, values, |row| {
+        Ok((get::<usize>(row, 0)?, MessageId::from_bytes(get(row, 1)?), get::<u16>(row, 2)?))
+    })?;
+    for (place, message_id, attempt) in found {
+        if let Some((_, receipt)) = place.checked_sub(1).and_then(|place| nameless.get_mut(place)) {
+            receipt.message_id = Some(message_id);
+            receipt.attempt = Some(attempt);
+        }
+    }
+    Ok(())
 }
 
 struct Target {
