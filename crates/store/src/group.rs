@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::StoreError;
+use crate::port::events::Lease;
 use crate::port::keys::ApiKey;
 use crate::port::messages::{Accept, Accepted, Cancel, Moved, Resend, Sweep, Swept};
 use crate::port::nodes::Beat;
@@ -86,6 +87,12 @@ pub(crate) struct Drain {
 pub(crate) enum NodeChange {
     Beat(Beat),
     Leave(NodeId),
+}
+
+/// What a node says of a lease.
+pub(crate) enum LeaseChange {
+    Take(Lease),
+    Release(&'static str, NodeId),
 }
 
 /// The kinds of operations, in the order in which a backend runs them: one line each, with the name of the kind, its
@@ -164,6 +171,9 @@ operations! {
     Key in keys: KeyChange => bool, |_| 1;
     Drain in drains: Drain => bool, |_| 1;
     Node in nodes: NodeChange => Vec<NodeId>, |_| 1;
+    Forget in forgotten: Vec<i64> => (), Vec::len;
+    Lease in leases: LeaseChange => bool, |_| 1;
+    Keep in keeps: bool => (), |_| 1;
     Ping in pings: () => (), |()| 1;
 }
 

@@ -1,6 +1,7 @@
 //! What the gateway asks of a store. A method is one use case and one transaction; no transaction handle
 //! leaves this crate.
 
+pub mod events;
 pub mod keys;
 pub mod messages;
 pub mod nodes;
@@ -9,6 +10,7 @@ pub mod receipts;
 pub mod routes;
 pub mod watches;
 
+pub use events::Events;
 pub use keys::Keys;
 pub use messages::Messages;
 pub use nodes::Nodes;
@@ -23,7 +25,9 @@ use crate::StoreError;
 
 /// Everything that is kept.
 #[async_trait]
-pub trait Store: Messages + Queue + Receipts + Watches + Routes + Nodes + Keys + std::fmt::Debug {
+pub trait Store:
+    Messages + Queue + Receipts + Watches + Routes + Nodes + Keys + Events + std::fmt::Debug
+{
     /// Whether the store answers, for readiness: reads something, and writes something to disk.
     async fn ping(&self) -> Result<(), StoreError>;
 

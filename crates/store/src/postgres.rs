@@ -3,6 +3,7 @@
 mod connection;
 mod hot;
 mod migrate;
+mod outbox;
 #[path = "shared/read.rs"]
 mod read;
 #[path = "shared/row.rs"]

@@ -3,6 +3,7 @@
 mod checkpoint;
 mod connection;
 mod migrate;
+mod outbox;
 #[cfg(test)]
 mod plans;
 #[path = "shared/read.rs"]

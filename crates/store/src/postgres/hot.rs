@@ -7,6 +7,7 @@
 
 mod accept;
 mod claim;
+mod events;
 mod finish;
 mod receipts;
 
@@ -27,7 +28,9 @@ pub(super) fn has_work(batch: &Batch) -> bool {
     !(batch.finishes.is_empty()
         && batch.receipts.is_empty()
         && batch.accepts.is_empty()
-        && batch.claims.is_empty())
+        && batch.claims.is_empty()
+        && batch.forgotten.is_empty()
+        && batch.leases.is_empty())
 }
 
 /// Outcomes and receipts first: what is decided after them knows them. Claims last: they find what was accepted.
@@ -42,7 +45,8 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
     for pending in &mut batch.claims {
         pending.answer = claim::run(statements, &pending.question)?;
     }
-    Ok(())
+    events::forget(statements, &mut batch.forgotten)?;
+    events::lease(statements, &mut batch.leases)
 }
 
 const LOCK: &str = "SELECT message_id, status FROM states WHERE message_id = ANY($1::uuid[]) \

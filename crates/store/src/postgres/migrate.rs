@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0001_messages.sql"),
     include_str!("../../migrations/postgres/0002_watches.sql"),
     include_str!("../../migrations/postgres/0003_nodes.sql"),
+    include_str!("../../migrations/postgres/0004_outbox.sql"),
 ];
 
 /// The lock of whoever migrates: "Tuma" in ASCII, and a one.

@@ -10,8 +10,9 @@ use parking_lot::Mutex;
 
 use super::connection::Readers;
 use super::sql::Statements;
-use super::{read, write};
-use crate::group::{Backend, Drain, GroupCommit, KeyChange, NodeChange, Operation};
+use super::{outbox, read, write};
+use crate::group::{Backend, Drain, GroupCommit, KeyChange, LeaseChange, NodeChange, Operation};
+use crate::port::events::{Event, Events, Lease, Outbox};
 use crate::port::keys::{ApiKey, Keys};
 use crate::port::messages::{
     Accept, Accepted, Cancel, Filter, Idempotency, MessageRecord, MessageSummary, Messages, Moved, Page,
@@ -201,6 +202,37 @@ impl Keys for BackendStore {
 
     async fn revoke_key(&self, id: KeyId, now: Timestamp) -> Result<bool, StoreError> {
         self.group()?.ask(KeyChange::Revoke(id, now), Operation::Key).await
+    }
+}
+
+#[async_trait]
+impl Events for BackendStore {
+    async fn are_events_kept(&self) -> Result<bool, StoreError> {
+        self.read(outbox::are_kept).await
+    }
+
+    async fn keep_events(&self, keep: bool) -> Result<(), StoreError> {
+        self.group()?.ask(keep, Operation::Keep).await
+    }
+
+    async fn events(&self, limit: u32) -> Result<Vec<Event>, StoreError> {
+        self.read(move |statements| read::events::front(statements, limit)).await
+    }
+
+    async fn forget_events(&self, numbers: Vec<i64>) -> Result<(), StoreError> {
+        self.group()?.ask(numbers, Operation::Forget).await
+    }
+
+    async fn outbox(&self) -> Result<Outbox, StoreError> {
+        self.read(read::events::outbox).await
+    }
+
+    async fn take_lease(&self, lease: Lease) -> Result<bool, StoreError> {
+        self.group()?.ask(LeaseChange::Take(lease), Operation::Lease).await
+    }
+
+    async fn release_lease(&self, name: &'static str, node: NodeId) -> Result<(), StoreError> {
+        self.group()?.ask(LeaseChange::Release(name, node), Operation::Lease).await.map(|_held| ())
     }
 }
 

@@ -10,6 +10,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_messages.sql"),
     include_str!("../../migrations/sqlite/0002_watches.sql"),
     include_str!("../../migrations/sqlite/0003_nodes.sql"),
+    include_str!("../../migrations/sqlite/0004_outbox.sql"),
 ];
 
 /// Marks the file as ours: "Tuma" in ASCII (SQLite, "PRAGMA `application_id`").
