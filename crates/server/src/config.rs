@@ -4,6 +4,8 @@ mod layers;
 
 mod policy;
 
+mod broker;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -20,6 +22,7 @@ use providers::{ProviderFactory, REGISTRY, settings};
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
+pub use self::broker::{Broker, Secret, Servers};
 pub use self::layers::{LayerError, default_settings};
 pub use self::policy::{
     Breaker, Failover, GuaranteedPercent, Lanes, Quiet, QuietWindow, Reconcile, Retry, ScenarioRules,
@@ -64,6 +67,8 @@ pub struct Config {
     pub dispatch: Dispatch,
     /// How requests are taken.
     pub http: Http,
+    /// Where messages come from and events go, beside HTTP.
+    pub broker: Broker,
     /// How the log looks.
     pub log: Log,
     /// Where figures go.
@@ -228,6 +233,7 @@ impl Config {
             }
         }
         policy::validate(self)?;
+        broker::validate(self)?;
         if self.http.max_body_bytes < 1_024 {
             return wrong("http.max_body_bytes", "must be at least 1024".into());
         }

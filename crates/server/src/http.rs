@@ -24,6 +24,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
 pub use self::state::{Limits, State};
+pub(crate) use self::v1::read_send;
 
 /// The API's routes and its description, from the same handlers.
 fn api() -> (Router<State>, OpenApi) {

@@ -15,8 +15,8 @@ use crate::config::{LogFormat, Metrics};
 
 /// Starts the log. Its level is `RUST_LOG`, `info` if that is not set.
 pub fn start_log(format: LogFormat, directives: Option<&str>) -> anyhow::Result<()> {
-    let filter =
-        EnvFilter::try_new(directives.unwrap_or("info")).context("RUST_LOG is not a list of log levels")?;
+    let filter = EnvFilter::try_new(filter(directives.unwrap_or("info")))
+        .context("RUST_LOG is not a list of log levels")?;
     let colors = std::io::stderr().is_terminal();
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -29,6 +29,12 @@ pub fn start_log(format: LogFormat, directives: Option<&str>) -> anyhow::Result<
         LogFormat::Json => log.json().flatten_event(true).try_init(),
     };
     started.map_err(|error| anyhow::anyhow!("the log can't be started: {error}"))
+}
+
+/// The broker's client tells of each try to connect. What operators need of it we say once: it speaks only when it is
+/// named.
+fn filter(directives: &str) -> String {
+    if directives.contains("async_nats") { directives.into() } else { format!("{directives},async_nats=off") }
 }
 
 /// Where figures are gathered.

@@ -14,6 +14,8 @@ pub(crate) mod serve;
 
 pub mod database;
 
+pub mod nats;
+
 pub mod endpoint;
 
 pub mod sim;
