@@ -99,7 +99,13 @@ impl NatsServer {
 
 #[expect(clippy::disallowed_methods, reason = "a test's own environment")]
 fn program() -> PathBuf {
-    std::env::var_os(PROGRAM).map_or_else(|| NAME.into(), PathBuf::from)
+    let system = PathBuf::from("/usr/sbin").join(NAME);
+    match std::env::var_os(PROGRAM) {
+        Some(program) => program.into(),
+        // Debian puts it where only administrators look.
+        None if system.exists() => system,
+        None => NAME.into(),
+    }
 }
 
 /// Whether a server says who it is: it speaks first.

@@ -48,6 +48,12 @@ mod metrics;
 
 mod openapi;
 
+mod nats;
+
+mod broker;
+
+mod broker_nodes;
+
 mod limits;
 
 mod config;
