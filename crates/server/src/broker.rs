@@ -35,6 +35,7 @@ use self::publish::Publisher;
 use crate::config::Config;
 use crate::keys::Authenticator;
 
+pub(crate) use self::caller::NO_KEY;
 pub(crate) use self::link::probe;
 
 /// How long a worker may go without a sign of life: two answers that the broker does not give.

@@ -9,7 +9,11 @@ use opentelemetry_otlp::{MetricExporter, Protocol, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use prometheus::{Encoder as _, Registry, TextEncoder};
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{LogFormat, Metrics};
 
@@ -25,8 +29,8 @@ pub fn start_log(format: LogFormat, directives: Option<&str>) -> anyhow::Result<
         // A line that can't be written is lost. To say so on standard error would fail too, and panic.
         .log_internal_errors(false);
     let started = match format {
-        LogFormat::Pretty => log.try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
+        LogFormat::Pretty => log.finish().with(filter_fn(is_discreet)).try_init(),
+        LogFormat::Json => log.json().flatten_event(true).finish().with(filter_fn(is_discreet)).try_init(),
     };
     started.map_err(|error| anyhow::anyhow!("the log can't be started: {error}"))
 }
@@ -34,7 +38,19 @@ pub fn start_log(format: LogFormat, directives: Option<&str>) -> anyhow::Result<
 /// The broker's client tells of each try to connect. What operators need of it we say once: it speaks only when it is
 /// named.
 fn filter(directives: &str) -> String {
-    if directives.contains("async_nats") { directives.into() } else { format!("{directives},async_nats=off") }
+    if directives.contains(BROKER_CLIENT) {
+        directives.into()
+    } else {
+        format!("{directives},{BROKER_CLIENT}=off")
+    }
+}
+
+const BROKER_CLIENT: &str = "async_nats";
+
+/// Below this the broker's client writes whole messages into the log, texts and numbers with them: nobody may ask for
+/// that.
+fn is_discreet(about: &Metadata<'_>) -> bool {
+    !about.target().starts_with(BROKER_CLIENT) || *about.level() <= Level::INFO
 }
 
 /// Where figures are gathered.

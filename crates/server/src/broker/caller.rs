@@ -12,6 +12,10 @@ use store::StoreError;
 use crate::config::Broker;
 use crate::keys::{Authenticator, Scope};
 
+/// What to do where there is none.
+pub(crate) const NO_KEY: &str = "broker.api_key is not set, and requests from the broker need a caller: make a key with \
+     tuma keys create, or set broker.consume = false";
+
 /// The caller behind all requests from the broker.
 #[derive(Debug)]
 pub(super) struct StandingCaller {
@@ -22,7 +26,8 @@ pub(super) struct StandingCaller {
 impl StandingCaller {
     /// Refuses a key that may not send: better at the start than request by request.
     pub(super) async fn new(settings: &Broker, authenticator: Arc<Authenticator>) -> anyhow::Result<Self> {
-        let Some(key) = settings.api_key.get().cloned() else { anyhow::bail!("broker.api_key is not set") };
+        // Not a matter of the settings alone: the key is made by a verb that reads the same ones.
+        let Some(key) = settings.api_key.get().cloned() else { anyhow::bail!(NO_KEY) };
         let caller = Self { authenticator, key };
         anyhow::ensure!(
             caller.identify().await?.is_some(),

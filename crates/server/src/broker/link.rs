@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use async_nats::jetstream::Context;
+use async_nats::jetstream::context::{ContextBuilder, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config as StreamConfig, RetentionPolicy};
+use async_nats::jetstream::{Context, ErrorCode};
 use async_nats::{Client, ConnectOptions, Event};
 use domain::secret::ExposeSecret as _;
 use domain::time::{Clock, Timestamp};
@@ -172,7 +173,7 @@ fn hear(event: &Event, told: &watch::Sender<Standing>, was_away: &AtomicBool) {
 }
 
 fn context(client: Client) -> Context {
-    let builder = async_nats::jetstream::context::ContextBuilder::new();
+    let builder = ContextBuilder::new();
     builder.timeout(PATIENCE).ack_timeout(PATIENCE).build(client)
 }
 
@@ -213,12 +214,31 @@ async fn options(settings: &Broker) -> anyhow::Result<ConnectOptions> {
     Ok(options)
 }
 
-/// Asks the broker once whether it is there, takes us, and has JetStream. Answers in words, for `tuma check`.
+/// Asks the broker once whether it is there, takes us, and has JetStream with our streams. Answers in words, for
+/// `tuma check`.
 pub(crate) async fn probe(settings: &Broker) -> anyhow::Result<String> {
     let client = connect(settings, options(settings).await?.max_reconnects(1)).await?;
-    let server = client.server_info();
-    let account = context(client).query_account().await.context("JetStream can't be used")?;
-    Ok(format!("NATS {} answers; JetStream is on, with {} streams", server.version, account.streams))
+    let version = client.server_info().version;
+    let context = context(client);
+    let mut absent = Vec::new();
+    let consumed = settings.consumes().then_some([&settings.send_stream, &settings.dead_stream]);
+    let published = settings.publishes().then_some(&settings.event_stream);
+    for stream in consumed.into_iter().flatten().chain(published) {
+        match context.get_stream(stream).await.map_err(|problem| problem.kind()) {
+            Ok(_) => {}
+            Err(GetStreamErrorKind::JetStream(error))
+                if error.error_code() == ErrorCode::STREAM_NOT_FOUND =>
+            {
+                absent.push(stream.as_str());
+            }
+            Err(problem) => anyhow::bail!("JetStream can't be asked for the stream {stream}: {problem}"),
+        }
+    }
+    let streams = match absent.as_slice() {
+        [] => "all streams are there".to_owned(),
+        absent => format!("tuma serve will make the streams {}", absent.join(", ")),
+    };
+    Ok(format!("NATS {version} answers; {streams}"))
 }
 
 /// A stream of requests to send: what was acknowledged is gone, texts and numbers with it.

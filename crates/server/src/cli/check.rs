@@ -110,7 +110,9 @@ async fn check_store(config: &Config, findings: &mut Findings) {
 
 /// Whether requests from the broker have a caller that may send.
 async fn check_caller(config: &Config, findings: &mut Findings) {
-    let Some(key) = config.broker.api_key.get() else { return };
+    let Some(key) = config.broker.api_key.get() else {
+        return findings.wrong("broker.api_key", broker::NO_KEY);
+    };
     let Ok(store) =
         store::open(config.database_url.expose(), Options { migrate: false, exclusive: false }).await
     else {

@@ -121,12 +121,6 @@ pub(super) fn validate(config: &Config) -> Result<(), SettingsError> {
             return wrong("url", "must hold no credentials: set broker.user and broker.password");
         }
     }
-    if broker.consumes() && broker.api_key.get().is_none() {
-        return wrong(
-            "api_key",
-            "must be set: messages from the broker need a caller. Or set broker.consume = false",
-        );
-    }
     if broker.certificate_file.is_some() != broker.key_file.is_some() {
         return wrong("certificate_file", "and broker.key_file must be set together");
     }

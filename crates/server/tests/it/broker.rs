@@ -180,6 +180,41 @@ async fn while_the_broker_is_down_http_answers_and_what_happens_is_told_later() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn while_the_broker_dies_again_and_again_events_come_in_order_and_copies_are_equal() {
+    let mut nats = NatsServer::start().await;
+    let app = TestApp::setup().broker(&nats.url()).start().await;
+    let mut ids = Vec::new();
+    for n in 0..400 {
+        ids.push(app.send(&json!({"receiver": KENYAN, "message": format!("Message {n}")})).await);
+        if n % 100 == 50 {
+            nats.kill().await;
+        }
+        if n % 100 == 80 {
+            nats.run().await;
+        }
+    }
+    for id in &ids {
+        app.shown_when(id, "sent").await;
+    }
+    let mut events = Peer::of(&nats).await.listen("TUMA_EVENTS").await;
+    let is_forgotten = async || (app.gateway.store.outbox().await.unwrap().events == 0).then_some(());
+    wait_for(is_forgotten, LONG).await.unwrap();
+    let mut stream = Peer::of(&nats).await.wait_for_stream("TUMA_EVENTS").await;
+    let count = usize::try_from(stream.info().await.unwrap().state.messages).unwrap();
+    let mut seen: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    let mut by_message: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for told in events.until(|told| told.len() == count).await {
+        match seen.insert(told.text("id"), told.payload.clone()) {
+            Some(first) => assert_eq!(first, told.payload),
+            None => by_message.entry(told.text("message_id")).or_default().push(told.text("kind")),
+        }
+    }
+    for id in &ids {
+        assert_eq!(by_message[id], ["queued", "sent"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn gateway_starts_without_its_broker_and_finds_it_later() {
     let mut nats = NatsServer::start().await;
     nats.kill().await;

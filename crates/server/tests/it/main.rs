@@ -82,6 +82,8 @@ mod program_crash;
 
 mod program_full;
 
+mod program_broker;
+
 mod program_demo;
 
 mod canary;
