@@ -94,10 +94,10 @@ impl Edge {
             return Ok(None);
         }
         let Parts { store, service, authenticator, clock, meter } = parts;
-        let caller = match broker.consumes() {
-            true => Some(Arc::new(StandingCaller::new(broker, authenticator).await?)),
-            false => None,
-        };
+        let mut caller = None;
+        if broker.consumes() {
+            caller = Some(Arc::new(StandingCaller::new(broker, authenticator).await?));
+        }
         let figures = Arc::new(Figures::new(&meter, Arc::clone(&clock)));
         let link = Arc::new(Link::open(broker, Arc::clone(&clock)).await?);
         let dead = Arc::new(DeadLetters::new(broker, &link));

@@ -97,7 +97,6 @@ impl NatsServer {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test's own environment")]
 fn program() -> PathBuf {
     let system = PathBuf::from("/usr/sbin").join(NAME);
     match std::env::var_os(PROGRAM) {

@@ -183,13 +183,10 @@ fn idempotency_key(message: &Message, info: &Info<'_>) -> String {
         let mut headers = message.headers.iter().flat_map(|headers| headers.iter());
         headers.find(|(key, _)| AsRef::<str>::as_ref(*key).eq_ignore_ascii_case(name))?.1.first()
     };
-    match header("Idempotency-Key").or_else(|| header("Nats-Msg-Id")) {
-        Some(key) => key.as_str().to_owned(),
-        None => {
-            let published = info.published.unix_timestamp_nanos();
-            format!("{}:{}:{published}", info.stream, info.stream_sequence)
-        }
+    if let Some(key) = header("Idempotency-Key").or_else(|| header("Nats-Msg-Id")) {
+        return key.as_str().to_owned();
     }
+    format!("{}:{}:{}", info.stream, info.stream_sequence, info.published.unix_timestamp_nanos())
 }
 
 /// Again after a while, which grows each time.

@@ -263,8 +263,10 @@ async fn workers_of_the_broker_are_shown_and_can_rest() {
 #[tokio::test(flavor = "multi_thread")]
 async fn key_that_may_not_send_is_refused_at_the_start_and_not_shown() {
     let nats = NatsServer::start().await;
-    let (sim, database) =
-        (testkit::sim::Simulator::start(Default::default()).await.unwrap(), Database::fresh());
+    let (sim, database) = (
+        testkit::sim::Simulator::start(testkit::sim::SimConfig::default()).await.unwrap(),
+        Database::fresh(),
+    );
     let mut environment = environment(sim.base_url(), database.url());
     environment.push(("TUMA_BROKER__URL".into(), nats.url()));
     environment.push(("TUMA_BROKER__API_KEY".into(), concat!("tuma_", "of-nobody").into()));

@@ -166,7 +166,7 @@ async fn is_quiet(store: &dyn Store, peer: &Peer, sim: &Simulator, total: usize)
     Some(())
 }
 
-async fn ten_thousand(database: &str) -> BTreeMap<String, Vec<Told>> {
+async fn ten_thousand(database: &str) -> (BTreeMap<String, Vec<Told>>, String) {
     let total = messages();
     let nats = NatsServer::start().await;
     let sim = SimConfig { magic_numbers: false, ..SimConfig::default() };
@@ -198,23 +198,25 @@ async fn ten_thousand(database: &str) -> BTreeMap<String, Vec<Told>> {
     let told = all_told(&mut events, &peer, &*opened).await;
     check(&sim, &told, &*opened, total).await;
     opened.close().await;
-    let (copies, kinds) = (events.told().len(), told.values().map(Vec::len).sum::<usize>());
-    println!("{total} requests, sent once each; {kinds} events, told {copies} times");
-    told
+    let summary = format!("{total} sent; {} events", told.values().map(Vec::len).sum::<usize>());
+    let summary = format!("{summary}, {} copies of them", events.told().len());
+    (told, summary)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_request_is_sent_once_and_told_in_order_whatever_dies() {
     let folder = tempfile::TempDir::new().unwrap();
     let path: PathBuf = folder.path().join("tuma.db");
-    let told = ten_thousand(&format!("sqlite:{}", path.display())).await;
+    let (told, summary) = ten_thousand(&format!("sqlite:{}", path.display())).await;
+    println!("{summary}");
     check_numbers(&told);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_request_is_sent_once_and_told_in_order_on_postgresql_too() {
     let database = Database::on_postgres();
-    ten_thousand(database.url()).await;
+    let (_told, summary) = ten_thousand(database.url()).await;
+    println!("{summary}");
 }
 
 /// Takes part as whoever knows the token, or as a user.
