@@ -8,7 +8,8 @@
 //!
 //! `--history` stores that many finished messages of the last thirty days first. `--by-provider-id` sends receipts
 //! that name the provider's id and the receiver, as those of Africa's Talking do, instead of our own id.
-//! `--idempotency` gives each accept a key.
+//! `--idempotency` gives each accept a key. `--events` keeps events, and fetches and forgets them meanwhile as a broker's
+//! publisher does. `--database` measures another database than a SQLite file: an empty one.
 
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a tool that measures")]
 
@@ -55,6 +56,8 @@ struct Settings {
     history: u64,
     by_provider_id: bool,
     idempotency: bool,
+    events: bool,
+    database: Option<String>,
 }
 
 impl Settings {
@@ -74,6 +77,8 @@ impl Settings {
             history: number("--history", 0)?,
             by_provider_id: flag("--by-provider-id"),
             idempotency: flag("--idempotency"),
+            events: flag("--events"),
+            database: after("--database"),
         })
     }
 }
@@ -84,7 +89,7 @@ async fn main() -> Outcome<()> {
     let temporary = tempfile::tempdir()?;
     let dir = settings.dir.clone().unwrap_or_else(|| temporary.path().to_owned());
     let file = dir.join("throughput.db");
-    let address = format!("sqlite:{}", file.display());
+    let address = settings.database.clone().unwrap_or_else(|| format!("sqlite:{}", file.display()));
     let store = store::open(&address, Options { migrate: true, exclusive: true }).await?;
     store.ping().await?;
 
@@ -93,12 +98,50 @@ async fn main() -> Outcome<()> {
         preload(&*store, settings.history).await?;
         phase.report("history", settings.history);
     }
+    let carrier = settings.events.then(|| Carrier::start(&store));
     accepts(&store, &settings).await?;
     drain(&*store).await?;
     lives(&store, &settings).await?;
+    if let Some(carrier) = carrier {
+        println!("events: {} carried off, {} left", carrier.end().await?, store.outbox().await?.events);
+    }
     store.close().await;
-    println!("file: {} MiB", std::fs::metadata(&file)?.len() >> 20);
+    if let Ok(file) = std::fs::metadata(&file) {
+        println!("file: {} MiB", file.len() >> 20);
+    }
     Ok(())
+}
+
+/// Fetches and forgets events, as fast as they come.
+struct Carrier {
+    work: JoinSet<Outcome<u64>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Carrier {
+    fn start(store: &Arc<dyn Store>) -> Self {
+        let (store, stop) = (Arc::clone(store), Arc::new(AtomicBool::new(false)));
+        let (mut work, stopping) = (JoinSet::new(), Arc::clone(&stop));
+        work.spawn(async move {
+            store.keep_events(true).await?;
+            let mut carried = 0;
+            while !stopping.load(Ordering::Relaxed) {
+                let numbers: Vec<i64> = store.events(500).await?.iter().map(|event| event.number).collect();
+                carried += numbers.len() as u64;
+                if numbers.len() < 500 {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                store.forget_events(numbers).await?;
+            }
+            Ok(carried)
+        });
+        Self { work, stop }
+    }
+
+    async fn end(self) -> Outcome<u64> {
+        self.stop.store(true, Ordering::Relaxed);
+        Ok(self.work.join_all().await.into_iter().collect::<Outcome<Vec<u64>>>()?.iter().sum())
+    }
 }
 
 /// What a phase cost, from its beginning on.
