@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use async_nats::connection::State;
 use async_nats::jetstream::context::{ContextBuilder, GetStreamErrorKind};
 use async_nats::jetstream::stream::{Config as StreamConfig, RetentionPolicy};
 use async_nats::jetstream::{Context, ErrorCode};
@@ -92,7 +93,8 @@ impl Link {
     /// Nothing is handed to the client while there is no connection: what it holds back it sends later, when somebody
     /// else may have sent more.
     pub(super) fn up(&self) -> Result<(), Trouble> {
-        if self.standing.borrow().is_up { Ok(()) } else { Err(Trouble::Away) }
+        let is_up = self.context.client().connection_state() == State::Connected;
+        if is_up { Ok(()) } else { Err(Trouble::Away) }
     }
 
     /// Waits until the connection has come to stand anew since it did so for the `times`-th time.

@@ -37,10 +37,10 @@ const MEASURE: Duration = Duration::from_secs(5);
 
 /// The lease of the node that publishes.
 const LEASE: &str = "publish";
-const HOLDS_FOR: Duration = Duration::from_secs(15);
+const HOLDS_FOR: Duration = Duration::from_secs(20);
 
-/// Renewed when less is left: more than publishing a round may take.
-const RENEW_BELOW: Duration = Duration::from_secs(8);
+/// Renewed when less is left: more than publishing a round may take, which is twice the broker's patience.
+const RENEW_BELOW: Duration = Duration::from_secs(12);
 
 /// How far the clocks of nodes may be apart.
 const SKEW: Duration = Duration::from_secs(2);

@@ -268,6 +268,7 @@ macro_rules! conformance {
             conformance!(@room group, $fixture,
                 five_hundred_accepts_at_once_are_all_answered_and_all_there,
                 whole_lives_side_by_side_end_as_they_should,
+                events_of_whole_lives_side_by_side_come_in_order,
                 what_was_answered_is_seen_by_the_next_read,
                 write_is_done_also_when_its_caller_has_gone_away,
                 closing_finishes_what_is_waiting,
