@@ -1,12 +1,12 @@
 //! Requests that can never be accepted: kept with their problem, for people to look at.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::Message;
 use async_nats::jetstream::message::PublishMessage;
 use domain::scenario::Priority;
-use tokio::sync::OnceCell;
 
 use super::link::{Link, Trouble, stream_that_keeps};
 use crate::config::Broker;
@@ -25,12 +25,13 @@ const MESSAGE_ID: &str = "Tuma-Msg-Id";
 pub(super) struct DeadLetters {
     settings: Broker,
     link: Arc<Link>,
-    is_there: OnceCell<()>,
+    /// Whether its stream was seen since the last failure.
+    is_there: AtomicBool,
 }
 
 impl DeadLetters {
     pub(super) fn new(settings: &Broker, link: &Arc<Link>) -> Self {
-        Self { settings: settings.clone(), link: Arc::clone(link), is_there: OnceCell::new() }
+        Self { settings: settings.clone(), link: Arc::clone(link), is_there: AtomicBool::new(false) }
     }
 
     /// Keeps a request. When this answers, the broker has it.
@@ -40,7 +41,17 @@ impl DeadLetters {
         message: &Message,
         problem: Problem,
     ) -> Result<(), Trouble> {
-        self.is_there.get_or_try_init(|| self.make()).await?;
+        if !self.is_there.load(Ordering::Relaxed) {
+            let Broker { dead_stream, dead_subject, dead_days, .. } = &self.settings;
+            self.link.stream(stream_that_keeps(dead_stream, dead_subject, *dead_days)).await?;
+        }
+        let kept = self.publish(lane, message, problem).await;
+        // Somebody may have removed the stream: then it is made again.
+        self.is_there.store(kept.is_ok(), Ordering::Relaxed);
+        kept
+    }
+
+    async fn publish(&self, lane: Priority, message: &Message, problem: Problem) -> Result<(), Trouble> {
         let info = message.info().map_err(Trouble::of("a message without its place"))?;
         let subject = format!("{}.{lane}", self.settings.dead_subject);
         // Delivered and found dead twice, it is kept once.
@@ -57,12 +68,6 @@ impl DeadLetters {
         let sent = self.link.context().send_publish(subject, publish).await;
         let ack = sent.map_err(Trouble::of("a dead letter can't be published"))?;
         ack.await.map_err(Trouble::of("a dead letter was not acknowledged"))?;
-        Ok(())
-    }
-
-    async fn make(&self) -> Result<(), Trouble> {
-        let Broker { dead_stream, dead_subject, dead_days, .. } = &self.settings;
-        self.link.stream(stream_that_keeps(dead_stream, dead_subject, *dead_days)).await?;
         Ok(())
     }
 }

@@ -131,6 +131,33 @@ async fn hopeless_requests_lie_among_the_dead_with_what_is_wrong_and_the_rest_fl
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn streams_that_somebody_removed_are_made_again() {
+    let nats = NatsServer::start().await;
+    let app = TestApp::setup().broker(&nats.url()).start().await;
+    let peer = Peer::of(&nats).await;
+    peer.wait_for_stream("TUMA_SMS").await;
+    let first = app.send(&json!({"receiver": KENYAN, "message": "Habari"})).await;
+    let mut events = peer.listen("TUMA_EVENTS").await;
+    assert_eq!(kinds(events.until(|told| told.len() == 2).await, &first), ["queued", "sent"]);
+    peer.ask("normal", "hopeless", &[]).await;
+    peer.listen("TUMA_DEAD").await.until(|told| told.len() == 1).await;
+    for stream in ["TUMA_EVENTS", "TUMA_DEAD"] {
+        peer.jetstream.delete_stream(stream).await.unwrap();
+    }
+    let second = app.send(&json!({"receiver": KENYAN, "message": "Kwaheri"})).await;
+    peer.ask("normal", "hopeless too", &[]).await;
+    let mut events = peer.listen("TUMA_EVENTS").await;
+    assert_eq!(kinds(events.until(|told| told.len() == 2).await, &second), ["queued", "sent"]);
+    let mut dead = peer.listen("TUMA_DEAD").await;
+    assert_eq!(dead.until(|told| told.len() == 1).await[0].payload, b"hopeless too");
+    // The stream of requests too, and with it the consumers.
+    peer.jetstream.delete_stream("TUMA_SMS").await.unwrap();
+    peer.wait_for_stream("TUMA_SMS").await;
+    peer.ask("high", body("Habari tena"), &[]).await;
+    wait_for(async || (app.sim.ledger().count() == 3).then_some(()), LONG).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn request_that_its_producer_repeats_is_sent_once() {
     let nats = NatsServer::start().await;
     let app = TestApp::setup().broker(&nats.url()).start().await;
