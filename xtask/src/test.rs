@@ -29,6 +29,7 @@ pub(crate) fn steps(report: &mut Report, nextest: &[OsString]) {
     report.step("clippy", clippy);
     report.step("cargo-nextest", tools::nextest);
     let prism = report.step("prism", || tools::node().and_then(|()| prism::install()));
+    report.step("nats-server", tools::nats);
     let server = report.step("postgres", || postgres::Server::start(&tools::postgres()?));
     let tests = || {
         let mut command = shell::cargo("nextest");

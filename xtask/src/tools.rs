@@ -68,6 +68,14 @@ fn find_postgres() -> Option<PathBuf> {
     all.into_iter().find(|folder| folder.join("initdb").exists() && folder.join("postgres").exists())
 }
 
+/// The message broker of the tests.
+pub(crate) fn nats() -> Result<()> {
+    if shell::variable("TUMA_TEST_NATS").is_some() || version("nats-server").is_some() {
+        return Ok(());
+    }
+    install_packages(&["nats-server"])
+}
+
 fn install_packages(packages: &[&str]) -> Result<()> {
     let list = packages.join(" ");
     let is_root = shell::answer(Command::new("id").arg("-u")).is_some_and(|id| id.trim() == "0");

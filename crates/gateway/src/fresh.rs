@@ -17,6 +17,6 @@ pub(crate) fn node_id(now: Timestamp) -> NodeId {
 }
 
 /// A random factor from 0 to 1.
-pub(crate) fn jitter() -> f64 {
+pub fn jitter() -> f64 {
     rand::rng().random()
 }

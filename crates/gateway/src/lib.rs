@@ -16,7 +16,7 @@ pub mod request;
 
 mod metrics;
 
-mod stop;
+pub mod stop;
 
 pub mod health;
 
@@ -57,6 +57,7 @@ pub mod operate;
 pub mod explain;
 
 pub use clock::SystemClock;
+pub use fresh::jitter;
 pub use request::{BulkAnswer, BulkRequest, Caller, FieldError, SendAnswer, SendError, SendRequest, Verdict};
 pub use service::{Parts, SmsService};
 pub use settings::Settings;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::ids::MessageId;
+use domain::ids::{MessageId, NodeId};
 use domain::phone::Country;
 use domain::route::{ProviderName, RoutingTable};
 use domain::time::{Clock, Timestamp};
@@ -188,6 +188,15 @@ impl SmsService {
         self.workers.start(name, turn, panicked, move |stop| work(Arc::clone(&shared), stop));
     }
 
+    /// Starts a worker of somebody who brings requests or carries news: restarted, watched, shown, paused and stopped like
+    /// those of the service. It takes no longer than `turn` from one sign of life to the next.
+    pub fn add_worker<Run>(&self, name: &str, turn: Duration, work: impl Fn(Stop) -> Run + Send + 'static)
+    where
+        Run: Future<Output = ()> + Send + 'static,
+    {
+        self.start_worker(name, turn, move |_shared, stop| work(stop));
+    }
+
     /// Stops submitting: nothing more is claimed, what is under way is finished and recorded up to a limit, the
     /// rest stays queued. Then the store is closed.
     pub async fn stop(&self) {
@@ -352,6 +361,11 @@ impl SmsService {
             return Err(NotReady::NoProvider);
         }
         Ok(self.shared.store.ping().await?)
+    }
+
+    /// This process, as an owner of leases.
+    pub fn node(&self) -> NodeId {
+        self.shared.node
     }
 
     /// Where numbers in national form belong.

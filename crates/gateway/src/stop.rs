@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 /// What a worker is told, and what it tells.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Stop {
+pub struct Stop {
     /// Begin nothing new, finish what is under way.
     pub(crate) soft: CancellationToken,
     /// Leave everything.
@@ -26,12 +26,22 @@ pub(crate) struct Pulse {
 
 impl Stop {
     /// Tells that the worker is not stuck. Every turn of its loop does so.
-    pub(crate) fn beat(&self, now: Timestamp) {
+    pub fn beat(&self, now: Timestamp) {
         self.pulse.beat(now);
     }
 
+    /// Returns when the worker is told to finish.
+    pub async fn asked(&self) {
+        self.soft.cancelled().await;
+    }
+
+    /// Whether the worker was told to finish.
+    pub fn is_asked(&self) -> bool {
+        self.soft.is_cancelled()
+    }
+
     /// Whether an operator has told the worker to rest.
-    pub(crate) fn is_paused(&self) -> bool {
+    pub fn is_paused(&self) -> bool {
         self.pulse.is_paused()
     }
 }

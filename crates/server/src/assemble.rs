@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::broker;
 use crate::config::Config;
 use crate::http::{self, Limits, State};
 use crate::keys::Authenticator;
@@ -47,7 +48,7 @@ impl Gateway {
         let remember = Duration::from_millis(config.http.key_cache_ms);
         let state = State {
             service: Arc::clone(&service),
-            authenticator: Arc::new(Authenticator::new(Arc::clone(&store), clock, remember)),
+            authenticator: Arc::new(Authenticator::new(Arc::clone(&store), Arc::clone(&clock), remember)),
             figures: figures.clone(),
             public_url: config.public_url.clone(),
             trusted_proxies: config.http.trusted_proxies.clone(),
@@ -64,6 +65,16 @@ impl Gateway {
         };
         let address = api.local_addr()?;
         let operations_address = operations.as_ref().map(TcpListener::local_addr).transpose()?;
+        let parts = broker::Parts {
+            store: Arc::clone(&store),
+            service: Arc::clone(&service),
+            authenticator: Arc::clone(&state.authenticator),
+            clock,
+            meter: figures.meter(),
+        };
+        let edge = broker::Edge::prepare(config, parts).await?;
+        // Before anything happens that events could tell of.
+        broker::settle_events(config, &*store).await?;
         service.start().await.context("submitting can't be started")?;
         let gateway = Self {
             address,
@@ -78,6 +89,9 @@ impl Gateway {
         gateway.listen(api, http::router(state.clone(), &config.roles, operations.is_none()));
         if let Some(operations) = operations {
             gateway.listen(operations, http::operations_router(state));
+        }
+        if let Some(edge) = edge {
+            edge.start(&gateway.service);
         }
         Ok(gateway)
     }

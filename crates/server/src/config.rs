@@ -1,5 +1,7 @@
 //! Settings: defaults, then the file, then the environment, into one typed value.
 
+mod broker;
+
 mod layers;
 
 mod policy;
@@ -22,6 +24,7 @@ use providers::{ProviderFactory, REGISTRY, settings};
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
+pub use self::broker::{Broker, Secret, Servers};
 pub use self::layers::{LayerError, default_settings};
 pub use self::policy::{
     Breaker, Failover, GuaranteedPercent, Lanes, Quiet, QuietWindow, Reconcile, Retry, ScenarioRules,
@@ -69,6 +72,8 @@ pub struct Config {
     pub dispatch: Dispatch,
     /// How requests are taken.
     pub http: Http,
+    /// Where messages come from and events go, beside HTTP.
+    pub broker: Broker,
     /// How the log looks.
     pub log: Log,
     /// Where figures go.
@@ -263,6 +268,7 @@ impl Config {
             return wrong("messages.keep_days", problem.into());
         }
         policy::validate(self)?;
+        broker::validate(self)?;
         if self.http.max_body_bytes < 1_024 {
             return wrong("http.max_body_bytes", "must be at least 1024".into());
         }

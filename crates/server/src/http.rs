@@ -24,6 +24,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
 pub use self::state::{Limits, State};
+pub(crate) use self::v1::read_send;
 use crate::config::{Role, Roles};
 
 /// The description of the API, as served at `/openapi.json`: of all roles, from the handlers themselves.

@@ -8,6 +8,8 @@ pub mod keys;
 
 pub mod http;
 
+mod broker;
+
 pub mod assemble;
 
 pub mod cli;

@@ -9,14 +9,18 @@ use opentelemetry_otlp::{MetricExporter, Protocol, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use prometheus::{Encoder as _, Registry, TextEncoder};
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{LogFormat, Metrics};
 
 /// Starts the log. Its level is `RUST_LOG`, `info` if that is not set.
 pub fn start_log(format: LogFormat, directives: Option<&str>) -> anyhow::Result<()> {
-    let filter =
-        EnvFilter::try_new(directives.unwrap_or("info")).context("RUST_LOG is not a list of log levels")?;
+    let filter = EnvFilter::try_new(filter(directives.unwrap_or("info")))
+        .context("RUST_LOG is not a list of log levels")?;
     let colors = std::io::stderr().is_terminal();
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -25,10 +29,28 @@ pub fn start_log(format: LogFormat, directives: Option<&str>) -> anyhow::Result<
         // A line that can't be written is lost. To say so on standard error would fail too, and panic.
         .log_internal_errors(false);
     let started = match format {
-        LogFormat::Pretty => log.try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
+        LogFormat::Pretty => log.finish().with(filter_fn(is_discreet)).try_init(),
+        LogFormat::Json => log.json().flatten_event(true).finish().with(filter_fn(is_discreet)).try_init(),
     };
     started.map_err(|error| anyhow::anyhow!("the log can't be started: {error}"))
+}
+
+/// The broker's client tells of each try to connect. What operators need of it we say once: it speaks only when it is
+/// named.
+fn filter(directives: &str) -> String {
+    if directives.contains(BROKER_CLIENT) {
+        directives.into()
+    } else {
+        format!("{directives},{BROKER_CLIENT}=off")
+    }
+}
+
+const BROKER_CLIENT: &str = "async_nats";
+
+/// Below this the broker's client writes whole messages into the log, texts and numbers with them: nobody may ask for
+/// that.
+fn is_discreet(about: &Metadata<'_>) -> bool {
+    !about.target().starts_with(BROKER_CLIENT) || *about.level() <= Level::INFO
 }
 
 /// Where figures are gathered.

@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::StoreError;
 use crate::answering::Answering;
+use crate::port::events::Lease;
 use crate::port::history::{Forgotten, KeepHistory};
 use crate::port::keys::ApiKey;
 use crate::port::messages::{Accept, Accepted, Cancel, Moved, Resend, Sweep, Swept};
@@ -88,6 +89,12 @@ pub(crate) struct Drain {
 pub(crate) enum NodeChange {
     Beat(Beat),
     Leave(NodeId),
+}
+
+/// What a node says of a lease.
+pub(crate) enum LeaseChange {
+    Take(Lease),
+    Release(&'static str, NodeId),
 }
 
 /// The kinds of operations, in the order in which a backend runs them: one line each, with the name of the kind, its
@@ -168,6 +175,9 @@ operations! {
     Drain in drains: Drain => bool, |_| 1;
     History in histories: KeepHistory => Forgotten, |keep| guess(keep.limit);
     Node in nodes: NodeChange => Vec<NodeId>, |_| 1;
+    Forget in forgotten: Vec<i64> => (), Vec::len;
+    Lease in leases: LeaseChange => bool, |_| 1;
+    Keep in keeps: bool => (), |_| 1;
     Ping in pings: () => (), |()| 1;
 }
 

@@ -5,6 +5,7 @@ mod history;
 mod hot;
 mod listener;
 mod migrate;
+mod outbox;
 #[path = "shared/read.rs"]
 mod read;
 #[path = "shared/row.rs"]

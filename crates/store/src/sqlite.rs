@@ -4,6 +4,7 @@ mod checkpoint;
 mod connection;
 mod history;
 mod migrate;
+mod outbox;
 #[cfg(test)]
 mod plans;
 #[path = "shared/read.rs"]

@@ -85,16 +85,27 @@ pub(crate) const TABLES: &[Table] = &[
     table("rounds", 1, &[id("message_id"), int("round"), int("resends"), big("began_at"), big("expires_at")]),
     table("idempotency", 2, &[big("day"), bytes("key"), bytes("request"), text("reply"), big("created_at")]),
     Table { only: Some(NO_MARK_OF_A_MOVE), ..table("progress", 1, &[text("chore"), bytes("mark")]) },
+    table("outbox", 1, OUTBOX),
     table("watches", 2, WATCHES),
     table("queue", 4, QUEUE),
 ];
 
-/// What a database has of its own: who serves it, what readiness writes, which version of the schema it has.
+/// What a database has of its own: who serves it and does what for all, what readiness writes, which version of the schema it has.
 #[cfg(test)]
-pub(crate) const NOT_CARRIED: &[&str] = &["nodes", "probe", "tuma_schema"];
+pub(crate) const NOT_CARRIED: &[&str] = &["nodes", "leases", "probe", "tuma_schema", "sqlite_sequence"];
 
 /// How far a move has come is told beside how far the chores have come, and is about this database alone.
 const NO_MARK_OF_A_MOVE: &str = "substr(chore, 1, 5) <> 'move:'";
+
+const OUTBOX: &[Column] = &[
+    big("id"),
+    id("message_id"),
+    text("status"),
+    text("provider"),
+    text("reason"),
+    text("provider_code"),
+    big("at"),
+];
 
 const API_KEYS: &[Column] = &[
     id("id"),

@@ -14,6 +14,7 @@ pub(crate) mod serve;
 
 pub mod database;
 
+pub mod nats;
 pub mod proxy;
 
 pub mod endpoint;

@@ -1,14 +1,20 @@
 //! `tuma check`.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use clap::Args;
 use domain::route::ProviderName;
+use gateway::SystemClock;
 use providers::factory::ConfigError;
 use providers::provider::ProbeError;
 use providers::{ProviderFactory, REGISTRY};
 use store::{Options, StoreError};
 
 use super::print;
+use crate::broker;
 use crate::config::{Config, default_settings};
+use crate::keys::{Authenticator, Scope};
 
 /// Say what is wrong with the settings, and whether each provider's credentials work.
 #[derive(Debug, Args)]
@@ -32,6 +38,7 @@ impl Check {
         let mut findings = Findings::default();
         check_store(config, &mut findings).await;
         check_addresses(config);
+        self.check_broker(config, &mut findings).await;
         for provider in REGISTRY {
             let name: ProviderName = provider.name.parse()?;
             self.check_provider(&factory, &name, &mut findings).await;
@@ -41,6 +48,22 @@ impl Check {
         }
         anyhow::ensure!(findings.wrong == 0, "{} of the above must be mended", findings.wrong);
         Ok(())
+    }
+
+    async fn check_broker(&self, config: &Config, findings: &mut Findings) {
+        if !config.broker.is_set() {
+            return;
+        }
+        if self.offline {
+            return fine("broker", "configured; not asked");
+        }
+        match broker::probe(&config.broker).await {
+            Ok(answer) => fine("broker", &answer),
+            Err(problem) => findings.wrong("broker", &format!("{problem:#}")),
+        }
+        if config.broker.consumes() {
+            check_caller(config, findings).await;
+        }
     }
 
     async fn check_provider(&self, factory: &ProviderFactory, name: &ProviderName, findings: &mut Findings) {
@@ -83,6 +106,26 @@ async fn check_store(config: &Config, findings: &mut Findings) {
         }
         Err(problem) => findings.wrong("store", &problem.to_string()),
     }
+}
+
+/// Whether requests from the broker have a caller that may send.
+async fn check_caller(config: &Config, findings: &mut Findings) {
+    let Some(key) = config.broker.api_key.get() else {
+        return findings.wrong("broker.api_key", broker::NO_KEY);
+    };
+    let Ok(store) =
+        store::open(config.database_url.expose(), Options { migrate: false, exclusive: false }).await
+    else {
+        return note("broker.api_key", "can't be looked up before the store is there");
+    };
+    let clock = Arc::new(SystemClock::new());
+    let found = Authenticator::new(Arc::clone(&store), clock, Duration::ZERO).identify(key).await;
+    match found {
+        Ok(Some(identity)) if identity.may(Scope::Send) => fine("broker.api_key", "may send"),
+        Ok(_) => findings.wrong("broker.api_key", "is not valid, or lacks the scope sms:send"),
+        Err(problem) => findings.wrong("broker.api_key", &problem.to_string()),
+    }
+    store.close().await;
 }
 
 fn check_addresses(config: &Config) {

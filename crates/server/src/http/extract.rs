@@ -76,19 +76,26 @@ impl<T: DeserializeOwned> FromRequest<State> for Body<T> {
         let bytes = Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
             BytesRejection::FailedToBufferBody(
                 axum::extract::rejection::FailedToBufferBody::LengthLimitError(_),
-            ) => {
-                let max = state.limits.max_body_bytes;
-                Problem::new(Code::TooLarge, format!("the body may have {max} bytes"))
-            }
+            ) => too_large(state.limits.max_body_bytes),
             _ => Problem::new(Code::MalformedJson, "the body could not be read"),
         })?;
-        // serde would read a list as an object whose fields stand in order.
-        if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
-            return Err(no_object(&bytes));
-        }
-        // The quick way first: only a body with a mistake is read again, to find the place.
-        serde_json::from_slice(&bytes).map(Self).map_err(|_mistake| mistake::<T>(&bytes))
+        read(&bytes).map(Self)
     }
+}
+
+/// Reads JSON as a body is read, wherever it comes from.
+pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // serde would read a list as an object whose fields stand in order.
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+        return Err(no_object(bytes));
+    }
+    // The quick way first: only a body with a mistake is read again, to find the place.
+    serde_json::from_slice(bytes).map_err(|_mistake| mistake::<T>(bytes))
+}
+
+/// The refusal of a body beyond this size.
+pub(super) fn too_large(max_bytes: usize) -> Problem {
+    Problem::new(Code::TooLarge, format!("the body may have {max_bytes} bytes"))
 }
 
 /// `curl -d` without a header says that it sends a form: what stands in the body decides then.

@@ -158,18 +158,23 @@ impl Problem {
     }
 }
 
+impl From<Problem> for ProblemBody {
+    fn from(problem: Problem) -> Self {
+        Self {
+            kind: format!("urn:tuma:problem:{}", problem.code.as_str()),
+            title: problem.code.title(),
+            status: problem.code.status().as_u16(),
+            code: problem.code.as_str(),
+            detail: problem.detail,
+            errors: problem.errors,
+        }
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = self.code.status();
-        let body = ProblemBody {
-            kind: format!("urn:tuma:problem:{}", self.code.as_str()),
-            title: self.code.title(),
-            status: status.as_u16(),
-            code: self.code.as_str(),
-            detail: self.detail,
-            errors: self.errors,
-        };
-        let mut response = (status, Json(body)).into_response();
+        let mut response = (status, Json(ProblemBody::from(self))).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if status == StatusCode::SERVICE_UNAVAILABLE {

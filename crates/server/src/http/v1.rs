@@ -21,6 +21,8 @@ use utoipa_axum::routes;
 
 use super::state::State;
 
+pub(crate) use self::messages::read as read_send;
+
 pub(super) fn routes() -> OpenApiRouter<State> {
     OpenApiRouter::new()
         .routes(routes!(messages::send, list::list))

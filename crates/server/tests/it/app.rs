@@ -13,6 +13,7 @@ use serde_json::Value;
 use server::assemble::Gateway;
 use server::config::Config;
 use server::keys::{self, Scope};
+use store::Options;
 use testkit::database::Database;
 use testkit::endpoint::{Endpoint, Received};
 use testkit::sim::{
@@ -51,6 +52,7 @@ pub(crate) struct Setup {
     sim: SimConfig,
     environment: Vec<(String, String)>,
     clock: Arc<dyn Clock>,
+    broker: Option<String>,
 }
 
 impl TestApp {
@@ -59,7 +61,8 @@ impl TestApp {
     }
 
     pub(crate) fn setup() -> Setup {
-        Setup { sim: SimConfig::default(), environment: Vec::new(), clock: Arc::new(SystemClock::new()) }
+        let (sim, clock) = (SimConfig::default(), Arc::new(SystemClock::new()));
+        Setup { sim, environment: Vec::new(), clock, broker: None }
     }
 
     /// A request to the API with the key that may send and read.
@@ -164,6 +167,11 @@ impl Setup {
         Self { clock, ..self }
     }
 
+    /// Has the gateway take requests from this broker, with a key that may send, and publish events to it.
+    pub(crate) fn broker(self, url: &str) -> Self {
+        Self { broker: Some(url.to_owned()), ..self }
+    }
+
     /// Changes the simulator.
     pub(crate) fn sim(mut self, change: impl FnOnce(&mut SimConfig)) -> Self {
         change(&mut self.sim);
@@ -176,6 +184,10 @@ impl Setup {
         let database = Database::fresh();
         let mut environment = environment(sim.base_url(), database.url());
         environment.push(("TUMA_PUBLIC_URL".into(), public.url("")));
+        if let Some(url) = self.broker {
+            let key = key_before_the_start(&database).await;
+            environment.extend([("TUMA_BROKER__URL".into(), url), ("TUMA_BROKER__API_KEY".into(), key)]);
+        }
         environment.extend(self.environment);
         let gateway = start(&environment, &self.clock).await;
         let mut app = TestApp {
@@ -191,6 +203,16 @@ impl Setup {
         app.key = app.key(&[Scope::Send, Scope::Read]).await;
         app
     }
+}
+
+/// Makes a key that may send in a database that no gateway serves yet.
+pub(crate) async fn key_before_the_start(database: &Database) -> String {
+    let options = Options { migrate: true, exclusive: false };
+    let store = store::open(database.url(), options).await.unwrap();
+    let (secret, key) = keys::create("broker", &[Scope::Send], None, SystemClock::new().now());
+    store.create_key(key).await.unwrap();
+    store.close().await;
+    secret.expose_secret().to_owned()
 }
 
 /// Both providers at a simulator, and a database: all that a gateway must be told.

@@ -365,3 +365,39 @@ fn the_password_of_the_database_is_in_no_debug_output_and_no_error() {
     ));
     assert_eq!(unreadable.unwrap_err(), store::StoreError::Address);
 }
+
+#[test]
+fn address_of_a_broker_holds_no_credentials_and_what_is_wrong_is_not_repeated() {
+    let secret = concat!("a-pass", "word");
+    let table = [
+        (format!("nats://user:{secret}@127.0.0.1"), "must hold no credentials"),
+        (format!("nats://127.0.0.1,nats://{secret}@127.0.0.1"), "must hold no credentials"),
+        (format!("http://127.0.0.1/{secret}"), "must begin with nats:// or tls://"),
+        (format!("user:{secret}@127.0.0.1"), "must begin with nats:// or tls://"),
+        (format!("{secret} nats://"), "is no list of addresses"),
+    ];
+    for (url, problem) in table {
+        let refused = refusal(&[("TUMA_BROKER__URL", &url)]);
+        assert!(refused.contains("broker.url") && refused.contains(problem), "{refused}");
+        assert!(!refused.contains(secret), "{refused}");
+    }
+    let several = load(&[("TUMA_BROKER__URL", "nats://a:4222, tls://b")]).unwrap();
+    assert_eq!(several.broker.url.all().len(), 2);
+}
+
+#[test]
+fn subjects_and_streams_of_the_broker_are_words_and_apart() {
+    let table = [
+        ("SEND_SUBJECT", "sms.*", "must be words"),
+        ("EVENT_SUBJECT", "sms..event", "must be words"),
+        ("DEAD_SUBJECT", "sms.send.dead", "within another"),
+        ("EVENT_SUBJECT", "sms", "within another"),
+        ("DEAD_STREAM", "a.b", "must be a word"),
+        ("ACK_WAIT_S", "0", "from 1 to 3600"),
+        ("MAX_IN_FLIGHT", "0", "from 1 to 4096"),
+    ];
+    for (key, value, problem) in table {
+        let refused = refusal(&[(&format!("TUMA_BROKER__{key}"), value)]);
+        assert!(refused.contains("broker.") && refused.contains(problem), "{key}: {refused}");
+    }
+}

@@ -52,13 +52,6 @@ fn what_is_deployed_fits_the_program() {
     assert!(found.is_empty(), "\n{}", found.join("\n"));
 }
 
-#[test]
-fn a_setting_that_was_to_come_is_taken_off_the_list_when_it_is_there() {
-    for name in settings::COMING {
-        assert!(!settings::is_setting(name), "{name} is a setting by now: take it off COMING");
-    }
-}
-
 const DOCKERFILE: &str = "docker/Dockerfile";
 const COMPOSE: &str = "compose/compose.yaml";
 const PROXY: &str = "compose/haproxy.cfg";

@@ -50,6 +50,12 @@ mod metrics;
 
 mod openapi;
 
+mod nats;
+
+mod broker;
+
+mod broker_nodes;
+
 mod limits;
 
 mod config;
@@ -82,6 +88,8 @@ mod program_kill;
 mod program_crash;
 
 mod program_full;
+
+mod program_broker;
 
 mod program_demo;
 

@@ -221,6 +221,12 @@ async fn every_figure_that_is_described_can_be_seen() {
         "sms_queue_depth",
         "sms_overdue_count_total",
         "sms_no_receipt_count_total",
+        // Where there is a broker.
+        "sms_broker_consumed_count_total",
+        "sms_broker_published_count_total",
+        "sms_broker_failure_count_total",
+        "sms_outbox_depth",
+        "sms_outbox_age_seconds",
     ];
     let rows = PAGE.lines().filter(|line| line.starts_with("| `sms."));
     for row in rows {

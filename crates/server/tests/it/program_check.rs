@@ -44,6 +44,23 @@ async fn a_provider_that_can_not_be_reached_fails_the_check() {
 }
 
 #[tokio::test]
+async fn broker_that_answers_not_at_all_or_without_a_caller_fails_the_check() {
+    let sim = simulator().await;
+    let (_reserved, address) = crate::app::refusing_address();
+    let site = Site::new(sim.base_url()).set("TUMA_BROKER__URL", &format!("nats://{address}"));
+    let checked = site.run(&["check"]).await;
+    assert_eq!(checked.code, Some(1), "{}", checked.stdout);
+    assert!(checked.stdout.contains("WRONG broker: "), "{}", checked.stdout);
+    assert!(checked.stdout.contains("WRONG broker.api_key: "), "{}", checked.stdout);
+    let offline = site.run(&["check", "--offline"]).await;
+    assert!(offline.stdout.contains("ok    broker: configured; not asked"), "{}", offline.stdout);
+    // Without a caller it does not serve.
+    let served = site.run(&["serve"]).await;
+    assert_eq!(served.code, Some(1));
+    assert!(served.stderr.contains("broker.api_key is not set"), "{}", served.stderr);
+}
+
+#[tokio::test]
 async fn offline_asks_nobody() {
     let sim = simulator().await;
     let site = Site::new(sim.base_url()).set("TWILIO_AUTH_TOKEN", &"0".repeat(32));

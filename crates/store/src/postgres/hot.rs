@@ -7,6 +7,7 @@
 
 mod accept;
 mod claim;
+mod events;
 mod finish;
 mod nodes;
 mod receipts;
@@ -31,7 +32,9 @@ pub(super) fn has_work(batch: &Batch) -> bool {
         && batch.accepts.is_empty()
         && batch.claims.is_empty()
         && batch.nodes.is_empty()
-        && batch.wakes.is_empty())
+        && batch.wakes.is_empty()
+        && batch.forgotten.is_empty()
+        && batch.leases.is_empty())
 }
 
 /// Outcomes and receipts first: what is decided after them knows them. Claims last: they find what was accepted.
@@ -56,7 +59,8 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
     for pending in &mut batch.wakes {
         pending.answer = Some(());
     }
-    Ok(())
+    events::forget(statements, &mut batch.forgotten)?;
+    events::lease(statements, &mut batch.leases)
 }
 
 const LOCK: &str = "SELECT message_id, status FROM states WHERE message_id = ANY($1::uuid[]) \

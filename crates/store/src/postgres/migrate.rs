@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0002_watches.sql"),
     include_str!("../../migrations/postgres/0003_nodes.sql"),
     include_str!("../../migrations/postgres/0004_partitions.sql"),
+    include_str!("../../migrations/postgres/0005_outbox.sql"),
 ];
 
 /// The lock of whoever migrates: "Tuma" in ASCII, and a one.

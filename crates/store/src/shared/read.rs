@@ -1,5 +1,7 @@
 //! What readers ask.
 
+#[path = "read/events.rs"]
+pub(super) mod events;
 #[path = "read/queue.rs"]
 pub(super) mod queue;
 #[path = "read/watches.rs"]

@@ -12,9 +12,10 @@ use tokio::sync::mpsc;
 
 use super::connection::{READERS, Readers};
 use super::sql::Statements;
-use super::{read, write};
+use super::{outbox, read, write};
 use crate::answering::Answering;
-use crate::group::{Backend, Drain, GroupCommit, KeyChange, NodeChange, Operation};
+use crate::group::{Backend, Drain, GroupCommit, KeyChange, LeaseChange, NodeChange, Operation};
+use crate::port::events::{Event, Events, Lease, Outbox};
 use crate::port::history::{Forgotten, History, KeepHistory};
 use crate::port::keys::{ApiKey, Keys};
 use crate::port::messages::{
@@ -230,6 +231,37 @@ impl Keys for BackendStore {
 
     async fn revoke_key(&self, id: KeyId, now: Timestamp) -> Result<bool, StoreError> {
         self.group()?.ask(KeyChange::Revoke(id, now), Operation::Key).await
+    }
+}
+
+#[async_trait]
+impl Events for BackendStore {
+    async fn are_events_kept(&self) -> Result<bool, StoreError> {
+        self.read(outbox::are_kept).await
+    }
+
+    async fn keep_events(&self, keep: bool) -> Result<(), StoreError> {
+        self.group()?.ask(keep, Operation::Keep).await
+    }
+
+    async fn events(&self, limit: u32) -> Result<Vec<Event>, StoreError> {
+        self.read(move |statements| read::events::front(statements, limit)).await
+    }
+
+    async fn forget_events(&self, numbers: Vec<i64>) -> Result<(), StoreError> {
+        self.group()?.ask(numbers, Operation::Forget).await
+    }
+
+    async fn outbox(&self) -> Result<Outbox, StoreError> {
+        self.read(read::events::outbox).await
+    }
+
+    async fn take_lease(&self, lease: Lease) -> Result<bool, StoreError> {
+        self.group()?.ask(LeaseChange::Take(lease), Operation::Lease).await
+    }
+
+    async fn release_lease(&self, name: &'static str, node: NodeId) -> Result<(), StoreError> {
+        self.group()?.ask(LeaseChange::Release(name, node), Operation::Lease).await.map(|_held| ())
     }
 }
 

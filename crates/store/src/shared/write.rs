@@ -13,6 +13,8 @@ pub(super) mod claim;
 pub(super) mod divert;
 #[path = "write/doubt.rs"]
 pub(super) mod doubt;
+#[path = "write/events.rs"]
+pub(super) mod events;
 #[path = "write/finish.rs"]
 pub(super) mod finish;
 #[path = "write/history.rs"]
@@ -71,6 +73,9 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
     answer!(batch.drains, |drain| change_drain(statements, drain));
     answer!(batch.nodes, |change| nodes::change(statements, change));
     answer!(batch.histories, |keep| history::keep(statements, keep));
+    answer!(batch.forgotten, |numbers| events::forget(statements, numbers));
+    answer!(batch.leases, |change| events::lease(statements, change));
+    answer!(batch.keeps, |keep| events::keep(statements, *keep));
     if !batch.pings.is_empty() {
         statements.execute("UPDATE probe SET writes = writes + 1", params![])?;
     }

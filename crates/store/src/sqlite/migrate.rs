@@ -11,6 +11,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0002_watches.sql"),
     include_str!("../../migrations/sqlite/0003_nodes.sql"),
     include_str!("../../migrations/sqlite/0004_partitions.sql"),
+    include_str!("../../migrations/sqlite/0005_outbox.sql"),
 ];
 
 /// Marks the file as ours: "Tuma" in ASCII (SQLite, "PRAGMA `application_id`").

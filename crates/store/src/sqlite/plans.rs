@@ -8,8 +8,10 @@ use domain::scenario::Scenario;
 use domain::time::Timestamp;
 use rusqlite::Connection;
 
-use super::read::{queue, watches as on_watch};
-use super::write::{accept, claim, divert, doubt, finish, place, receipts, recover, resend, sweep, watches};
+use super::read::{events as outbox, queue, watches as on_watch};
+use super::write::{
+    accept, claim, divert, doubt, events, finish, place, receipts, recover, resend, sweep, watches,
+};
 use super::{migrate, read, write};
 use crate::port::messages::{Filter, Page};
 
@@ -211,6 +213,16 @@ fn watches_are_counted_in_one_walk() {
     visits(on_watch::COUNT, &["SCAN watches"]);
     visits(on_watch::ACCEPTED_AT, &[MESSAGES]);
     visits(on_watch::OLDEST, &["SCAN watches", "USE TEMP B-TREE FOR ORDER BY"]);
+}
+
+#[test]
+fn outbox_is_read_from_its_front_and_emptied_by_its_key() {
+    visits(outbox::FRONT, &["SCAN o", &format!("{BY_ID} LEFT-JOIN")]);
+    visits(outbox::OLDEST, &["SCAN outbox"]);
+    visits(outbox::NEWEST, &["SCAN outbox"]);
+    visits(events::FORGET, &["SEARCH outbox USING INTEGER PRIMARY KEY (rowid=?)"]);
+    visits(events::TAKE_LEASE, &[]);
+    visits(events::RELEASE_LEASE, &["SEARCH leases USING PRIMARY KEY (name=?)"]);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! listed is dead code, and so a warning.
 
 mod doubts;
+mod events;
 mod finish;
 mod group;
 pub(crate) mod history;
@@ -251,6 +252,19 @@ macro_rules! conformance {
                 node_that_leaves_is_forgotten_at_once,
                 leases_of_a_node_that_is_gone_end_and_those_of_others_do_not,
             );
+            conformance!(@room events, $fixture,
+                none_is_kept_unless_somebody_wants_them,
+                events_are_kept_until_nobody_wants_them_any_more,
+                each_change_leaves_one_event_in_order,
+                what_ends_otherwise_is_told_too,
+                message_that_is_sent_again_is_told_as_queued_again,
+                event_tells_what_it_must_and_no_number_and_no_text,
+                many_changes_of_one_commit_leave_one_event_each,
+                accept_that_is_taken_back_leaves_none,
+                forgotten_event_is_gone_and_its_number_never_used_again,
+                front_of_the_outbox_is_read_and_its_depth_told,
+                lease_is_one_nodes_until_it_ends_or_is_given_back,
+            );
             conformance!(@room keys, $fixture,
                 created_key_is_found_by_its_hash_with_every_field,
                 unknown_hash_finds_no_key,
@@ -264,6 +278,7 @@ macro_rules! conformance {
             conformance!(@room group, $fixture,
                 five_hundred_accepts_at_once_are_all_answered_and_all_there,
                 whole_lives_side_by_side_end_as_they_should,
+                events_of_whole_lives_side_by_side_come_in_order,
                 what_was_answered_is_seen_by_the_next_read,
                 write_is_done_also_when_its_caller_has_gone_away,
                 closing_finishes_what_is_waiting,

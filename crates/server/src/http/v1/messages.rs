@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use super::prefer;
 use super::view::{AcceptedMessage, ShownMessage};
-use crate::http::extract::{Authenticated, Body, PathParts};
+use crate::http::extract::{self, Authenticated, Body, PathParts};
 use crate::http::mask;
 use crate::http::problem::{Code, Problem, ProblemBody};
 use crate::http::state::State;
@@ -71,6 +71,15 @@ impl SendBody {
             idempotency_key,
         }
     }
+}
+
+/// Reads what stands in the body of `POST /sms`, for who takes it from elsewhere. `key` makes it repeatable.
+pub(crate) fn read(body: &[u8], key: &str, max_bytes: usize) -> Result<SendRequest, Problem> {
+    if body.len() > max_bytes {
+        return Err(extract::too_large(max_bytes));
+    }
+    let key = checked_key(Some(key))?;
+    Ok(extract::read::<SendBody>(body)?.into_request(key))
 }
 
 /// One text to many receivers.
@@ -294,7 +303,15 @@ pub(super) async fn show(
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    let key = value.to_str().ok().filter(|key| (1..=MAX_IDEMPOTENCY_KEY).contains(&key.len()));
+    checked_key(value.to_str().ok())
+}
+
+fn checked_key(key: Option<&str>) -> Result<Option<String>, Problem> {
+    let is_allowed = |key: &&str| {
+        (1..=MAX_IDEMPOTENCY_KEY).contains(&key.len())
+            && key.bytes().all(|byte| matches!(byte, b'\t' | b' '..=b'~'))
+    };
+    let key = key.filter(is_allowed);
     key.map(|key| Some(key.to_owned())).ok_or_else(|| {
         let detail =
             format!("Idempotency-Key must have 1 to {MAX_IDEMPOTENCY_KEY} printable ASCII characters");

@@ -9,9 +9,6 @@ use testkit::sim::{AFRICASTALKING_API_KEY, AFRICASTALKING_USERNAME};
 
 use super::files::{Files, Findings, text};
 
-/// Settings that the files use before the program has them. A test says when one is there: then it goes from here.
-pub(super) const COMING: &[&str] = &["TUMA_BROKER__URL", "TUMA_BROKER__API_KEY"];
-
 /// Variables that belong to the command line, and one that a comment warns of.
 const NO_SETTINGS: &[&str] = &["TUMA_CONFIG", "TUMA_URL", "TUMA_API_KEY", "TUMA_CALLBACKS_PORT"];
 
@@ -52,10 +49,9 @@ pub(super) fn environments(files: &Files) -> Vec<(&'static str, Variables)> {
     ]
 }
 
-/// The program's own reading of all that it knows already.
+/// The program's own reading.
 pub(super) fn load(variables: &[(String, String)]) -> Result<Config, String> {
-    let known = variables.iter().filter(|(name, _)| !COMING.contains(&name.as_str()));
-    Config::load(None, known.cloned()).map_err(|problem| problem.to_string())
+    Config::load(None, variables.iter().cloned()).map_err(|problem| problem.to_string())
 }
 
 /// What Compose gives to a node: the file of variables, and over it what compose.yaml sets.
@@ -95,7 +91,7 @@ fn is_known(word: &str) -> bool {
         return word == "SMS_PROVIDER" || of_provider(word);
     }
     let ours = word.strip_prefix("TUMA_").is_some_and(|rest| !rest.is_empty());
-    !ours || NO_SETTINGS.contains(&word) || COMING.contains(&word) || is_setting(word)
+    !ours || NO_SETTINGS.contains(&word) || is_setting(word)
 }
 
 /// Whether the program takes a variable by this name, whatever it thinks of the value.

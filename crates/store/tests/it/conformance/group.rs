@@ -1,15 +1,17 @@
 //! Many callers at once, those that leave, and the end.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use domain::ids::MessageId;
 use domain::message::MessageStatus;
 use domain::receipt::ReceiptStatus;
-use store::StoreError;
 use store::port::keys::ApiKey;
 use store::port::messages::{Accept, Accepted, Filter, Page};
 use store::port::queue::{Next, Recovery};
 use store::port::receipts::NewReceipt;
+use store::{Store, StoreError};
 use tokio::task::JoinSet;
 
 use crate::support::{
@@ -37,9 +39,35 @@ pub(crate) async fn five_hundred_accepts_at_once_are_all_answered_and_all_there<
 }
 
 pub(crate) async fn whole_lives_side_by_side_end_as_they_should<F: Fixture>(bench: Bench<F>) {
+    assert_eq!(lives(&bench.store).join_all().await.len(), 100);
+    assert_eq!(bench.depth(NOW).await, Ok(Vec::new()));
+}
+
+pub(crate) async fn events_of_whole_lives_side_by_side_come_in_order<F: Fixture>(bench: Bench<F>) {
+    bench.keep_events(true).await.unwrap();
+    let mut lives = lives(&bench.store);
+    let mut told: BTreeMap<MessageId, Vec<String>> = BTreeMap::new();
+    // Fetched and forgotten while they come, as a publisher does.
+    while told.values().map(Vec::len).sum::<usize>() < 300 {
+        let events = bench.events(20).await.unwrap();
+        let numbers = events.iter().map(|event| event.number).collect();
+        for event in events {
+            told.entry(event.message_id).or_default().push(event.status);
+        }
+        bench.forget_events(numbers).await.unwrap();
+    }
+    while let Some(ended) = lives.join_next().await {
+        ended.unwrap();
+    }
+    assert!(told.values().all(|words| *words == ["queued", "sent", "delivered"]), "{told:?}");
+    assert_eq!(bench.events(1).await, Ok(Vec::new()));
+}
+
+/// A hundred messages, each from accept to receipt.
+fn lives(store: &Arc<dyn Store>) -> JoinSet<()> {
     let mut lives = JoinSet::new();
     for n in 0..100 {
-        let store = Arc::clone(&bench.store);
+        let store = Arc::clone(store);
         lives.spawn(async move {
             let name = format!("p{n}");
             let new = message(n).via(&name);
@@ -58,8 +86,7 @@ pub(crate) async fn whole_lives_side_by_side_end_as_they_should<F: Fixture>(benc
             assert_eq!(store.message(id).await.unwrap().unwrap().summary.status, MessageStatus::Delivered);
         });
     }
-    assert_eq!(lives.join_all().await.len(), 100);
-    assert_eq!(bench.depth(NOW).await, Ok(Vec::new()));
+    lives
 }
 
 pub(crate) async fn what_was_answered_is_seen_by_the_next_read<F: Fixture>(bench: Bench<F>) {

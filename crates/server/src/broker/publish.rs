@@ -1,0 +1,310 @@
+//! Events on their way to the broker: at least once, and those of a message in order.
+//!
+//! One node publishes for all. It takes the front of the outbox, publishes in rounds in which each message has one
+//! event, and forgets what the broker has acknowledged. An event that may have arrived is published again under the same
+//! id, by which JetStream drops the second (ADR-4 of NATS: `Nats-Msg-Id`) and a consumer can too.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream::message::PublishMessage;
+use bytes::Bytes;
+use domain::ids::{MessageId, NodeId};
+use domain::time::{Clock, Timestamp};
+use futures_util::future::join_all;
+use gateway::stop::Stop;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use store::Store;
+use store::port::events::{Event, Lease};
+
+use super::figures::Figures;
+use super::link::{Link, Trouble, stream_that_keeps};
+use crate::config::Broker;
+
+/// Events that are read together.
+const BATCH: u32 = 500;
+
+/// How often an empty outbox is looked into.
+const TURN: Duration = Duration::from_millis(100);
+
+/// How often a node that does not publish looks whether it should.
+const WATCH: Duration = Duration::from_secs(2);
+
+/// How often the outbox is measured.
+const MEASURE: Duration = Duration::from_secs(5);
+
+/// The lease of the node that publishes.
+const LEASE: &str = "publish";
+const HOLDS_FOR: Duration = Duration::from_secs(20);
+
+/// Renewed when less is left: more than publishing a round may take, which is twice the broker's patience.
+const RENEW_BELOW: Duration = Duration::from_secs(12);
+
+/// How far the clocks of nodes may be apart.
+const SKEW: Duration = Duration::from_secs(2);
+
+/// The worker.
+pub(super) struct Publisher {
+    pub(super) link: Arc<Link>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) node: NodeId,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) figures: Arc<Figures>,
+    pub(super) settings: Broker,
+}
+
+/// What the worker knows from one turn to the next.
+#[derive(Default)]
+struct Memory {
+    holds_until: Option<Timestamp>,
+    has_stream: bool,
+    measured_at: Option<Timestamp>,
+}
+
+/// What a turn found.
+enum Found {
+    /// More may be there.
+    More,
+    /// All is published.
+    Nothing,
+    /// Another node publishes.
+    NotOurs,
+}
+
+impl Publisher {
+    pub(super) async fn run(self: Arc<Self>, stop: Stop) {
+        let (mut memory, mut failures) = (Memory::default(), 0);
+        while !stop.is_asked() {
+            stop.beat(self.clock.now());
+            if stop.is_paused() {
+                self.give_back(&mut memory).await;
+                self.link.pause(WATCH, &stop).await;
+                continue;
+            }
+            match self.turn(&mut memory).await {
+                Ok(found) => {
+                    failures = 0;
+                    match found {
+                        Found::More => {}
+                        Found::Nothing => self.link.pause(TURN, &stop).await,
+                        Found::NotOurs => self.link.pause(WATCH, &stop).await,
+                    }
+                }
+                Err(trouble) => {
+                    memory.has_stream = false;
+                    self.tell(&trouble, failures);
+                    failures += 1;
+                    self.link.rest(failures, &stop).await;
+                }
+            }
+        }
+        self.give_back(&mut memory).await;
+    }
+
+    /// Once for each trouble, when it begins. That there is no connection is told by whoever lost it.
+    fn tell(&self, trouble: &Trouble, failures: u32) {
+        self.figures.failed("publish");
+        if failures == 0 && !matches!(trouble, Trouble::Away) {
+            tracing::warn!(%trouble, "events can't be published; they are kept");
+        }
+    }
+
+    async fn turn(&self, memory: &mut Memory) -> Result<Found, Trouble> {
+        self.measure(memory).await?;
+        self.link.up()?;
+        if !self.is_ours(memory).await? {
+            return Ok(Found::NotOurs);
+        }
+        if !memory.has_stream {
+            let Broker { event_stream, event_subject, event_days, .. } = &self.settings;
+            self.link.stream(stream_that_keeps(event_stream, event_subject, *event_days)).await?;
+            memory.has_stream = true;
+        }
+        let events = self.store.events(BATCH).await?;
+        let is_full = events.len() == BATCH as usize;
+        for round in rounds(events) {
+            self.link.up()?;
+            if !self.is_ours(memory).await? {
+                return Ok(Found::NotOurs);
+            }
+            self.publish(&round).await?;
+        }
+        Ok(if is_full { Found::More } else { Found::Nothing })
+    }
+
+    /// Publishes events of as many messages, and forgets those that have arrived. If one has not, it fails: the next event
+    /// of that message must not overtake it.
+    async fn publish(&self, round: &[Event]) -> Result<(), Trouble> {
+        let arrived = join_all(round.iter().map(|event| self.publish_one(event))).await;
+        let numbers: Vec<i64> =
+            round.iter().zip(&arrived).filter(|(_, it)| it.is_ok()).map(|(event, _)| event.number).collect();
+        if !numbers.is_empty() {
+            self.figures.published(numbers.len());
+            self.store.forget_events(numbers).await?;
+        }
+        arrived.into_iter().collect()
+    }
+
+    async fn publish_one(&self, event: &Event) -> Result<(), Trouble> {
+        let payload =
+            serde_json::to_vec(&Payload::from(event)).map_err(Trouble::of("an event can't be written"))?;
+        let publish = PublishMessage::build().payload(Bytes::from(payload)).message_id(id(event));
+        let subject = format!("{}.{}", self.settings.event_subject, event.status);
+        let sent = self.link.context().send_publish(subject, publish).await;
+        sent.map_err(Trouble::of("an event can't be published"))?
+            .await
+            .map(|_place| ())
+            .map_err(Trouble::of("an event was not acknowledged"))
+    }
+
+    /// Whether this node is the one that publishes. Where one process serves the database, nobody need be asked.
+    async fn is_ours(&self, memory: &mut Memory) -> Result<bool, Trouble> {
+        let now = self.clock.now();
+        if !self.store.is_shared() || memory.holds_until.is_some_and(|until| now.plus(RENEW_BELOW) < until) {
+            return Ok(true);
+        }
+        let until = now.plus(HOLDS_FOR);
+        let lease = Lease { name: LEASE, node: self.node, until, ended_before: now.minus(SKEW) };
+        // Not known to be ours until it is said: an answer may come late, or not at all.
+        memory.holds_until = None;
+        let is_ours = self.store.take_lease(lease).await?;
+        memory.holds_until = is_ours.then_some(until);
+        Ok(is_ours)
+    }
+
+    /// Lets another node publish at once.
+    async fn give_back(&self, memory: &mut Memory) {
+        if memory.holds_until.take().is_some()
+            && let Err(problem) = self.store.release_lease(LEASE, self.node).await
+        {
+            // The others wait for its end.
+            tracing::debug!(%problem, "the lease could not be given back");
+        }
+    }
+
+    async fn measure(&self, memory: &mut Memory) -> Result<(), Trouble> {
+        let now = self.clock.now();
+        if memory.measured_at.is_none_or(|at| now.since(at) >= MEASURE) {
+            self.figures.outbox(self.store.outbox().await?);
+            memory.measured_at = Some(now);
+        }
+        Ok(())
+    }
+}
+
+/// Events in rounds: each message once in a round, its earlier events in earlier rounds.
+fn rounds(events: Vec<Event>) -> Vec<Vec<Event>> {
+    let mut seen: HashMap<MessageId, usize> = HashMap::new();
+    let mut rounds: Vec<Vec<Event>> = Vec::new();
+    for event in events {
+        let place = seen.entry(event.message_id).or_default();
+        if rounds.len() == *place {
+            rounds.push(Vec::new());
+        }
+        rounds[*place].push(event);
+        *place += 1;
+    }
+    rounds
+}
+
+/// Never two events' id, also not of two databases: the message's own, and the event's number.
+fn id(event: &Event) -> String {
+    let message = event.message_id.to_string();
+    let message = message.strip_prefix(&format!("{}_", MessageId::PREFIX)).unwrap_or(&message);
+    format!("evt_{message}_{}", event.number)
+}
+
+/// An event as consumers read it. No number, no text.
+#[derive(Serialize)]
+struct Payload<'a> {
+    id: String,
+    kind: &'a str,
+    message_id: MessageId,
+    status: &'a str,
+    at: Timestamp,
+    provider: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_code: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scenario: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bulk_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'a RawValue>,
+}
+
+impl<'a> From<&'a Event> for Payload<'a> {
+    fn from(event: &'a Event) -> Self {
+        let about = event.about.as_ref();
+        Self {
+            id: id(event),
+            kind: &event.status,
+            message_id: event.message_id,
+            status: &event.status,
+            at: event.at,
+            provider: &event.provider,
+            reason: event.reason.as_deref(),
+            provider_code: event.provider_code.as_deref(),
+            scenario: about.map(|about| about.scenario.as_str()),
+            reference: about.and_then(|about| about.reference.as_deref()),
+            group: about.and_then(|about| about.group.as_deref()),
+            bulk_id: about.and_then(|about| about.bulk_id).map(|id| id.to_string()),
+            metadata: about
+                .and_then(|about| about.metadata.as_deref())
+                .and_then(|json| serde_json::from_str(json).ok()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(number: i64, message: u8) -> Event {
+        let at = Timestamp::from_micros(1_795_422_600_123_456);
+        Event {
+            number,
+            message_id: MessageId::new(at, [message; 10]),
+            status: "sent".into(),
+            provider: "somebody".into(),
+            reason: None,
+            provider_code: None,
+            at,
+            about: None,
+        }
+    }
+
+    #[test]
+    fn each_message_is_in_a_round_once_and_in_order() {
+        let events = vec![event(1, 1), event(2, 2), event(3, 1), event(4, 1), event(5, 3), event(6, 2)];
+        let numbers: Vec<Vec<i64>> = rounds(events)
+            .into_iter()
+            .map(|round| round.into_iter().map(|event| event.number).collect())
+            .collect();
+        assert_eq!(numbers, [vec![1, 2, 5], vec![3, 6], vec![4]]);
+    }
+
+    #[test]
+    fn payload_has_what_is_known_and_an_id_of_its_own() {
+        let event = event(7, 1);
+        let json = serde_json::to_value(Payload::from(&event)).unwrap();
+        let message = event.message_id.to_string();
+        let expected = serde_json::json!({
+            "id": message.replace("msg_", "evt_") + "_7",
+            "kind": "sent",
+            "message_id": message,
+            "status": "sent",
+            "at": event.at.to_string(),
+            "provider": "somebody",
+        });
+        assert_eq!(json, expected);
+    }
+}

@@ -1,0 +1,98 @@
+//! What is told to others of changes of status: the outbox.
+//!
+//! An event is written in the transaction that moves the status, by the database itself: no way of moving one can
+//! forget it, and none is written for what was taken back. While nobody wants events, none are written and a change
+//! of status costs nothing more.
+
+use async_trait::async_trait;
+use domain::ids::{BulkId, MessageId, NodeId};
+use domain::time::Timestamp;
+
+use crate::StoreError;
+
+/// Events on their way out.
+#[async_trait]
+pub trait Events: Send + Sync {
+    /// Whether changes of status are kept as events: by any node, of any message.
+    async fn are_events_kept(&self) -> Result<bool, StoreError>;
+
+    /// Keeps events from now on, or none any more. Those that are kept already stay. For all nodes: whoever ends it
+    /// ends it for all.
+    async fn keep_events(&self, keep: bool) -> Result<(), StoreError>;
+
+    /// The oldest events. Those of a message are in the order in which they happened.
+    async fn events(&self, limit: u32) -> Result<Vec<Event>, StoreError>;
+
+    /// Forgets events that have arrived.
+    async fn forget_events(&self, numbers: Vec<i64>) -> Result<(), StoreError>;
+
+    /// How many events wait, and for how long.
+    async fn outbox(&self) -> Result<Outbox, StoreError>;
+
+    /// Takes or renews a lease; `false` while another node holds it.
+    async fn take_lease(&self, lease: Lease) -> Result<bool, StoreError>;
+
+    /// Gives a lease back: others need not wait for its end.
+    async fn release_lease(&self, name: &'static str, node: NodeId) -> Result<(), StoreError>;
+}
+
+/// A change of status. Neither the number nor the text of its message is in it.
+///
+/// Words are as they are kept: those that a newer version writes pass through an older one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Its place; no other event ever has it.
+    pub number: i64,
+    /// The message.
+    pub message_id: MessageId,
+    /// Where it stands since.
+    pub status: String,
+    /// The route in force then.
+    pub provider: String,
+    /// Why, if it is no success.
+    pub reason: Option<String>,
+    /// The provider's own code for it.
+    pub provider_code: Option<String>,
+    /// When.
+    pub at: Timestamp,
+    /// What is told of the message; `None` if it is not there any more.
+    pub about: Option<About>,
+}
+
+/// What its caller said of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// What it is for.
+    pub scenario: String,
+    /// The bulk request that it came with.
+    pub bulk_id: Option<BulkId>,
+    /// The caller's own name for it.
+    pub reference: Option<String>,
+    /// The savings group or campaign that it belongs to.
+    pub group: Option<String>,
+    /// The caller's own data: a JSON object.
+    pub metadata: Option<String>,
+}
+
+/// How the outbox stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Outbox {
+    /// About how many events wait: from the number of the oldest to that of the newest. To count them would take longer
+    /// the more they are.
+    pub events: u64,
+    /// When the oldest happened.
+    pub oldest: Option<Timestamp>,
+}
+
+/// Work that one node does for all, such as publishing.
+#[derive(Debug, Clone, Copy)]
+pub struct Lease {
+    /// What.
+    pub name: &'static str,
+    /// Who.
+    pub node: NodeId,
+    /// Until when, if nobody renews it.
+    pub until: Timestamp,
+    /// Leases of others that ended before count no more. A little before the present: clocks of nodes differ.
+    pub ended_before: Timestamp,
+}

@@ -1,0 +1,32 @@
+//! Events that have arrived, and who publishes: nothing that others decide about.
+
+use crate::StoreError;
+use crate::group::{LeaseChange, Pending};
+use crate::postgres::sql::{Statements, column, params};
+use crate::postgres::write;
+
+const FORGET: &str = "DELETE FROM outbox WHERE id = ANY($1::int8[])";
+
+pub(super) fn forget(
+    statements: &mut Statements<'_>,
+    pendings: &mut [Pending<Vec<i64>, ()>],
+) -> Result<(), StoreError> {
+    let numbers: Vec<i64> = pendings.iter().flat_map(|pending| pending.question.iter().copied()).collect();
+    if !numbers.is_empty() {
+        statements.execute(FORGET, params![column(numbers)])?;
+    }
+    for pending in pendings {
+        pending.answer = Some(());
+    }
+    Ok(())
+}
+
+pub(super) fn lease(
+    statements: &mut Statements<'_>,
+    pendings: &mut [Pending<LeaseChange, bool>],
+) -> Result<(), StoreError> {
+    for pending in pendings {
+        pending.answer = Some(write::events::lease(statements, &pending.question)?);
+    }
+    Ok(())
+}

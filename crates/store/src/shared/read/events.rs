@@ -1,0 +1,51 @@
+//! The outbox, from the front.
+
+use domain::ids::{BulkId, MessageId};
+
+use super::super::row::time;
+use super::super::sql::{Row, Statements, get, params};
+use crate::StoreError;
+use crate::port::events::{About, Event, Outbox};
+
+/// A message may have been deleted meanwhile: what happened to it is told all the same.
+pub(in super::super) const FRONT: &str = "SELECT o.id, o.message_id, o.status, o.provider, o.reason, \
+     o.provider_code, o.at, m.scenario, m.bulk_id, m.reference, m.group_name, m.metadata \
+     FROM outbox o LEFT JOIN messages m ON m.id = o.message_id ORDER BY o.id LIMIT ?1";
+
+/// One end each, for SQLite finds both ends of an index only when asked for them one by one.
+pub(in super::super) const OLDEST: &str = "SELECT id, at FROM outbox ORDER BY id LIMIT 1";
+pub(in super::super) const NEWEST: &str = "SELECT id FROM outbox ORDER BY id DESC LIMIT 1";
+
+pub(in super::super) fn front(statements: &mut Statements<'_>, limit: u32) -> Result<Vec<Event>, StoreError> {
+    statements.collect(FRONT, params![limit], event)
+}
+
+fn event(row: &Row<'_>) -> Result<Event, StoreError> {
+    let about = match get::<Option<String>>(row, 7)? {
+        Some(scenario) => Some(About {
+            scenario,
+            bulk_id: get::<Option<[u8; 16]>>(row, 8)?.map(BulkId::from_bytes),
+            reference: get(row, 9)?,
+            group: get(row, 10)?,
+            metadata: get(row, 11)?,
+        }),
+        None => None,
+    };
+    Ok(Event {
+        number: get(row, 0)?,
+        message_id: MessageId::from_bytes(get(row, 1)?),
+        status: get(row, 2)?,
+        provider: get(row, 3)?,
+        reason: get(row, 4)?,
+        provider_code: get(row, 5)?,
+        at: time(row, 6)?,
+        about,
+    })
+}
+
+pub(in super::super) fn outbox(statements: &mut Statements<'_>) -> Result<Outbox, StoreError> {
+    let oldest = statements.first(OLDEST, params![], |row| Ok((get::<i64>(row, 0)?, time(row, 1)?)))?;
+    let newest = statements.first(NEWEST, params![], |row| get::<i64>(row, 0))?;
+    let (Some((first, at)), Some(last)) = (oldest, newest) else { return Ok(Outbox::default()) };
+    Ok(Outbox { events: last.abs_diff(first) + 1, oldest: Some(at) })
+}
