@@ -208,7 +208,6 @@ impl SmsService {
     pub async fn stop_submitting(&self) {
         self.workers.stop(self.shared.settings.soft_stop).await;
         if self.shared.store.is_shared()
-            && self.shared.settings.roles.dispatch
             && let Err(problem) = self.shared.store.leave(self.shared.node).await
         {
             // The others miss it after a while.

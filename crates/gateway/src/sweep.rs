@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use domain::time::Clock;
 use store::StoreError;
+use store::port::events::Lease;
 use store::port::history::{Forgotten, KeepHistory};
 use store::port::messages::Sweep;
 use store::port::queue::Recovery;
@@ -24,6 +25,9 @@ pub(crate) const SWEEP_TURN: Duration = Duration::from_mins(1);
 
 /// How often what is no longer kept is forgotten, and room is made for what will come.
 pub(crate) const HISTORY_TURN: Duration = Duration::from_hours(1);
+
+/// How far the clocks of nodes may be apart.
+const SKEW: Duration = Duration::from_secs(2);
 
 /// Messages that are looked through together: a part of a commit that others wait for.
 const SWEEP_BATCH: u32 = 1_000;
@@ -52,6 +56,9 @@ pub(crate) async fn recover(shared: &Shared, only_node: bool) -> Result<u64, Sto
 /// Ends the wait of messages that are past the horizon.
 pub(crate) async fn sweep_regularly(shared: Arc<Shared>, stop: Stop) {
     while pause(&*shared.clock, SWEEP_TURN, &stop).await {
+        if !does_for_all(&shared, "sweep", SWEEP_TURN).await {
+            continue;
+        }
         loop {
             stop.beat(shared.clock.now());
             match sweep(&shared).await {
@@ -99,6 +106,9 @@ pub(crate) async fn measure_depth(shared: Arc<Shared>, stop: Stop) {
 /// Forgets what is no longer kept, and makes room for what will come.
 pub(crate) async fn keep_history_regularly(shared: Arc<Shared>, stop: Stop) {
     while pause(&*shared.clock, HISTORY_TURN, &stop).await {
+        if !does_for_all(&shared, "history", HISTORY_TURN).await {
+            continue;
+        }
         loop {
             stop.beat(shared.clock.now());
             match keep_history(&shared).await {
@@ -125,6 +135,23 @@ pub(crate) async fn keep_history(shared: &Shared) -> Result<Forgotten, StoreErro
     let forgotten = shared.store.keep_history(keep).await?;
     shared.metrics.forgotten(forgotten);
     Ok(forgotten)
+}
+
+/// Whether this node is the one of all that does a chore which need not be done twice. Whoever has it keeps it, as long as
+/// it comes back in time.
+async fn does_for_all(shared: &Shared, name: &'static str, turn: Duration) -> bool {
+    if !shared.store.is_shared() {
+        return true;
+    }
+    let now = shared.clock.now();
+    let lease = Lease { name, node: shared.node, until: now.plus(2 * turn), ended_before: now.minus(SKEW) };
+    match shared.store.take_lease(lease).await {
+        Ok(taken) => taken,
+        Err(problem) => {
+            tracing::warn!(%problem, chore = name, "it can't be found out which node does this");
+            false
+        }
+    }
 }
 
 /// Waits until it is time for the next turn; `false` when it is time to end. A paused chore goes on waiting.

@@ -1,7 +1,7 @@
 //! The message broker (NATS JetStream): requests to send come in by it, and events go out.
 //!
 //! It is one more edge beside HTTP, over the same service and store, and nothing waits for it: while it is down,
-//! messages are accepted over HTTP and sent, and events are kept in the store's outbox. docs/adr/0014 says why it is
+//! messages are accepted over HTTP and sent, and events are kept in the store's outbox. docs/adr/0015 says why it is
 //! built so, docs/broker.md what producers and consumers see.
 
 mod figures;
@@ -32,7 +32,7 @@ use self::dead::DeadLetters;
 use self::figures::Figures;
 use self::link::Link;
 use self::publish::Publisher;
-use crate::config::Config;
+use crate::config::{Config, Role};
 use crate::keys::Authenticator;
 
 pub(crate) use self::caller::NO_KEY;
@@ -95,7 +95,7 @@ impl Edge {
         }
         let Parts { store, service, authenticator, clock, meter } = parts;
         let mut caller = None;
-        if broker.consumes() {
+        if broker.consumes() && config.roles.has(Role::Api) {
             caller = Some(Arc::new(StandingCaller::new(broker, authenticator).await?));
         }
         let figures = Arc::new(Figures::new(&meter, Arc::clone(&clock)));
@@ -117,8 +117,9 @@ impl Edge {
         });
         let consumers = consumers.collect();
         let (node, settings) = (service.node(), broker.clone());
+        let is_published_here = broker.publishes() && config.roles.has(Role::Chores);
         let publisher =
-            broker.publishes().then(|| Arc::new(Publisher { link, store, node, clock, figures, settings }));
+            is_published_here.then(|| Arc::new(Publisher { link, store, node, clock, figures, settings }));
         Ok(Some(Self { consumers, publisher }))
     }
 

@@ -22,7 +22,7 @@ pub trait Nodes: Send + Sync {
     /// to time all the same. Ends at once where there can be no other nodes.
     fn wakeups(&self) -> mpsc::Receiver<ProviderName>;
 
-    /// Forgets a node that stops: the others need not wait until it is missed.
+    /// Forgets a node that stops, and the leases on what it does for all: the others need not wait until it is missed.
     async fn leave(&self, node: NodeId) -> Result<(), StoreError>;
 }
 

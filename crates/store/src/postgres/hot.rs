@@ -9,6 +9,7 @@ mod accept;
 mod claim;
 mod events;
 mod finish;
+mod idle;
 mod nodes;
 mod receipts;
 
@@ -31,6 +32,8 @@ pub(super) fn has_work(batch: &Batch) -> bool {
         && batch.receipts.is_empty()
         && batch.accepts.is_empty()
         && batch.claims.is_empty()
+        && batch.watch_takes.is_empty()
+        && batch.recoveries.is_empty()
         && batch.nodes.is_empty()
         && batch.wakes.is_empty()
         && batch.forgotten.is_empty()
@@ -46,6 +49,8 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
     let mut standing = lock(statements, &about)?;
     finish::run(statements, &mut standing, &mut batch.finishes)?;
     receipts::run(statements, &mut standing, &mut batch.receipts)?;
+    idle::take_watches(statements, &mut batch.watch_takes)?;
+    idle::recover(statements, &mut batch.recoveries)?;
     accept::run(statements, &mut batch.accepts)?;
     for pending in &mut batch.claims {
         pending.answer = claim::run(statements, &pending.question)?;

@@ -251,6 +251,7 @@ macro_rules! conformance {
                 every_node_is_told_of_all_that_live,
                 node_that_leaves_is_forgotten_at_once,
                 leases_of_a_node_that_is_gone_end_and_those_of_others_do_not,
+                what_a_node_did_for_all_another_may_do_when_it_is_gone_or_has_left,
             );
             conformance!(@room events, $fixture,
                 none_is_kept_unless_somebody_wants_them,

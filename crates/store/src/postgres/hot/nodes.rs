@@ -3,7 +3,7 @@
 use domain::ids::NodeId;
 
 use super::super::sql::{Statements, get, params};
-use super::super::write::nodes::{BEAT, LEAVE};
+use super::super::write::nodes::{BEAT, GIVE_BACK, LEAVE};
 use crate::StoreError;
 use crate::group::NodeChange;
 use crate::port::nodes::Beat;
@@ -19,6 +19,7 @@ pub(super) fn run(
         NodeChange::Beat(beat) => self::beat(statements, beat),
         NodeChange::Leave(node) => {
             statements.execute(LEAVE, params![node.as_bytes()])?;
+            statements.execute(GIVE_BACK, params![node.as_bytes()])?;
             Ok(Some(Vec::new()))
         }
     }

@@ -16,6 +16,9 @@ pub(in super::super) const FORGET: &str = "DELETE FROM nodes WHERE seen_at < ?1 
 pub(in super::super) const END_LEASES: &str =
     "UPDATE attempts SET lease_until = ?1 WHERE outcome IS NULL AND node = ?2 AND lease_until > ?1";
 
+/// What it did for all, another one may do.
+pub(in super::super) const GIVE_BACK: &str = "DELETE FROM leases WHERE node = ?1";
+
 const LIVE: &str = "SELECT id FROM nodes ORDER BY id";
 
 pub(in super::super) const LEAVE: &str = "DELETE FROM nodes WHERE id = ?1";
@@ -28,6 +31,7 @@ pub(super) fn change(
         NodeChange::Beat(beat) => self::beat(statements, beat),
         NodeChange::Leave(node) => {
             statements.execute(LEAVE, params![node.as_bytes()])?;
+            statements.execute(GIVE_BACK, params![node.as_bytes()])?;
             Ok(Vec::new())
         }
     }
@@ -39,6 +43,7 @@ fn beat(statements: &mut Statements<'_>, beat: &Beat) -> Result<Vec<NodeId>, Sto
         statements.collect(FORGET, params![beat.gone_before.as_micros()], |row| get(row, 0))?;
     for node in gone {
         statements.execute(END_LEASES, params![beat.now.as_micros(), node])?;
+        statements.execute(GIVE_BACK, params![node])?;
     }
     statements.collect(LIVE, params![], |row| Ok(NodeId::from_bytes(get(row, 0)?)))
 }

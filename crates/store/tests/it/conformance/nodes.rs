@@ -2,6 +2,7 @@
 
 use domain::ids::NodeId;
 use domain::time::Timestamp;
+use store::port::events::Lease;
 use store::port::nodes::Beat;
 use store::port::queue::Recovery;
 
@@ -39,4 +40,23 @@ pub(crate) async fn leases_of_a_node_that_is_gone_end_and_those_of_others_do_not
     beat(&bench, 2, NOW.plus(11 * SECOND)).await;
     assert_eq!(bench.recover(recovery(NOW.plus(11 * SECOND))).await, Ok(1));
     assert!(NOW.plus(11 * SECOND) < NOW.plus(MINUTE));
+}
+
+pub(crate) async fn what_a_node_did_for_all_another_may_do_when_it_is_gone_or_has_left<F: Fixture>(
+    bench: Bench<F>,
+) {
+    let lease = |by, now: Timestamp| Lease {
+        name: "sweep",
+        node: node(by),
+        until: now.plus(MINUTE),
+        ended_before: now.minus(2 * SECOND),
+    };
+    beat(&bench, 1, NOW).await;
+    assert_eq!(bench.take_lease(lease(1, NOW)).await, Ok(true));
+    let (missed, later) = (NOW.plus(11 * SECOND), NOW.plus(12 * SECOND));
+    beat(&bench, 2, missed).await;
+    assert_eq!(bench.take_lease(lease(2, missed)).await, Ok(true));
+    assert_eq!(bench.take_lease(lease(3, later)).await, Ok(false));
+    bench.leave(node(2)).await.unwrap();
+    assert_eq!(bench.take_lease(lease(3, later)).await, Ok(true));
 }
