@@ -126,7 +126,7 @@ impl Consumer {
 
     /// Makes the stream and this lane's consumer, or takes those that are there as they are.
     async fn prepare(&self) -> Result<PullConsumer, Trouble> {
-        let stream = self.link.stream(stream_of_requests(&self.settings)).await?;
+        let stream = self.link.stream_that_stands(stream_of_requests(&self.settings)).await?;
         let name = format!("tuma-{}", self.lane);
         let config = PullConfig {
             durable_name: Some(name.clone()),

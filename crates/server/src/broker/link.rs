@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use async_nats::connection::State;
 use async_nats::jetstream::context::{ContextBuilder, GetStreamErrorKind};
-use async_nats::jetstream::stream::{Config as StreamConfig, RetentionPolicy};
+use async_nats::jetstream::stream::{Config as StreamConfig, RetentionPolicy, Stream};
 use async_nats::jetstream::{Context, ErrorCode};
 use async_nats::{Client, ConnectOptions, Event};
 use domain::secret::ExposeSecret as _;
@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often an idle connection is tried: one that has silently died is noticed after two of these.
 const PING: Duration = Duration::from_secs(10);
+
+/// How long making a stream may take another node.
+const SETTLES_IN: Duration = Duration::from_secs(1);
 
 /// The shortest wait before another try to connect; doubled each time.
 const FIRST_REST: Duration = Duration::from_millis(100);
@@ -60,6 +63,8 @@ pub(super) struct Link {
     /// How often it has come to stand, and whether it stands.
     standing: watch::Receiver<Standing>,
     clock: Arc<dyn Clock>,
+    /// Held while a stream is made: see [`stream_that_stands`](Self::stream_that_stands).
+    making: tokio::sync::Mutex<()>,
 }
 
 /// How a connection fares.
@@ -79,7 +84,7 @@ impl Link {
             async move { hear(&event, &told, &was_away) }
         });
         let client = connect(settings, options).await.context("the broker's settings can't be used")?;
-        Ok(Self { context: context(client), standing, clock })
+        Ok(Self { context: context(client), standing, clock, making: tokio::sync::Mutex::default() })
     }
 
     pub(super) fn context(&self) -> &Context {
@@ -112,11 +117,21 @@ impl Link {
     }
 
     /// Makes a stream, or takes the one that is there as it is.
-    pub(super) async fn stream(
-        &self,
-        config: StreamConfig,
-    ) -> Result<async_nats::jetstream::stream::Stream, Trouble> {
+    pub(super) async fn stream(&self, config: StreamConfig) -> Result<Stream, Trouble> {
+        let _alone = self.making.lock().await;
         self.context.get_or_create_stream(config).await.map_err(Trouble::of("the stream can't be had"))
+    }
+
+    /// The same for who will make a consumer on it: waits until the stream has stood for a while. NATS 2.9 answers for a
+    /// stream that it is still making, and a consumer made at that moment delivers nothing, ever.
+    pub(super) async fn stream_that_stands(&self, config: StreamConfig) -> Result<Stream, Trouble> {
+        let stream = self.stream(config).await?;
+        let made = stream.cached_info().created.unix_timestamp_nanos() / 1_000;
+        let made = Timestamp::from_micros(i64::try_from(made).unwrap_or(0));
+        // Where the broker's clock is ahead, no longer than that.
+        let stands = made.plus(SETTLES_IN).min(self.now().plus(SETTLES_IN));
+        self.clock.sleep_until(stands).await;
+        Ok(stream)
     }
 
     /// Sees to it that what was said has left, such as acknowledgments before the end.

@@ -31,7 +31,7 @@ async fn one_node_publishes_for_all_and_another_goes_on_when_it_stops() {
     let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
     let first = node(&sim, &database, &settings).await;
     let peer = Peer::of(&nats).await;
-    let mut events = peer.listen("TUMA_EVENTS").await;
+    peer.wait_for_stream("TUMA_SMS").await;
     let second = node(&sim, &database, &settings).await;
     let ask = async |n: usize| {
         let body = json!({"receiver": AMERICAN, "message": format!("Message {n}")}).to_string();
@@ -40,6 +40,7 @@ async fn one_node_publishes_for_all_and_another_goes_on_when_it_stops() {
     for n in 0..40 {
         ask(n).await;
     }
+    let mut events = peer.listen("TUMA_EVENTS").await;
     // All are told of, in order, and none of them twice: two who published would show, for the events of a message have
     // ids of their own.
     assert_eq!(events.until(|told| told.len() == 80).await.len(), 80);

@@ -56,9 +56,12 @@ impl Peer {
         wait_for(async || self.jetstream.get_stream(stream).await.ok(), LONG).await.unwrap()
     }
 
-    /// Reads a stream from its beginning.
+    /// Reads a stream from its beginning, once something is in it: NATS 2.9 answers for a stream that it is still making,
+    /// and a consumer made at that moment delivers nothing.
     pub(crate) async fn listen(&self, stream: &str) -> Listener {
-        let stream = self.wait_for_stream(stream).await;
+        let mut stream = self.wait_for_stream(stream).await;
+        let has_some = async || (stream.info().await.ok()?.state.messages > 0).then_some(());
+        wait_for(has_some, LONG).await.unwrap();
         let consumer = stream.create_consumer(PullConfig::default()).await.unwrap();
         let messages = consumer.stream().max_messages_per_batch(1_000).messages().await.unwrap();
         Listener { messages, told: Vec::new() }
