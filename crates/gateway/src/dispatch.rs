@@ -176,7 +176,7 @@ impl Dispatcher {
                     self.shared.metrics.claimed(claimed.priority, now.since(claimed.due_at));
                 }
                 for request in self.requests(claims.claimed) {
-                    progress.start(Arc::clone(self), request, now);
+                    progress.start(Arc::clone(self), request, (now, leaves_at));
                 }
             }
             Err(problem) => {
@@ -408,9 +408,14 @@ impl Progress {
     }
 
     /// Messages of one lane, on their way in one request.
-    fn start(&mut self, dispatcher: Arc<Dispatcher>, request: Vec<Claimed>, claimed_at: Timestamp) {
+    fn start(
+        &mut self,
+        dispatcher: Arc<Dispatcher>,
+        request: Vec<Claimed>,
+        (claimed_at, leaves_at): (Timestamp, Timestamp),
+    ) {
         let Some(lane) = request.first().map(|first| first.priority) else { return };
-        self.pacer.request_starts(lane);
+        self.pacer.request_starts(lane, leaves_at);
         let id = self.under_way.spawn(dispatcher.submit(request, claimed_at)).id();
         self.lanes.insert(id, lane);
     }

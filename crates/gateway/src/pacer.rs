@@ -31,6 +31,12 @@ const MAX_CLAIM: u32 = 512;
 /// Rates and numbers of requests below this are not divided: one message or request is more than a lane's share of them.
 const LEAST_TO_DIVIDE: u32 = 10;
 
+/// Among nodes, at most this part of a second's messages begins to leave at once.
+const AT_ONCE: u32 = 25;
+
+/// How much faster than the rate they may follow one another, in percent: claims take their time too.
+const FASTER: u32 = 120;
+
 /// Which lanes have messages that are due, as far as known.
 pub(crate) type Waiting = [bool; Priority::ALL.len()];
 
@@ -49,6 +55,9 @@ pub(crate) struct Pacer {
     has_no_part: bool,
     guaranteed: GuaranteedShares,
     rate: SlidingWindow,
+    /// Requests that begin at once, where other nodes have a part of the rate. What leaves within a moment arrives within
+    /// another: a second's worth of one node would meet the next one of another, and the first half of its own.
+    spread: SlidingWindow,
     bulk: SlidingWindow,
     senders: SenderPace,
     /// By lane, what it has of the rate now.
@@ -99,6 +108,7 @@ impl Pacer {
             guaranteed,
             bulk: SlidingWindow::new(pace.bulk_batch_size, pace.bulk_batch_interval()),
             senders: SenderPace::new(pace.sender_messages_per_second),
+            spread: SlidingWindow::new(0, Duration::ZERO),
             passed: std::array::from_fn(|_| rate.clone()),
             rate,
             under_way: [0; Priority::ALL.len()],
@@ -120,6 +130,7 @@ impl Pacer {
         self.has_no_part = rates.iter().any(|rate| *rate > 0 && share.part(*rate) == 0);
         self.pace.messages_per_second = rate;
         self.rate.set_limit(rate);
+        self.spread = spread(if share.of > 1 { rate } else { 0 });
         self.passed.iter_mut().for_each(|passed| passed.set_limit(rate));
         self.bulk.set_limit(bulk);
         self.senders.set_limit(of_sender);
@@ -134,7 +145,7 @@ impl Pacer {
             Room { at_most: none, total, requests: none, guaranteed: none, guaranteed_requests: none };
         for lane in Priority::ALL {
             room.at_most[lane.index()] = self.lane_room(*lane, NOBODY, now);
-            room.requests[lane.index()] = self.free_slots(*lane, NOBODY, now);
+            room.requests[lane.index()] = self.may_begin(*lane, NOBODY, now);
             if room.at_most[lane.index()] > 0 {
                 room.guaranteed[lane.index()] = self.own_rate(*lane, now).min(MAX_CLAIM);
                 room.guaranteed_requests[lane.index()] = self.own_slots(*lane);
@@ -144,7 +155,7 @@ impl Pacer {
     }
 
     fn lane_room(&mut self, lane: Priority, waiting: Waiting, now: Timestamp) -> u32 {
-        let slots = self.free_slots(lane, waiting, now);
+        let slots = self.may_begin(lane, waiting, now);
         let rate = self.rate_room(lane, waiting, now).min(MAX_CLAIM);
         match lane {
             _ if now < self.paused_until || self.has_no_part => 0,
@@ -160,6 +171,11 @@ impl Pacer {
         let kept: u32 = self.below(lane, waiting, now).map(|below| self.own_rate(below, now)).sum();
         let own = self.own_rate(lane, now);
         self.rate.available(RATE_SHARE[lane.index()], now).max(own).min(free.saturating_sub(kept))
+    }
+
+    /// Requests that may begin now.
+    fn may_begin(&mut self, lane: Priority, waiting: Waiting, now: Timestamp) -> u32 {
+        self.free_slots(lane, waiting, now).min(self.spread.available(100, now))
     }
 
     fn free_slots(&mut self, lane: Priority, waiting: Waiting, now: Timestamp) -> u32 {
@@ -219,10 +235,13 @@ impl Pacer {
             return Opening::At(self.paused_until);
         }
         let rate_is_used = self.rate_room(lane, waiting, now) == 0;
-        let bulk = (lane == Priority::Bulk && self.bulk.available(100, now) == 0).then_some(&self.bulk);
+        let bulk_is_used = lane == Priority::Bulk && self.bulk.available(100, now) == 0;
+        let spread_is_used = self.spread.available(100, now) == 0;
+        let bulk = bulk_is_used.then_some(&self.bulk);
         let rate = rate_is_used.then_some(&self.rate);
-        // Both must open: the later one decides. Each is asked again when the first has opened.
-        [bulk, rate]
+        let spread = spread_is_used.then_some(&self.spread);
+        // All must open: the latest one decides. Each is asked again when the first has opened.
+        [bulk, rate, spread]
             .into_iter()
             .flatten()
             .filter_map(SlidingWindow::frees_at)
@@ -279,14 +298,22 @@ impl Pacer {
         self.paused_until = Timestamp::from_micros(i64::MIN);
     }
 
-    pub(crate) fn request_starts(&mut self, lane: Priority) {
+    pub(crate) fn request_starts(&mut self, lane: Priority, now: Timestamp) {
         self.under_way[lane.index()] += 1;
+        self.spread.pass(1, now);
     }
 
     pub(crate) fn request_ended(&mut self, lane: Priority) {
         let under_way = &mut self.under_way[lane.index()];
         *under_way = under_way.saturating_sub(1);
     }
+}
+
+/// How requests are spread that have to keep to a rate together with those of other nodes; 0 for not at all.
+fn spread(rate: u32) -> SlidingWindow {
+    let at_once = (rate / AT_ONCE).max(1);
+    let micros = u64::from(at_once) * 1_000_000 * 100 / (u64::from(rate.max(1)) * u64::from(FASTER));
+    SlidingWindow::new(if rate == 0 { 0 } else { at_once }, Duration::from_micros(micros))
 }
 
 #[cfg(test)]
@@ -332,7 +359,7 @@ mod tests {
     fn bulk_leaves_requests_for_the_lanes_above() {
         let mut pacer = pacer(pace());
         for _ in 0..15 {
-            pacer.request_starts(Priority::Bulk);
+            pacer.request_starts(Priority::Bulk, at(0));
         }
         assert_eq!(pacer.opens(Priority::Bulk, NOBODY, at(0)), Opening::AfterRequest);
         let room = pacer.room(at(0));
@@ -427,7 +454,7 @@ mod tests {
         let mut pacer = pacer(Pace { messages_per_second: 0, max_in_flight: 100, ..pace() });
         let waiting = [false, false, false, true];
         for _ in 0..95 {
-            pacer.request_starts(Priority::High);
+            pacer.request_starts(Priority::High, at(0));
         }
         let room = pacer.room(at(0));
         assert_eq!((room.requests, room.guaranteed_requests), ([5, 5, 5, 5], [0, 0, 10, 5]));
@@ -447,5 +474,27 @@ mod tests {
             pacer.passes(Priority::High, at(1));
         }
         assert_eq!(pacer.opens(Priority::High, [false, false, false, true], at(2)), Opening::Now);
+    }
+
+    #[test]
+    fn nodes_let_little_go_at_once_and_the_whole_rate_in_a_second() {
+        let mut pacer = pacer(Pace { max_in_flight: 1_000, messages_per_second: 300, ..pace() });
+        pacer.set_share(Share { rank: 0, of: 3 });
+        let (mut now, mut left) = (at(0), 0);
+        while now < at(1_000) {
+            let room = pacer.room(now).at_most[Priority::Normal.index()];
+            assert!(room <= 4, "{room} at once");
+            for _ in 0..room {
+                pacer.passes(Priority::Normal, now);
+                pacer.request_starts(Priority::Normal, now);
+            }
+            left += room;
+            let Opening::At(next) = pacer.opens(Priority::Normal, NOBODY, now) else {
+                panic!("it stays open")
+            };
+            now = next;
+        }
+        // The lane may use 98 of a hundred.
+        assert_eq!(left, 98);
     }
 }

@@ -42,7 +42,7 @@ mod timeline;
 
 mod operators;
 
-mod roles;
+mod nodes;
 
 mod health;
 

@@ -1,10 +1,12 @@
-//! A gateway in parts: what a node is for is a setting, and several nodes do together what one does.
+//! Several nodes on one database, in this process: what each is for is a setting, their clocks differ, and together they do
+//! what one does.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::secret::ExposeSecret as _;
-use domain::time::Clock;
+use domain::time::{Clock, Sleep, Timestamp};
+use futures_util::future::join;
 use gateway::SystemClock;
 use reqwest::Method;
 use serde_json::json;
@@ -15,9 +17,9 @@ use testkit::clock::FakeClock;
 use testkit::database::Database;
 use testkit::endpoint::Endpoint;
 use testkit::sim::{SimConfig, Simulator};
-use testkit::wait::{LONG, wait_for};
+use testkit::wait::{LONG, wait_for, wait_until};
 
-use crate::app::{AMERICAN, environment};
+use crate::app::{AMERICAN, environment, text};
 use crate::http::{Client, Request};
 
 /// What nodes of one gateway share.
@@ -44,6 +46,26 @@ impl Site {
 
     fn request(&self, node: &Gateway, method: Method, path: &str) -> Request {
         self.client.request(method, &format!("http://{}{path}", node.address))
+    }
+}
+
+/// A clock that is ahead of the real one by so many milliseconds, or behind it.
+#[derive(Debug)]
+struct Skewed(SystemClock, i64);
+
+impl Skewed {
+    fn by(millis: i64) -> Arc<dyn Clock> {
+        Arc::new(Self(SystemClock::new(), millis))
+    }
+}
+
+impl Clock for Skewed {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.now().as_micros() + self.1 * 1_000)
+    }
+
+    fn sleep_until(&self, moment: Timestamp) -> Sleep<'_> {
+        self.0.sleep_until(Timestamp::from_micros(moment.as_micros() - self.1 * 1_000))
     }
 }
 
@@ -119,6 +141,42 @@ async fn node_that_dispatches_is_woken_when_another_accepts() {
     };
     // Again and again: what is told before it listens is lost.
     wait_for(reaches_the_provider, LONG).await.unwrap();
+}
+
+#[tokio::test]
+async fn clocks_that_differ_by_two_seconds_do_no_harm() {
+    let site = Site::new().await;
+    let everything = "api,dispatch,callbacks,chores";
+    let mut nodes = Vec::new();
+    for millis in [-2_000, 0, 2_000] {
+        nodes.push(site.node(everything, Skewed::by(millis)).await);
+    }
+    let key = key(&nodes[0]).await;
+    // Each request goes to two nodes at once, with one key.
+    let send = async |n: usize, node: &Gateway| {
+        let body =
+            json!({"receiver": AMERICAN, "message": format!("Message {n}"), "scenario": "transaction"});
+        let request = site.request(node, Method::POST, "/sms").key(&key).json(&body);
+        let answer = request.header("idempotency-key", &format!("key-{n}")).send().await;
+        assert_eq!(answer.status, 202, "{}", answer.text);
+        text(&answer.json()["id"])
+    };
+    for n in 0..60 {
+        let (first, second) = (send(n, &nodes[n % 3]), send(n, &nodes[(n + 1) % 3]));
+        let (first, second) = join(first, second).await;
+        assert_eq!(first, second);
+    }
+    wait_until(|| site.sim.ledger().count() >= 60, LONG).await.unwrap();
+    // Whoever took another for dead would have looked after what that one had under way.
+    for node in &nodes {
+        let figures = site.request(node, Method::GET, "/metrics").send().await.text;
+        assert!(!figures.contains("sms_recovered_count_total 1"), "{figures}");
+    }
+    let mut bodies: Vec<_> =
+        site.sim.ledger().entries_where(|_| true).into_iter().map(|it| it.body).collect();
+    bodies.sort();
+    bodies.dedup();
+    assert_eq!((bodies.len(), site.sim.ledger().count()), (60, 60));
 }
 
 #[test]
