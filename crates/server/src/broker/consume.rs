@@ -100,14 +100,17 @@ impl Consumer {
         };
         let asked = consumer.batch().max_messages(self.settings.max_in_flight).expires(HOLD).messages().await;
         let mut batch = asked.map_err(Trouble::of("nothing can be asked for"))?;
-        let (mut is_open, mut trouble) = (true, None);
+        let (mut is_open, mut is_idle, mut trouble) = (true, true, None);
         let mut under_way = FuturesUnordered::new();
         loop {
             tokio::select! {
                 // All that is there is begun before any of it is waited for, also when it is time to stop.
                 biased;
                 next = batch.next(), if is_open => match next {
-                    Some(Ok(message)) => under_way.push(self.take(message)),
+                    Some(Ok(message)) => {
+                        is_idle = false;
+                        under_way.push(self.take(message));
+                    }
                     Some(Err(problem)) => {
                         trouble = Some(Trouble::of("a batch ended early")(problem));
                         is_open = false;
@@ -120,6 +123,12 @@ impl Consumer {
                 () = self.link.renewed(times), if is_open => is_open = false,
                 else => break,
             }
+        }
+        drop(under_way);
+        if is_idle && trouble.is_none() && !stop.is_asked() {
+            self.link.up()?;
+            // Silence may be that of a consumer whose stream was removed: it still holds asks, and has nothing to give.
+            consumer.get_info().await.map_err(Trouble::of("the consumer is gone"))?;
         }
         trouble.map_or(Ok(()), Err)
     }
