@@ -92,8 +92,8 @@ impl Consumer {
     /// Takes a batch, and works on it to the end. Fails also if the store could take nothing now: then the lane rests
     /// before it takes more.
     async fn turn(&self, consumer: &mut Option<PullConsumer>, stop: &Stop) -> Result<(), Trouble> {
-        let times = self.link.times();
         self.link.up()?;
+        let times = self.link.times();
         let consumer = match consumer {
             Some(consumer) => consumer,
             None => consumer.insert(self.prepare().await?),

@@ -60,24 +60,17 @@ impl Trouble {
 #[derive(Debug)]
 pub(super) struct Link {
     context: Context,
-    /// How often it has come to stand, and whether it stands.
-    standing: watch::Receiver<Standing>,
+    /// Changes when the connection comes to stand, and when it is lost.
+    standing: watch::Receiver<bool>,
     clock: Arc<dyn Clock>,
     /// Held while a stream is made: see [`stream_that_stands`](Self::stream_that_stands).
     making: tokio::sync::Mutex<()>,
 }
 
-/// How a connection fares.
-#[derive(Debug, Clone, Copy, Default)]
-struct Standing {
-    is_up: bool,
-    times: u64,
-}
-
 impl Link {
     /// Begins to connect. Does not wait: the broker may be down for as long as it likes.
     pub(super) async fn open(settings: &Broker, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
-        let (told, standing) = watch::channel(Standing::default());
+        let (told, standing) = watch::channel(false);
         let (told, was_away) = (Arc::new(told), Arc::new(AtomicBool::new(false)));
         let options = options(settings).await?.retry_on_initial_connect().event_callback(move |event| {
             let (told, was_away) = (Arc::clone(&told), Arc::clone(&was_away));
@@ -105,15 +98,19 @@ impl Link {
     /// Waits until the connection has come to stand anew since it did so for the `times`-th time.
     pub(super) async fn renewed(&self, times: u64) {
         let mut standing = self.standing.clone();
-        if standing.wait_for(|standing| standing.times > times).await.is_err() {
-            // The client is gone, and so nothing will change.
-            std::future::pending::<()>().await;
+        // Counted by the client, and not by what it tells, which comes later: what was asked for in between was asked of
+        // the new connection, and must not be given up.
+        while self.times() <= times {
+            if standing.changed().await.is_err() {
+                // The client is gone, and so nothing will change.
+                std::future::pending::<()>().await;
+            }
         }
     }
 
     /// How often the connection has come to stand.
     pub(super) fn times(&self) -> u64 {
-        self.standing.borrow().times
+        self.context.client().statistics().connects.load(Ordering::Relaxed)
     }
 
     /// Makes a stream, or takes the one that is there as it is.
@@ -163,21 +160,21 @@ fn backoff(failures: u32, jitter: f64) -> Duration {
 }
 
 /// Notes what becomes of the connection. That it is lost, or can't be had, is told once.
-fn hear(event: &Event, told: &watch::Sender<Standing>, was_away: &AtomicBool) {
+fn hear(event: &Event, told: &watch::Sender<bool>, was_away: &AtomicBool) {
     match event {
         Event::Connected => {
             was_away.store(false, Ordering::Relaxed);
-            told.send_modify(|standing| *standing = Standing { is_up: true, times: standing.times + 1 });
+            told.send_replace(true);
             tracing::info!("the broker is connected");
         }
         Event::Disconnected | Event::Closed => {
-            told.send_modify(|standing| standing.is_up = false);
+            told.send_replace(false);
             if !was_away.swap(true, Ordering::Relaxed) {
                 tracing::warn!("the connection to the broker is lost: events are kept until it stands again");
             }
         }
         Event::ClientError(problem) => {
-            let stands = told.borrow().is_up;
+            let stands = *told.borrow();
             if !stands && !was_away.swap(true, Ordering::Relaxed) {
                 tracing::warn!(%problem, "the broker can't be reached: events are kept until it can");
             }
