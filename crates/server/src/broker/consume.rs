@@ -25,8 +25,9 @@ use crate::config::Broker;
 use crate::http::problem::Problem;
 use crate::http::read_send;
 
-/// How long the broker holds an ask for more while there is nothing.
-const HOLD: Duration = Duration::from_secs(5);
+/// How long the broker holds an ask for more while there is nothing. Five seconds later the client gives up an ask that a
+/// lost connection took with it. Not sooner: what is delivered to an ask that was given up comes again after a while only.
+const HOLD: Duration = Duration::from_secs(2);
 
 /// What the broker has delivered and not heard of, to all nodes together: also what it is to deliver later.
 const MOST_PENDING: i64 = 20_000;
@@ -93,7 +94,6 @@ impl Consumer {
     /// before it takes more.
     async fn turn(&self, consumer: &mut Option<PullConsumer>, stop: &Stop) -> Result<(), Trouble> {
         self.link.up()?;
-        let times = self.link.times();
         let consumer = match consumer {
             Some(consumer) => consumer,
             None => consumer.insert(self.prepare().await?),
@@ -119,8 +119,6 @@ impl Consumer {
                 },
                 Some(failed) = under_way.next(), if !under_way.is_empty() => trouble = trouble.or(failed),
                 () = stop.asked(), if is_open => is_open = false,
-                // What was asked for by the old connection will not be answered.
-                () = self.link.renewed(times), if is_open => is_open = false,
                 else => break,
             }
         }
