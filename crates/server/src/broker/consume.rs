@@ -25,8 +25,9 @@ use crate::config::Broker;
 use crate::http::problem::Problem;
 use crate::http::read_send;
 
-/// How long the broker holds an ask for more while there is nothing.
-const HOLD: Duration = Duration::from_secs(5);
+/// How long the broker holds an ask for more while there is nothing. Five seconds later the client gives up an ask that a
+/// lost connection took with it. Not sooner: what is delivered to an ask that was given up comes again after a while only.
+const HOLD: Duration = Duration::from_secs(2);
 
 /// What the broker has delivered and not heard of, to all nodes together: also what it is to deliver later.
 const MOST_PENDING: i64 = 20_000;
@@ -92,7 +93,6 @@ impl Consumer {
     /// Takes a batch, and works on it to the end. Fails also if the store could take nothing now: then the lane rests
     /// before it takes more.
     async fn turn(&self, consumer: &mut Option<PullConsumer>, stop: &Stop) -> Result<(), Trouble> {
-        let times = self.link.times();
         self.link.up()?;
         let consumer = match consumer {
             Some(consumer) => consumer,
@@ -100,14 +100,17 @@ impl Consumer {
         };
         let asked = consumer.batch().max_messages(self.settings.max_in_flight).expires(HOLD).messages().await;
         let mut batch = asked.map_err(Trouble::of("nothing can be asked for"))?;
-        let (mut is_open, mut trouble) = (true, None);
+        let (mut is_open, mut is_idle, mut trouble) = (true, true, None);
         let mut under_way = FuturesUnordered::new();
         loop {
             tokio::select! {
                 // All that is there is begun before any of it is waited for, also when it is time to stop.
                 biased;
                 next = batch.next(), if is_open => match next {
-                    Some(Ok(message)) => under_way.push(self.take(message)),
+                    Some(Ok(message)) => {
+                        is_idle = false;
+                        under_way.push(self.take(message));
+                    }
                     Some(Err(problem)) => {
                         trouble = Some(Trouble::of("a batch ended early")(problem));
                         is_open = false;
@@ -116,10 +119,14 @@ impl Consumer {
                 },
                 Some(failed) = under_way.next(), if !under_way.is_empty() => trouble = trouble.or(failed),
                 () = stop.asked(), if is_open => is_open = false,
-                // What was asked for by the old connection will not be answered.
-                () = self.link.renewed(times), if is_open => is_open = false,
                 else => break,
             }
+        }
+        drop(under_way);
+        if is_idle && trouble.is_none() && !stop.is_asked() {
+            self.link.up()?;
+            // Silence may be that of a consumer whose stream was removed: it still holds asks, and has nothing to give.
+            consumer.get_info().await.map_err(Trouble::of("the consumer is gone"))?;
         }
         trouble.map_or(Ok(()), Err)
     }

@@ -13,7 +13,6 @@ use async_nats::{Client, ConnectOptions, Event};
 use domain::secret::ExposeSecret as _;
 use domain::time::{Clock, Timestamp};
 use gateway::stop::Stop;
-use tokio::sync::watch;
 
 use super::LONGEST_REST;
 use crate::config::Broker;
@@ -60,31 +59,21 @@ impl Trouble {
 #[derive(Debug)]
 pub(super) struct Link {
     context: Context,
-    /// How often it has come to stand, and whether it stands.
-    standing: watch::Receiver<Standing>,
     clock: Arc<dyn Clock>,
     /// Held while a stream is made: see [`stream_that_stands`](Self::stream_that_stands).
     making: tokio::sync::Mutex<()>,
 }
 
-/// How a connection fares.
-#[derive(Debug, Clone, Copy, Default)]
-struct Standing {
-    is_up: bool,
-    times: u64,
-}
-
 impl Link {
     /// Begins to connect. Does not wait: the broker may be down for as long as it likes.
     pub(super) async fn open(settings: &Broker, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
-        let (told, standing) = watch::channel(Standing::default());
-        let (told, was_away) = (Arc::new(told), Arc::new(AtomicBool::new(false)));
+        let (stands, was_away) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let options = options(settings).await?.retry_on_initial_connect().event_callback(move |event| {
-            let (told, was_away) = (Arc::clone(&told), Arc::clone(&was_away));
-            async move { hear(&event, &told, &was_away) }
+            let (stands, was_away) = (Arc::clone(&stands), Arc::clone(&was_away));
+            async move { hear(&event, &stands, &was_away) }
         });
         let client = connect(settings, options).await.context("the broker's settings can't be used")?;
-        Ok(Self { context: context(client), standing, clock, making: tokio::sync::Mutex::default() })
+        Ok(Self { context: context(client), clock, making: tokio::sync::Mutex::default() })
     }
 
     pub(super) fn context(&self) -> &Context {
@@ -100,20 +89,6 @@ impl Link {
     pub(super) fn up(&self) -> Result<(), Trouble> {
         let is_up = self.context.client().connection_state() == State::Connected;
         if is_up { Ok(()) } else { Err(Trouble::Away) }
-    }
-
-    /// Waits until the connection has come to stand anew since it did so for the `times`-th time.
-    pub(super) async fn renewed(&self, times: u64) {
-        let mut standing = self.standing.clone();
-        if standing.wait_for(|standing| standing.times > times).await.is_err() {
-            // The client is gone, and so nothing will change.
-            std::future::pending::<()>().await;
-        }
-    }
-
-    /// How often the connection has come to stand.
-    pub(super) fn times(&self) -> u64 {
-        self.standing.borrow().times
     }
 
     /// Makes a stream, or takes the one that is there as it is.
@@ -163,22 +138,21 @@ fn backoff(failures: u32, jitter: f64) -> Duration {
 }
 
 /// Notes what becomes of the connection. That it is lost, or can't be had, is told once.
-fn hear(event: &Event, told: &watch::Sender<Standing>, was_away: &AtomicBool) {
+fn hear(event: &Event, stands: &AtomicBool, was_away: &AtomicBool) {
     match event {
         Event::Connected => {
             was_away.store(false, Ordering::Relaxed);
-            told.send_modify(|standing| *standing = Standing { is_up: true, times: standing.times + 1 });
+            stands.store(true, Ordering::Relaxed);
             tracing::info!("the broker is connected");
         }
         Event::Disconnected | Event::Closed => {
-            told.send_modify(|standing| standing.is_up = false);
+            stands.store(false, Ordering::Relaxed);
             if !was_away.swap(true, Ordering::Relaxed) {
                 tracing::warn!("the connection to the broker is lost: events are kept until it stands again");
             }
         }
         Event::ClientError(problem) => {
-            let stands = told.borrow().is_up;
-            if !stands && !was_away.swap(true, Ordering::Relaxed) {
+            if !stands.load(Ordering::Relaxed) && !was_away.swap(true, Ordering::Relaxed) {
                 tracing::warn!(%problem, "the broker can't be reached: events are kept until it can");
             }
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::pull::{Config as PullConfig, Stream as Messages};
+use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::{self, Context};
 use futures_util::StreamExt as _;
 use serde_json::Value;
@@ -40,15 +41,23 @@ impl Peer {
         Self { jetstream: jetstream::new(client) }
     }
 
-    /// Publishes a request, which the broker acknowledges.
+    /// Publishes a request, which the broker acknowledges. Again while there is no stream yet, or one that is being made.
     pub(crate) async fn ask(&self, lane: &str, body: impl AsRef<[u8]>, headers: &[(&str, &str)]) {
         let mut all = HeaderMap::new();
         for (name, value) in headers {
             all.insert(*name, *value);
         }
         let (subject, body) = (format!("sms.send.{lane}"), body.as_ref().to_vec());
-        let ack = self.jetstream.publish_with_headers(subject, all, body.into()).await.unwrap();
-        ack.await.unwrap();
+        let publish = async || {
+            let (all, body) = (all.clone(), body.clone().into());
+            let ack = self.jetstream.publish_with_headers(subject.clone(), all, body).await.unwrap();
+            match ack.await {
+                Ok(_) => Some(()),
+                Err(problem) if problem.kind() == PublishErrorKind::StreamNotFound => None,
+                Err(problem) => panic!("not published: {problem}"),
+            }
+        };
+        wait_for(publish, LONG).await.unwrap();
     }
 
     /// Waits until the gateway has made its stream.
