@@ -30,7 +30,7 @@ use crate::{Options, StoreError};
 const IS_SHARED: bool = true;
 
 /// Connections that write at once, for each node. A commit waits for the disk, and another one can be made meanwhile.
-const WRITERS: usize = 4;
+const WRITERS: usize = 2;
 
 /// Opens the database, and brings its schema up to date if asked to.
 pub(crate) fn open(url: &str, options: &Options) -> Result<BackendStore, StoreError> {

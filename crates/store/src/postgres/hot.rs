@@ -20,7 +20,7 @@ use domain::message::MessageStatus;
 
 use super::listener;
 use super::row::word;
-use super::sql::{Statements, ToValue as _, Value, column, get, params};
+use super::sql::{Statements, Value, column, get, params};
 use crate::StoreError;
 use crate::group::Batch;
 
@@ -79,15 +79,6 @@ fn lock(statements: &mut Statements<'_>, about: &BTreeSet<MessageId>) -> Result<
         Ok((MessageId::from_bytes(get(row, 0)?), word::<MessageStatus>(row, 1).ok()))
     })?;
     Ok(rows.into_iter().filter_map(|(id, status)| Some((id, status?))).collect())
-}
-
-/// The first of some ids. Statements name the first and the last, so that PostgreSQL looks into no other week.
-fn first(messages: impl Iterator<Item = MessageId>) -> Value {
-    messages.min().map(|id| *id.as_bytes()).to_value()
-}
-
-fn last(messages: impl Iterator<Item = MessageId>) -> Value {
-    messages.max().map(|id| *id.as_bytes()).to_value()
 }
 
 fn ids<'a>(messages: impl IntoIterator<Item = &'a MessageId>) -> Value {

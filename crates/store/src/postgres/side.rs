@@ -198,7 +198,7 @@ mod tests {
     const COLUMNS: &str = "SELECT c.relname::text, a.attname::text, t.typname::text \
          FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid JOIN pg_type t ON t.oid = a.atttypid \
          WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relnamespace = current_schema()::regnamespace \
-         AND a.attnum > 0 AND NOT a.attisdropped";
+         AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''";
 
     #[test]
     #[expect(clippy::disallowed_methods, reason = "a test's own environment")]

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 use bytes::{BufMut as _, BytesMut};
 use postgres::types::{FromSql, IsNull, ToSql, Type};
-use postgres::{Statement, Transaction};
+use postgres::{Client, Statement};
 
 use super::connection::error;
 use crate::StoreError;
@@ -25,21 +25,32 @@ pub(super) struct Prepared {
 
 /// The statements of one transaction.
 pub(super) struct Statements<'connection> {
-    transaction: Transaction<'connection>,
+    client: &'connection mut Client,
     prepared: &'connection mut Prepared,
+    is_committed: bool,
 }
 
 /// A row of an answer.
 pub(super) struct Row<'answer>(&'answer postgres::Row);
 
 impl<'connection> Statements<'connection> {
-    pub(super) fn new(transaction: Transaction<'connection>, prepared: &'connection mut Prepared) -> Self {
-        Self { transaction, prepared }
+    /// Begins a transaction by these words.
+    pub(super) fn begin(
+        client: &'connection mut Client,
+        begin: &str,
+        prepared: &'connection mut Prepared,
+    ) -> Result<Self, StoreError> {
+        // From here on it is taken back, also if only a part of the words was done.
+        let statements = Self { client, prepared, is_committed: false };
+        statements.client.batch_execute(begin).map_err(error)?;
+        Ok(statements)
     }
 
     /// Commits what they did. Without it, it is all taken back.
-    pub(super) fn commit(self) -> Result<(), StoreError> {
-        self.transaction.commit().map_err(error)
+    pub(super) fn commit(mut self) -> Result<(), StoreError> {
+        // One that failed is no transaction any more.
+        self.is_committed = true;
+        self.client.batch_execute("COMMIT").map_err(error)
     }
 
     fn prepare(&mut self, sql: &'static str) -> Result<Statement, StoreError> {
@@ -47,13 +58,13 @@ impl<'connection> Statements<'connection> {
         if let Some(statement) = self.prepared.by_address.get(&address) {
             return Ok(statement.clone());
         }
-        let statement = self.transaction.prepare(&translated(sql)).map_err(error)?;
+        let statement = self.client.prepare(&translated(sql)).map_err(error)?;
         self.prepared.by_address.insert(address, statement.clone());
         Ok(statement)
     }
 
     fn query(&mut self, statement: &Statement, values: &[Value]) -> Result<Vec<postgres::Row>, StoreError> {
-        self.transaction.query(statement, &parameters(values)).map_err(error)
+        self.client.query(statement, &parameters(values)).map_err(error)
     }
 
     /// Runs the statement of this text; answers how many rows it changed.
@@ -63,13 +74,13 @@ impl<'connection> Statements<'connection> {
         values: impl AsRef<[Value]>,
     ) -> Result<usize, StoreError> {
         let statement = self.prepare(sql)?;
-        let changed = self.transaction.execute(&statement, &parameters(values.as_ref())).map_err(error)?;
+        let changed = self.client.execute(&statement, &parameters(values.as_ref())).map_err(error)?;
         Ok(usize::try_from(changed).unwrap_or(usize::MAX))
     }
 
     /// Changes the schema. Waits only a moment for those who read: others wait behind it.
     pub(super) fn define(&mut self, sql: &str) -> Result<(), StoreError> {
-        self.transaction.batch_execute(&format!("SET LOCAL lock_timeout = '1s'; {sql}")).map_err(error)
+        self.client.batch_execute(&format!("SET LOCAL lock_timeout = '1s'; {sql}")).map_err(error)
     }
 
     /// Runs the statement of this text for its first row, if there is one.
@@ -102,7 +113,7 @@ impl<'connection> Statements<'connection> {
         mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
         if !self.prepared.by_text.contains_key(sql) {
-            let statement = self.transaction.prepare(&translated(sql)).map_err(error)?;
+            let statement = self.client.prepare(&translated(sql)).map_err(error)?;
             self.prepared.by_text.insert(sql.to_owned(), statement);
         }
         let statement = self.prepared.by_text.get(sql).cloned().ok_or(StoreError::Stopped)?;
@@ -123,6 +134,15 @@ impl<'connection> Statements<'connection> {
             }
         }
         Ok(())
+    }
+}
+
+impl Drop for Statements<'_> {
+    fn drop(&mut self) {
+        // Where this does not arrive, the connection is gone, and the transaction with it.
+        if !self.is_committed && !self.client.is_closed() {
+            let _ = self.client.batch_execute("ROLLBACK");
+        }
     }
 }
 
@@ -326,6 +346,9 @@ impl<T: Column> Column for Option<T> {
         if raw.1.is_none() { Some(None) } else { T::read(raw).map(Some) }
     }
 }
+
+/// The column by which messages in trouble are found, among `states s`.
+pub(super) const TROUBLE: &str = "s.trouble";
 
 pub(super) fn get<T: Column>(row: &Row<'_>, at: usize) -> Result<T, StoreError> {
     let raw: Raw<'_> = row.0.try_get(at).map_err(error)?;

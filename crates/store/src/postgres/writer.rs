@@ -6,14 +6,14 @@
 //! runs alone: under the same lock, taken for itself.
 
 use super::connection::{Address, Connection};
-use super::sql::{Statements, params};
+use super::sql::Statements;
 use super::{hot, write};
 use crate::StoreError;
 use crate::group::{Backend, Batch};
 
-/// The lock that all writers share, or one has for itself, to the end of a transaction: "Tuma" in ASCII, and a two.
-const SIDE_BY_SIDE: &str = "SELECT pg_advisory_xact_lock_shared(1416981601, 2)";
-const ALONE: &str = "SELECT pg_advisory_xact_lock(1416981601, 2)";
+/// How a transaction begins: with the lock that all writers share, or one has for itself, to the end of a transaction: "Tuma" in ASCII, and a two.
+const SIDE_BY_SIDE: &str = "BEGIN; SELECT pg_advisory_xact_lock_shared(1416981601, 2)";
+const ALONE: &str = "BEGIN; SELECT pg_advisory_xact_lock(1416981601, 2)";
 
 /// The same to the end of the session, for whoever must be alone in the database over many transactions.
 pub(super) const ALONE_FOR_THE_SESSION: &str = "SELECT pg_advisory_lock(1416981601, 2)";
@@ -35,36 +35,37 @@ impl Writer {
     /// Runs one transaction, again if it got into another's way.
     fn transact(
         &mut self,
+        begin: &str,
         mut run: impl FnMut(&mut Statements<'_>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         for _ in 1..TRIES {
-            match self.once(&mut run) {
+            match self.once(begin, &mut run) {
                 Err(StoreError::Conflict) => {}
                 result => return result,
             }
         }
-        self.once(&mut run)
+        self.once(begin, &mut run)
     }
 
     fn once(
         &mut self,
+        begin: &str,
         run: &mut impl FnMut(&mut Statements<'_>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let connection = match self.connection.take().filter(|connection| !connection.is_closed()) {
             Some(connection) => self.connection.insert(connection),
             None => self.connection.insert(self.address.connect()?),
         };
-        connection.transact(|statements| run(statements))
+        connection.transact(begin, |statements| run(statements))
     }
 }
 
 impl Backend for Writer {
     fn commit(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
         if hot::has_work(batch) {
-            let done = self.transact(|statements| {
+            let done = self.transact(SIDE_BY_SIDE, |statements| {
                 // Of an earlier try, which was taken back.
                 batch.clear_answers();
-                statements.first(SIDE_BY_SIDE, params![], |_row| Ok(()))?;
                 hot::run(statements, batch)
             });
             if done.is_err() {
@@ -76,9 +77,6 @@ impl Backend for Writer {
         if batch.is_empty() {
             return Ok(());
         }
-        self.transact(|statements| {
-            statements.first(ALONE, params![], |_row| Ok(()))?;
-            write::run(statements, batch)
-        })
+        self.transact(ALONE, |statements| write::run(statements, batch))
     }
 }

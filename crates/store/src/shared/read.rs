@@ -160,7 +160,8 @@ pub(super) fn newest_sql(filter: &Filter, page: Page, hour: Option<i64>, limit: 
     if let Some(status) = filter.status {
         // The word itself, not a value: only so can SQLite tell that the partial index of trouble has all such
         // rows.
-        let _ = write!(sql, " AND s.status = '{status}'");
+        let column = if in_trouble { sql::TROUBLE } else { "s.status" };
+        let _ = write!(sql, " AND {column} = '{status}'");
     }
     if let Some(hour) = hour {
         condition("m.created_at / 3600000000 = ?", Value::Integer(hour));

@@ -111,6 +111,9 @@ pub(super) fn list(values: Vec<Value>) -> impl rusqlite::Params {
     rusqlite::params_from_iter(values)
 }
 
+/// The column by which messages in trouble are found, among `states s`.
+pub(super) const TROUBLE: &str = "s.status";
+
 pub(super) fn get<T: rusqlite::types::FromSql>(row: &Row<'_>, at: usize) -> Result<T, StoreError> {
     row.get(at).map_err(error)
 }

@@ -34,15 +34,16 @@ const LOCK: &str = "SELECT message_id, status FROM states WHERE message_id = ANY
 /// How many of these have a state at all.
 const COUNT: &str = "SELECT count(*) FROM states WHERE message_id = ANY($1::uuid[])";
 
-const LEAVE: &str = "DELETE FROM queue q USING UNNEST($2::int2[], $3::int8[], $4::uuid[]) AS e (lane, due_at, id) \
-     WHERE q.provider = $1 AND q.lane = e.lane AND q.due_at = e.due_at AND q.message_id = e.id";
-
-const OPEN: &str = "INSERT INTO attempts (message_id, number, provider, node, lease_until, started_at) \
-     SELECT e.message_id, e.number, $1, $2, $3, $4 FROM UNNEST($5::uuid[], $6::int4[]) AS e (message_id, number) \
-     ON CONFLICT DO NOTHING RETURNING message_id";
-
-const MOVE: &str = "UPDATE states SET status = 'sending', provider = $1, reason = NULL, provider_code = NULL, \
-     updated_at = $2 WHERE message_id = ANY($3::uuid[]) AND message_id BETWEEN $4 AND $5";
+/// Takes all of `$2` to `$4` off the queue, opens attempts for those of `$5`, but for those that were made already (their
+/// place in the queue was left over), and moves what has an attempt now.
+const TAKE: &str = "WITH gone AS (DELETE FROM queue q \
+     USING UNNEST($2::int2[], $3::int8[], $4::uuid[]) AS e (lane, due_at, id) \
+     WHERE q.provider = $1 AND q.lane = e.lane AND q.due_at = e.due_at AND q.message_id = e.id), \
+     opened AS (INSERT INTO attempts (message_id, number, provider, node, lease_until, started_at) \
+     SELECT e.message_id, e.number, $1, $7, $8, $9 FROM UNNEST($5::uuid[], $6::int4[]) AS e (message_id, number) \
+     ON CONFLICT DO NOTHING RETURNING message_id) \
+     UPDATE states s SET status = 'sending', provider = $1, reason = NULL, provider_code = NULL, updated_at = $9 \
+     FROM opened o WHERE s.message_id = o.message_id RETURNING s.message_id";
 
 /// `None` where anything is out of the ordinary: then nothing was written.
 pub(super) fn run(statements: &mut Statements<'_>, claim: &Claim) -> Result<Option<Claims>, StoreError> {
@@ -56,6 +57,8 @@ pub(super) fn run(statements: &mut Statements<'_>, claim: &Claim) -> Result<Opti
         if room.messages == 0 {
             continue;
         }
+        // No more than may leave: what is read is locked, and so passed by for others.
+        let room = (room, room.messages);
         let sorted = sort(statements, FRONT, claim, *lane, room, &mut requests, &mut claims.senders)?;
         if !is_plain(&sorted) {
             return Ok(None);
@@ -98,28 +101,25 @@ fn take(
     standing: &HashMap<MessageId, MessageStatus>,
 ) -> Result<Vec<Claimed>, StoreError> {
     found.retain(|claimed| standing.contains_key(&claimed.submission.message_id));
+    let may_leave = |claimed: &&Claimed| {
+        let stands = standing.get(&claimed.submission.message_id).copied();
+        stands.is_some_and(|stands| stands.after(StatusEvent::Claimed) != stands)
+    };
+    let leaving: Vec<&Claimed> = found.iter().filter(may_leave).collect();
     let values = params![
         claim.provider.as_str(),
         column(found.iter().map(|claimed| claimed.priority.index())),
         column(found.iter().map(|claimed| claimed.due_at.as_micros())),
         ids(found.iter().map(|claimed| &claimed.submission.message_id)),
-    ];
-    statements.execute(LEAVE, values)?;
-    found.retain(|claimed| {
-        let stands = standing.get(&claimed.submission.message_id).copied();
-        stands.is_some_and(|stands| stands.after(StatusEvent::Claimed) != stands)
-    });
-    let opened = open(statements, claim, &found)?;
-    found.retain(|claimed| opened.contains(&claimed.submission.message_id));
-    let (Some(first), Some(last)) = (opened.iter().min(), opened.iter().max()) else { return Ok(Vec::new()) };
-    let values = params![
-        claim.provider.as_str(),
+        ids(leaving.iter().map(|claimed| &claimed.submission.message_id)),
+        column(leaving.iter().map(|claimed| claimed.submission.attempt)),
+        claim.node.as_bytes(),
+        claim.lease_until.as_micros(),
         claim.now.as_micros(),
-        ids(&opened),
-        first.as_bytes(),
-        last.as_bytes()
     ];
-    statements.execute(MOVE, values)?;
+    let taken = statements.collect(TAKE, values, |row| Ok(MessageId::from_bytes(get(row, 0)?)))?;
+    let taken: HashSet<MessageId> = taken.into_iter().collect();
+    found.retain(|claimed| taken.contains(&claimed.submission.message_id));
     Ok(found)
 }
 
@@ -150,22 +150,4 @@ fn lock(
         }
     }
     Ok(Some(standing))
-}
-
-/// Opens attempts, but for those that were made already: their place in the queue was left over.
-fn open(
-    statements: &mut Statements<'_>,
-    claim: &Claim,
-    found: &[Claimed],
-) -> Result<HashSet<MessageId>, StoreError> {
-    let values = params![
-        claim.provider.as_str(),
-        claim.node.as_bytes(),
-        claim.lease_until.as_micros(),
-        claim.now.as_micros(),
-        ids(found.iter().map(|claimed| &claimed.submission.message_id)),
-        column(found.iter().map(|claimed| claimed.submission.attempt)),
-    ];
-    let opened = statements.collect(OPEN, values, |row| Ok(MessageId::from_bytes(get(row, 0)?)))?;
-    Ok(opened.into_iter().collect())
 }

@@ -1,35 +1,33 @@
 //! Outcomes: the provider took the message.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use domain::attempt::{Acceptance, SubmitOutcome};
 use domain::ids::MessageId;
 use domain::message::StatusEvent;
 use domain::money::Money;
 
-use super::{Standing, first, ids, last};
+use super::{Standing, ids};
 use crate::StoreError;
 use crate::group::Pending;
 use crate::port::queue::AttemptEnd;
-use crate::postgres::row::word;
 use crate::postgres::sql::{Statements, column, get, params};
 
 /// Receipts that wait for one of these ids of a provider.
 const PARKED: &str = "SELECT DISTINCT provider_message_id FROM callbacks \
      WHERE message_id IS NULL AND provider_message_id = ANY($1::text[])";
 
-const CLOSE: &str = "UPDATE attempts a SET ended_at = e.ended_at, outcome = 'accepted', \
+/// Closes the attempts that are open and moves their messages; answers which were closed.
+const CLOSE: &str = "WITH closed AS (UPDATE attempts a SET ended_at = e.ended_at, outcome = 'accepted', \
      provider_message_id = e.provider_message_id, segments = e.segments, cost_micros = e.cost_micros, \
      cost_currency = e.cost_currency \
-     FROM UNNEST($1::uuid[], $2::int4[], $3::int8[], $4::text[], $5::int4[], $6::int8[], $7::text[]) \
-     AS e (message_id, number, ended_at, provider_message_id, segments, cost_micros, cost_currency) \
+     FROM UNNEST($1::uuid[], $2::int4[], $3::int8[], $4::text[], $5::int4[], $6::int8[], $7::text[], $8::text[]) \
+     AS e (message_id, number, ended_at, provider_message_id, segments, cost_micros, cost_currency, status) \
      WHERE a.message_id = e.message_id AND a.number = e.number AND a.outcome IS NULL \
-     AND a.message_id BETWEEN $8 AND $9 RETURNING a.message_id, a.provider";
-
-const MOVE: &str = "UPDATE states s SET status = e.status, provider = e.provider, reason = NULL, \
-     provider_code = NULL, updated_at = e.updated_at \
-     FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::int8[]) AS e (message_id, status, provider, updated_at) \
-     WHERE s.message_id = e.message_id AND s.message_id BETWEEN $5 AND $6";
+     RETURNING a.message_id, a.provider, a.ended_at, e.status), \
+     moved AS (UPDATE states s SET status = c.status, provider = c.provider, reason = NULL, provider_code = NULL, \
+     updated_at = c.ended_at FROM closed c WHERE s.message_id = c.message_id AND s.status <> c.status) \
+     SELECT message_id FROM closed";
 
 /// An attempt whose message the provider took, and that nobody is to look after.
 fn acceptance(end: &AttemptEnd) -> Option<&Acceptance> {
@@ -53,34 +51,16 @@ pub(super) fn run(
     if ends.is_empty() {
         return Ok(());
     }
-    let closed = close(statements, &ends)?;
-    let mut moved = Vec::new();
-    for (end, _) in &ends {
-        let (Some(provider), Some(stands)) = (closed.get(&end.message_id), standing.get_mut(&end.message_id))
-        else {
-            continue;
-        };
-        let to = stands.after(StatusEvent::Accepted);
-        if to != *stands {
-            moved.push((end, to, provider));
-            *stands = to;
+    let closed = close(statements, &ends, standing)?;
+    for (end, _) in ends.iter().filter(|(end, _)| closed.contains(&end.message_id)) {
+        if let Some(stands) = standing.get_mut(&end.message_id) {
+            *stands = stands.after(StatusEvent::Accepted);
         }
-    }
-    if !moved.is_empty() {
-        let values = params![
-            ids(moved.iter().map(|(end, ..)| &end.message_id)),
-            column(moved.iter().map(|(_, to, _)| to.as_str())),
-            column(moved.iter().map(|(.., provider)| provider)),
-            column(moved.iter().map(|(end, ..)| end.ended_at.as_micros())),
-            first(moved.iter().map(|(end, ..)| end.message_id)),
-            last(moved.iter().map(|(end, ..)| end.message_id)),
-        ];
-        statements.execute(MOVE, values)?;
     }
     for at in plain {
         let pending = &mut pendings[at];
         // An attempt that had ended already is for the other way, which finds the rest done.
-        if pending.question.iter().all(|end| closed.contains_key(&end.message_id)) {
+        if pending.question.iter().all(|end| closed.contains(&end.message_id)) {
             pending.answer = Some(());
         }
     }
@@ -116,11 +96,14 @@ fn plain(
     Ok(candidates)
 }
 
-/// Closes attempts that are open; answers which, with the provider that was asked.
+/// Closes attempts that are open, and moves their messages; answers which.
 fn close(
     statements: &mut Statements<'_>,
     ends: &[(&AttemptEnd, &Acceptance)],
-) -> Result<HashMap<MessageId, String>, StoreError> {
+    standing: &Standing,
+) -> Result<HashSet<MessageId>, StoreError> {
+    let after =
+        |end: &AttemptEnd| standing.get(&end.message_id).map(|it| it.after(StatusEvent::Accepted).as_str());
     let values = params![
         ids(ends.iter().map(|(end, _)| &end.message_id)),
         column(ends.iter().map(|(end, _)| end.attempt)),
@@ -129,10 +112,8 @@ fn close(
         column(ends.iter().map(|(_, acceptance)| acceptance.segments)),
         column(ends.iter().map(|(_, acceptance)| acceptance.cost.map(Money::micros))),
         column(ends.iter().map(|(_, acceptance)| acceptance.cost.map(|cost| cost.currency().to_owned()))),
-        first(ends.iter().map(|(end, _)| end.message_id)),
-        last(ends.iter().map(|(end, _)| end.message_id)),
+        column(ends.iter().map(|(end, _)| after(end))),
     ];
-    let closed = statements
-        .collect(CLOSE, values, |row| Ok((MessageId::from_bytes(get(row, 0)?), word::<String>(row, 1)?)))?;
+    let closed = statements.collect(CLOSE, values, |row| Ok(MessageId::from_bytes(get(row, 0)?)))?;
     Ok(closed.into_iter().collect())
 }

@@ -7,7 +7,7 @@ use domain::phone::Msisdn;
 use domain::receipt::{Receipt, ReceiptStatus};
 use domain::time::Timestamp;
 
-use super::{Standing, first, ids, last};
+use super::{Standing, ids};
 use crate::StoreError;
 use crate::group::Pending;
 use crate::port::receipts::{NewReceipt, ReceiptFate};
@@ -19,8 +19,8 @@ use crate::postgres::sql::{Statements, column, get, params};
 const TARGETS: &str = "SELECT m.id, w.number, m.receiver, r.message_id IS NOT NULL, \
      CASE WHEN a.outcome = 'ambiguous' THEN a.provider END \
      FROM UNNEST($1::uuid[], $2::int4[]) AS w (id, number) JOIN messages m ON m.id = w.id \
-     LEFT JOIN attempts a ON a.message_id = w.id AND a.number = w.number AND a.message_id BETWEEN $3 AND $4 \
-     LEFT JOIN rounds r ON r.message_id = w.id WHERE m.id BETWEEN $3 AND $4";
+     LEFT JOIN attempts a ON a.message_id = w.id AND a.number = w.number \
+     LEFT JOIN rounds r ON r.message_id = w.id";
 
 /// The attempts that a provider took under these ids, of messages to these receivers that were accepted within some hours:
 /// as `write::receipts::FIND` finds them, for many at once.
@@ -43,7 +43,7 @@ const MOVE: &str = "UPDATE states s SET status = e.status, reason = e.reason, pr
      updated_at = e.updated_at \
      FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int8[]) \
      AS e (message_id, status, reason, provider_code, updated_at) \
-     WHERE s.message_id = e.message_id AND s.message_id BETWEEN $6 AND $7";
+     WHERE s.message_id = e.message_id";
 
 /// Message and attempt of a receipt that may be plain.
 fn names(new: &NewReceipt) -> Option<(MessageId, u16)> {
@@ -137,8 +137,6 @@ pub(super) fn run(
         column(failures().map(|failure| failure.map(|failure| failure.reason.as_str()))),
         column(failures().map(|failure| failure.and_then(|failure| failure.provider_code.clone()))),
         column(moved.values().map(|receipt| receipt.received_at.as_micros())),
-        first(moved.keys().copied()),
-        last(moved.keys().copied()),
     ];
     statements.execute(MOVE, values).map(|_moved| ())
 }
@@ -151,12 +149,8 @@ fn targets(
     if wanted.is_empty() {
         return Ok(HashMap::new());
     }
-    let values = params![
-        ids(wanted.iter().map(|(id, _)| id)),
-        column(wanted.iter().map(|(_, attempt)| *attempt)),
-        first(wanted.iter().map(|(id, _)| *id)),
-        last(wanted.iter().map(|(id, _)| *id)),
-    ];
+    let values =
+        params![ids(wanted.iter().map(|(id, _)| id)), column(wanted.iter().map(|(_, attempt)| *attempt)),];
     let targets = statements.collect(TARGETS, values, |row| {
         let target =
             Target { receiver: get(row, 2)?, was_sent_again: get(row, 3)?, in_doubt_with: get(row, 4)? };

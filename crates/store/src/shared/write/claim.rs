@@ -94,7 +94,9 @@ fn take(
     requests: &mut Requests,
     claims: &mut Claims,
 ) -> Result<(), StoreError> {
-    let sorted = sort(statements, FRONT, claim, lane, room, requests, &mut claims.senders)?;
+    let may_hold = !claim.quiet.is_empty() || claims.senders.is_limited();
+    let most = room.messages.saturating_add(if may_hold { HELD_AT_ONCE } else { 0 });
+    let sorted = sort(statements, FRONT, claim, lane, (room, most), requests, &mut claims.senders)?;
     if let Some((due_at, id)) = sorted.last {
         let values = params![claim.provider.as_str(), lane.index(), due_at.as_micros(), id.as_bytes()];
         statements.execute(LEAVE, values)?;
@@ -142,14 +144,12 @@ pub(in super::super) fn sort(
     front_of_lane: &'static str,
     claim: &Claim,
     lane: Priority,
-    room: LaneRoom,
+    (room, most): (LaneRoom, u32),
     requests: &mut Requests,
     senders: &mut SenderPace,
 ) -> Result<Sorted, StoreError> {
     let is_quiet = !claim.quiet.is_empty();
-    let (limit, held) =
-        (room.requests as usize, if is_quiet || senders.is_limited() { HELD_AT_ONCE } else { 0 });
-    let most = room.messages.saturating_add(held);
+    let limit = room.requests as usize;
     let values = params![claim.provider.as_str(), lane.index(), claim.now.as_micros(), most];
     let mut sorted = Sorted::default();
     statements.walk(front_of_lane, values, |row| {
