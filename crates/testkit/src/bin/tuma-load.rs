@@ -19,7 +19,7 @@ use testkit::load::history;
 use testkit::load::process::{Process, Usage, create_key, free_address};
 use testkit::load::receipts::{self, Receipts};
 use testkit::load::report::{CodesLine, Line, codes_table, table};
-use testkit::load::workload::{self, MakeRequest, Measured};
+use testkit::load::workload::{self, Extent, MakeRequest, Measured};
 use testkit::sim::{TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_PHONE_NUMBER};
 use tokio::time::Instant;
 
@@ -50,6 +50,9 @@ struct Load {
     /// Connections that send at once.
     #[arg(long, default_value_t = 64)]
     connections: usize,
+    /// Messages a second, for a soak.
+    #[arg(long, default_value_t = 1_000)]
+    per_second: u32,
     /// Messages that wait in the queue before anything is measured.
     #[arg(long, default_value_t = 0)]
     backlog: u64,
@@ -90,6 +93,8 @@ enum Work {
     Bulk,
     /// One message a request, accepted, while 2,000 receipts a second come in; beside the same without.
     AcceptBesideReceipts,
+    /// The same as end to end, at `--per-second`, with the memory of each minute. Only when asked for.
+    Soak,
     /// 500 codes at 50 a second beside the backlog, which leaves at the account's pace. Only when asked for.
     Codes,
 }
@@ -98,8 +103,10 @@ enum Work {
 async fn main() -> anyhow::Result<()> {
     let mut load = Load::parse();
     load.tuma = load.tuma.canonicalize().with_context(|| format!("{} is not there", load.tuma.display()))?;
-    if load.only.as_slice() == [Work::Codes] {
-        return load.codes().await;
+    match load.only.as_slice() {
+        [Work::Codes] => return load.codes().await,
+        [Work::Soak] => return load.soak().await,
+        _ => {}
     }
     anyhow::ensure!(load.nodes == 1 || load.database.is_some(), "several nodes need --database");
     let scratch = load.folder()?;
@@ -160,8 +167,7 @@ impl Load {
         workload::run(
             std::slice::from_ref(&simulator.address),
             self.connections,
-            self.limit(),
-            u64::MAX,
+            Extent::within(self.limit()),
             201,
             make,
         )
@@ -237,7 +243,7 @@ impl Load {
                 match work {
                     // Accepting alone: one message a second leaves.
                     Work::Accept | Work::Bulk | Work::AcceptBesideReceipts => "1",
-                    Work::EndToEnd | Work::Receipts => "0",
+                    Work::EndToEnd | Work::Receipts | Work::Soak => "0",
                     // Twilio's default, of which bulk may take 95 %.
                     Work::Codes => "1000",
                 },
@@ -259,7 +265,8 @@ impl Load {
     async fn fill(&self, gateway: &Gateways, authorization: &str) -> anyhow::Result<()> {
         if self.backlog > 0 {
             let make = bulk_request(authorization.to_owned());
-            workload::run(&gateway.addresses, 8, DRAIN, self.backlog.div_ceil(100), 202, make).await?;
+            workload::run(&gateway.addresses, 8, Extent::of(self.backlog.div_ceil(100), DRAIN), 202, make)
+                .await?;
         }
         Ok(())
     }
@@ -278,6 +285,38 @@ impl Load {
         Ok(())
     }
 
+    /// The memory of each minute while messages come in at a pace.
+    async fn soak(&self) -> anyhow::Result<()> {
+        let folder = self.folder()?;
+        let simulator = self.simulator(Some(5)).await?;
+        let (gateway, authorization) = self.gateways(Work::Soak, &simulator, folder.path()).await?;
+        let extent = Extent { per_second: self.per_second, ..Extent::within(self.limit()) };
+        let make = single_request(authorization);
+        let soaking = workload::run(&gateway.addresses, self.connections, extent, 202, make);
+        print("| minute | messages taken by the provider | resident MiB |\n|---|---|---|");
+        let watching = async {
+            for minute in 0_u32.. {
+                let (taken, usage) = (messages_taken(&simulator).await?, gateway.usage());
+                print(&format!("| {minute} | {taken} | {} |", usage.resident_kib / 1_024));
+                tokio::time::sleep(Duration::from_mins(1)).await;
+            }
+            anyhow::Ok(())
+        };
+        let measured = tokio::select! {
+            measured = soaking => measured?,
+            stopped = watching => return stopped,
+        };
+        let [half, most, all] = latency(&measured);
+        let (taken, usage) = (messages_taken(&simulator).await?, gateway.usage());
+        print(&format!("| the end | {taken} | {} |\n", usage.resident_kib / 1_024));
+        print(&format!(
+            "{} answered, {:.0} a second; p50 {half:.1}, p99 {most:.1}, max {all:.1} ms",
+            measured.answered,
+            measured.per_second()
+        ));
+        Ok(())
+    }
+
     /// What is accepted while receipts come in, and just before that without them, by the same gateway.
     async fn beside_receipts(&self, raw: f64) -> anyhow::Result<[Line; 2]> {
         let folder = self.folder()?;
@@ -291,7 +330,7 @@ impl Load {
             receipts::accepted_ids(gateway.first(), wanted.div_ceil(100), |number| make(number)).await?;
         let run = || {
             let make = single_request(authorization.clone());
-            workload::run(&gateway.addresses, self.connections, self.limit(), u64::MAX, 202, make)
+            workload::run(&gateway.addresses, self.connections, Extent::within(self.limit()), 202, make)
         };
         let before = gateway.usage();
         let alone = run().await?;
@@ -321,11 +360,12 @@ impl Load {
             _ => (single_request(authorization), 1),
         };
         let measured =
-            workload::run(&gateway.addresses, self.connections, self.limit(), u64::MAX, 202, make).await?;
+            workload::run(&gateway.addresses, self.connections, Extent::within(self.limit()), 202, make)
+                .await?;
         let messages = measured.answered * each;
         let took = match work {
             Work::Accept | Work::Bulk | Work::Codes | Work::AcceptBesideReceipts => measured.took,
-            Work::EndToEnd => drained(&gateway, "sms_sent_count_total", messages, begun).await?,
+            Work::EndToEnd | Work::Soak => drained(&gateway, "sms_sent_count_total", messages, begun).await?,
             Work::Receipts => drained(&gateway, "sms_receipt_count_total", messages, begun).await?,
         };
         Ok(line(work, &measured, messages, took, raw, (before, gateway.usage())))
@@ -366,6 +406,7 @@ fn line(
             Work::Bulk => "POST /sms/bulk, 100 receivers: accepted",
             Work::AcceptBesideReceipts => "POST /sms: accepted, beside 2,000 receipts a second",
             Work::Codes => "POST /sms: codes",
+            Work::Soak => "POST /sms: a soak",
         },
         per_second,
         of_raw: Some(per_second / raw),

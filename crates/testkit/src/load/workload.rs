@@ -38,13 +38,42 @@ impl Measured {
     }
 }
 
-/// Keeps `connections` busy with one request at a time each, for a time or for a number of requests, whichever
-/// ends first; they are spread over the addresses. Fails at the first answer with another status than `wanted`.
+/// How much is asked: for a time or for a number of requests, whichever ends first.
+#[derive(Debug, Clone, Copy)]
+pub struct Extent {
+    /// For how long.
+    pub limit: Duration,
+    /// How many.
+    pub requests: u64,
+    /// How many a second at most; 0 for as many as are answered.
+    pub per_second: u32,
+}
+
+impl Extent {
+    /// As many as are answered within a time.
+    pub fn within(limit: Duration) -> Self {
+        Self { limit, requests: u64::MAX, per_second: 0 }
+    }
+
+    /// So many, as fast as they are answered, within a time.
+    pub fn of(requests: u64, limit: Duration) -> Self {
+        Self { limit, requests, per_second: 0 }
+    }
+
+    /// When the request of a number may leave, from the beginning.
+    fn due(&self, number: u64) -> Duration {
+        match self.per_second {
+            0 => Duration::ZERO,
+            per_second => Duration::from_micros(number.saturating_mul(1_000_000) / u64::from(per_second)),
+        }
+    }
+}
+
+/// Keeps `connections` busy with one request at a time each; they are spread over the addresses. Fails at the first answer with another status than `wanted`.
 pub async fn run(
     addresses: &[String],
     connections: usize,
-    limit: Duration,
-    requests: u64,
+    extent: Extent,
     wanted: u16,
     make: MakeRequest,
 ) -> anyhow::Result<Measured> {
@@ -57,10 +86,13 @@ pub async fn run(
             let mut connection = Connection::open(&address).await?;
             let mut latency = Histogram::<u64>::new_with_max(60_000_000, 3)?;
             let mut answered = 0;
-            while begun.elapsed() < limit {
+            while begun.elapsed() < extent.limit {
                 let number = next.fetch_add(1, Ordering::Relaxed);
-                if number >= requests {
+                if number >= extent.requests {
                     break;
+                }
+                if extent.per_second > 0 {
+                    tokio::time::sleep_until(begun + extent.due(number)).await;
                 }
                 let request = make(number);
                 let sent = Instant::now();
