@@ -152,6 +152,7 @@ impl Dispatcher {
             at_most: room.at_most,
             total: room.total,
             requests: room.requests,
+            at_once: room.at_once,
             guaranteed: room.guaranteed,
             guaranteed_requests: room.guaranteed_requests,
             receivers_per_request: self.provider.pace().max_receivers_per_request,
@@ -197,6 +198,7 @@ impl Dispatcher {
             total: EXPIRED_AT_ONCE,
             // No place for anything that would leave.
             requests: [0; Priority::ALL.len()],
+            at_once: 0,
             guaranteed: [0; Priority::ALL.len()],
             guaranteed_requests: [0; Priority::ALL.len()],
             receivers_per_request: 1,

@@ -79,6 +79,8 @@ pub(crate) struct Room {
     pub(crate) total: u32,
     /// Requests that may start, by the lane that asks for one.
     pub(crate) requests: [u32; Priority::ALL.len()],
+    /// Requests that may begin now, of whichever lane.
+    pub(crate) at_once: u32,
     /// Messages that lanes above leave to a lane, if something of it is due.
     pub(crate) guaranteed: [u32; Priority::ALL.len()],
     /// Requests that lanes above leave to a lane, if something of it is due.
@@ -141,11 +143,18 @@ impl Pacer {
     pub(crate) fn room(&mut self, now: Timestamp) -> Room {
         let none = [0; Priority::ALL.len()];
         let total = self.rate.available(100, now).min(MAX_CLAIM);
-        let mut room =
-            Room { at_most: none, total, requests: none, guaranteed: none, guaranteed_requests: none };
+        let at_once = self.spread.available(100, now);
+        let mut room = Room {
+            at_most: none,
+            total,
+            requests: none,
+            at_once,
+            guaranteed: none,
+            guaranteed_requests: none,
+        };
         for lane in Priority::ALL {
             room.at_most[lane.index()] = self.lane_room(*lane, NOBODY, now);
-            room.requests[lane.index()] = self.may_begin(*lane, NOBODY, now);
+            room.requests[lane.index()] = self.free_slots(*lane, NOBODY, now);
             if room.at_most[lane.index()] > 0 {
                 room.guaranteed[lane.index()] = self.own_rate(*lane, now).min(MAX_CLAIM);
                 room.guaranteed_requests[lane.index()] = self.own_slots(*lane);

@@ -54,6 +54,11 @@ pub(crate) struct Pending<Q, A> {
 }
 
 impl<Q, A> Pending<Q, A> {
+    /// Answers what was done apart from its batch.
+    pub(crate) fn answer_with(self, result: Result<A, StoreError>) {
+        let _ = self.reply.send(result);
+    }
+
     fn settle(self, result: &Result<(), StoreError>) {
         let answer = match result {
             Ok(()) => self

@@ -54,8 +54,9 @@ impl DeadLetters {
     async fn publish(&self, lane: Priority, message: &Message, problem: Problem) -> Result<(), Trouble> {
         let info = message.info().map_err(Trouble::of("a message without its place"))?;
         let subject = format!("{}.{lane}", self.settings.dead_subject);
-        // Delivered and found dead twice, it is kept once.
-        let id = format!("{}:{}", info.stream, info.stream_sequence);
+        // Delivered and found dead twice, it is kept once. The time: places begin anew in a stream that was made anew.
+        let published = info.published.unix_timestamp_nanos();
+        let id = format!("{}:{}:{published}", info.stream, info.stream_sequence);
         let mut publish = PublishMessage::build()
             .headers(kept_headers(message))
             .payload(message.payload.clone())

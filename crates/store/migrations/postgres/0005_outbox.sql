@@ -29,7 +29,8 @@ BEGIN
     RETURN NULL;
 END $$;
 
-CREATE FUNCTION tuma_keep_moved() RETURNS trigger LANGUAGE plpgsql AS $$
+-- The rows of a statement have no index to join them by, and our sessions prefer indexes.
+CREATE FUNCTION tuma_keep_moved() RETURNS trigger LANGUAGE plpgsql SET enable_hashjoin = on AS $$
 BEGIN
     INSERT INTO outbox (message_id, status, provider, reason, provider_code, at)
     SELECT n.message_id, n.status, n.provider, n.reason, n.provider_code, n.updated_at

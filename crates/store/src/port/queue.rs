@@ -62,6 +62,8 @@ pub struct Claim {
     pub total: u32,
     /// By lane, how many requests may have been filled when a message of it opens another one.
     pub requests: [u32; Priority::ALL.len()],
+    /// How many requests may begin now over all lanes, whatever else they have.
+    pub at_once: u32,
     /// By lane, how many of `total` lanes above leave to it if something of it is due.
     pub guaranteed: [u32; Priority::ALL.len()],
     /// By lane, how many requests lanes above leave to it if something of it is due.
@@ -106,7 +108,7 @@ impl Claim {
             self.requests.into_iter().max().unwrap_or(0).saturating_sub(kept(&self.guaranteed_requests));
         LaneRoom {
             messages: self.at_most[lane.index()].min(free),
-            requests: self.requests[lane.index()].max(own).min(all),
+            requests: self.requests[lane.index()].max(own).min(all).min(self.at_once),
         }
     }
 }

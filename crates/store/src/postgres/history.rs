@@ -81,50 +81,70 @@ fn end_of(name: &str) -> Option<Timestamp> {
     format!("{year}-{month}-{day}T00:00:00Z").parse().ok()
 }
 
-/// Makes the partitions of the weeks to come, and drops those that are no longer kept. Answers about how many messages were
-/// in them, and that these were all.
-pub(super) fn keep(statements: &mut Statements<'_>, keep: &KeepHistory) -> Result<(u64, bool), StoreError> {
-    make_room(statements, keep.now)?;
-    let messages = match keep.messages_since {
-        Some(since) => forget(statements, since)?,
-        None => 0,
-    };
-    Ok((messages, true))
+/// A change of the schema, to be made by itself: whoever reads takes the tables in an order of its own, so that nobody may
+/// hold one of them and wait for another.
+pub(super) struct Change(String);
+
+impl Change {
+    pub(super) fn make(&self, statements: &mut Statements<'_>) -> Result<(), StoreError> {
+        statements.define(&self.0)
+    }
 }
 
-/// Makes the partitions that are not there yet.
-fn make_room(statements: &mut Statements<'_>, now: Timestamp) -> Result<(), StoreError> {
+/// What is to be changed, and about how many messages are forgotten by it.
+pub(super) fn plan(
+    statements: &mut Statements<'_>,
+    keep: &KeepHistory,
+) -> Result<(Vec<Change>, u64), StoreError> {
+    let mut changes = make_room(statements, keep.now)?;
+    let mut messages = 0;
+    if let Some(since) = keep.messages_since {
+        let (dropped, about) = forget(statements, since)?;
+        changes.extend(dropped);
+        messages = about;
+    }
+    Ok((changes, messages))
+}
+
+/// What the rooms would do within a batch. The writer has taken these questions out of it before: see [`plan`].
+pub(super) fn keep(_statements: &mut Statements<'_>, _keep: &KeepHistory) -> Result<(u64, bool), StoreError> {
+    Err(StoreError::Internal("a change of the schema does not go with a batch".into()))
+}
+
+/// The partitions of the weeks to come that are not there yet.
+fn make_room(statements: &mut Statements<'_>, now: Timestamp) -> Result<Vec<Change>, StoreError> {
+    let mut changes = Vec::new();
     for grows in &GROWS {
         let Some(mut last) = ends(statements, grows.table)?.last().copied() else { continue };
         while last < now.plus(AHEAD) {
             // The time for which the gateway was off is one partition.
             let next = end_of_week(last.max(now));
-            add(statements, grows, last, next)?;
+            changes.extend(add(statements, grows, last, next)?);
             last = next;
         }
     }
-    Ok(())
+    Ok(changes)
 }
 
-/// Makes a partition. A week of which rows are in the default partition already stays there: a clock was far ahead.
+/// A partition. A week of which rows are in the default partition already stays there: a clock was far ahead.
 fn add(
     statements: &mut Statements<'_>,
     grows: &Grows,
     from: Timestamp,
     to: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<Option<Change>, StoreError> {
     let Grows { table, key, options, .. } = grows;
     let (first, end) = (grows.bound(from), grows.bound(to));
     let taken =
         format!("SELECT EXISTS (SELECT 1 FROM {table}_default WHERE {key} >= {first} AND {key} < {end})");
     if statements.collect_of(&taken, params![], |row| get::<bool>(row, 0))? == [true] {
         tracing::warn!(table, %from, "rows of this week lie in the default partition: they will not be forgotten");
-        return Ok(());
+        return Ok(None);
     }
     let name = grows.partition(to);
-    statements.define(&format!(
-        "CREATE TABLE {name} PARTITION OF {table} FOR VALUES FROM ({first}) TO ({end}) {options}"
-    ))
+    Ok(Some(Change(format!(
+        "CREATE TABLE IF NOT EXISTS {name} PARTITION OF {table} FOR VALUES FROM ({first}) TO ({end}) {options}"
+    ))))
 }
 
 /// Whether a message accepted before a time has not ended: it waits, somebody sends it, or somebody looks after it. Asked
@@ -136,25 +156,26 @@ const UNENDED: &str = "SELECT EXISTS (SELECT 1 FROM queue WHERE message_id < $1)
 const ABOUT: &str = "SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint FROM pg_class WHERE relname = $1::text \
      AND relnamespace = current_schema()::regnamespace";
 
-/// Drops the weeks that end before `since`. Answers about how many messages were in them.
-fn forget(statements: &mut Statements<'_>, since: Timestamp) -> Result<u64, StoreError> {
-    let mut messages = 0;
-    for end in ends(statements, "messages")?.into_iter().take_while(|end| *end <= since) {
+/// Drops the weeks that end before `since`, messages last: what is left of a week, if something goes wrong between, is found
+/// again. Answers about how many messages are in them.
+fn forget(statements: &mut Statements<'_>, since: Timestamp) -> Result<(Vec<Change>, u64), StoreError> {
+    let (mut changes, mut messages) = (Vec::new(), 0);
+    let [of_messages, ..] = &GROWS;
+    for end in ends(statements, of_messages.table)?.into_iter().take_while(|end| *end <= since) {
         let unended = statements.first(UNENDED, params![first_id(end)], |row| get::<bool>(row, 0))?;
         if unended == Some(true) {
             tracing::warn!(%end, "messages of a week that is no longer kept have not ended: it stays");
             break;
         }
-        let [of_messages, ..] = &GROWS;
         let about = statements.first(ABOUT, params![of_messages.partition(end)], |row| get::<u64>(row, 0))?;
         messages += about.unwrap_or(0);
-        for grows in &GROWS {
-            statements.define(&format!("DROP TABLE IF EXISTS {}", grows.partition(end)))?;
-        }
-        statements.execute("DELETE FROM rounds WHERE message_id < ?1", params![first_id(end)])?;
-        tracing::info!(%end, "a week that is no longer kept was dropped");
+        let rounds = format!("DELETE FROM rounds WHERE message_id < '{}'", uuid(first_id(end)));
+        let drop = |grows: &Grows| Change(format!("DROP TABLE IF EXISTS {}", grows.partition(end)));
+        changes.push(Change(rounds));
+        changes.extend(GROWS.iter().rev().map(drop));
+        tracing::info!(%end, "a week that is no longer kept is dropped");
     }
-    Ok(messages)
+    Ok((changes, messages))
 }
 
 #[cfg(test)]

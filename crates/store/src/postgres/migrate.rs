@@ -20,6 +20,9 @@ const MIGRATIONS: &[&str] = &[
 /// The lock of whoever migrates: "Tuma" in ASCII, and a one.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(x'5475'::int, x'6d61'::int)";
 
+/// The lock that writers share: see [`super::writer`].
+const NOBODY_WRITES: &str = "SELECT pg_advisory_xact_lock(1416981601, 2)";
+
 /// Marks a database as ours, and says which version of the schema it has.
 const VERSION: &str = "SELECT version FROM tuma_schema";
 
@@ -54,6 +57,10 @@ pub(super) fn run(connection: &mut Connection, allowed: bool) -> Result<(), Stor
     }
     if found < known && !allowed {
         return Err(if found == 0 { StoreError::Missing } else { StoreError::OlderSchema { found, known } });
+    }
+    if found < known {
+        // Nobody writes meanwhile: writers take the tables in an order of their own.
+        transaction.query_one(NOBODY_WRITES, &[]).map_err(error)?;
     }
     for step in found..known {
         transaction.batch_execute(MIGRATIONS[step as usize]).map_err(error)?;

@@ -7,9 +7,10 @@
 
 use super::connection::{Address, Connection};
 use super::sql::Statements;
-use super::{hot, write};
+use super::{history, hot, write};
 use crate::StoreError;
 use crate::group::{Backend, Batch};
+use crate::port::history::{Forgotten, KeepHistory};
 
 /// How a transaction begins: with the lock that all writers share, or one has for itself, to the end of a transaction: "Tuma" in ASCII, and a two.
 const SIDE_BY_SIDE: &str = "BEGIN; SELECT pg_advisory_xact_lock_shared(1416981601, 2)";
@@ -60,8 +61,36 @@ impl Writer {
     }
 }
 
+impl Writer {
+    /// Changes the schema, one transaction for each change. Whoever waits for it waits for nothing else: that it is made
+    /// impossible by a reader must not take anything back.
+    fn keep_history(&mut self, keep: &KeepHistory) -> Result<Forgotten, StoreError> {
+        let (mut changes, mut messages) = (Vec::new(), 0);
+        self.transact(ALONE, |statements| {
+            (changes, messages) = history::plan(statements, keep)?;
+            Ok(())
+        })?;
+        for change in &changes {
+            self.transact(ALONE, |statements| change.make(statements))?;
+        }
+        let mut replies = Forgotten::default();
+        self.transact(SIDE_BY_SIDE, |statements| {
+            replies = write::history::forget_replies(statements, keep)?;
+            Ok(())
+        })?;
+        Ok(Forgotten { messages, ..replies })
+    }
+}
+
 impl Backend for Writer {
     fn commit(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
+        for pending in std::mem::take(&mut batch.histories) {
+            let result = self.keep_history(&pending.question);
+            pending.answer_with(result);
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
         if hot::has_work(batch) {
             let done = self.transact(SIDE_BY_SIDE, |statements| {
                 // Of an earlier try, which was taken back.

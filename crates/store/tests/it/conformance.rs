@@ -93,6 +93,7 @@ macro_rules! conformance {
                 claim_takes_no_more_of_a_lane_than_allowed,
                 claim_takes_no_more_than_allowed_in_total,
                 claim_fills_no_more_requests_than_each_lane_may_open,
+                what_may_begin_at_once_goes_to_the_first_lane,
                 lanes_above_leave_a_lane_its_guaranteed_requests,
                 lanes_above_leave_a_lane_its_guaranteed_share_of_the_total,
                 sender_that_may_not_send_now_keeps_nobody_else_waiting,

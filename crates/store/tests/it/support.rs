@@ -345,6 +345,7 @@ pub(crate) fn claim(now: Timestamp) -> Claim {
         at_most: [1_000; 4],
         total: 1_000,
         requests: [1_000; 4],
+        at_once: u32::MAX,
         guaranteed: [0; 4],
         guaranteed_requests: [0; 4],
         receivers_per_request: 1,

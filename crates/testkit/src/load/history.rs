@@ -61,6 +61,7 @@ async fn some(store: &dyn Store, at: Timestamp) -> anyhow::Result<()> {
         at_most: [TOGETHER; 4],
         total: TOGETHER,
         requests: [TOGETHER; 4],
+        at_once: u32::MAX,
         guaranteed: [0; 4],
         guaranteed_requests: [0; 4],
         receivers_per_request: 1,

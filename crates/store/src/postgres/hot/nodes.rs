@@ -3,14 +3,18 @@
 use domain::ids::NodeId;
 
 use super::super::sql::{Statements, get, params};
-use super::super::write::nodes::{BEAT, GIVE_BACK, LEAVE};
+use super::super::write::nodes::{GIVE_BACK, LEAVE};
 use crate::StoreError;
 use crate::group::NodeChange;
 use crate::port::nodes::Beat;
 
+/// Of a node that is known. One that is new says so alone: two that begin side by side would not see each other, and each
+/// would take the whole rate.
+const AGAIN: &str = "UPDATE nodes SET seen_at = $2 WHERE id = $1";
+
 const LIVE: &str = "SELECT id, seen_at < $1 FROM nodes ORDER BY id";
 
-/// Answers who lives; `None` if somebody is gone, whose leases must end.
+/// Answers who lives; `None` if somebody is new, or gone, whose leases must end.
 pub(super) fn run(
     statements: &mut Statements<'_>,
     change: &NodeChange,
@@ -26,7 +30,9 @@ pub(super) fn run(
 }
 
 fn beat(statements: &mut Statements<'_>, beat: &Beat) -> Result<Option<Vec<NodeId>>, StoreError> {
-    statements.execute(BEAT, params![beat.node.as_bytes(), beat.now.as_micros()])?;
+    if statements.execute(AGAIN, params![beat.node.as_bytes(), beat.now.as_micros()])? == 0 {
+        return Ok(None);
+    }
     let nodes = statements.collect(LIVE, params![beat.gone_before.as_micros()], |row| {
         Ok((NodeId::from_bytes(get(row, 0)?), get::<bool>(row, 1)?))
     })?;

@@ -1,4 +1,4 @@
-//! Making room for what will come, and forgetting what is no longer kept.
+//! Forgetting what is no longer kept.
 
 use super::super::history;
 use super::super::sql::{Statements, params};
@@ -11,9 +11,17 @@ const FORGET_REPLIES: &str = "DELETE FROM idempotency WHERE (day, key) IN \
 
 pub(super) fn keep(statements: &mut Statements<'_>, keep: &KeepHistory) -> Result<Forgotten, StoreError> {
     let (messages, are_all) = history::keep(statements, keep)?;
+    let replies = forget_replies(statements, keep)?;
+    Ok(Forgotten { messages, is_done: are_all && replies.is_done, ..replies })
+}
+
+/// Forgets answers that no request can ask for any more.
+pub(in super::super) fn forget_replies(
+    statements: &mut Statements<'_>,
+    keep: &KeepHistory,
+) -> Result<Forgotten, StoreError> {
     // A day later than needed: around midnight, nodes whose clocks differ keep answers under both days.
     let first_day = day(keep.replies_since) - 1;
     let replies = statements.execute(FORGET_REPLIES, params![first_day, keep.limit])?;
-    let is_done = are_all && replies < keep.limit as usize;
-    Ok(Forgotten { messages, replies: replies as u64, is_done })
+    Ok(Forgotten { messages: 0, replies: replies as u64, is_done: replies < keep.limit as usize })
 }

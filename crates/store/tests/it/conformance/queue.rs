@@ -159,6 +159,15 @@ pub(crate) async fn claim_fills_no_more_requests_than_each_lane_may_open<F: Fixt
     assert_eq!(waiting(&bench).await, 15);
 }
 
+pub(crate) async fn what_may_begin_at_once_goes_to_the_first_lane<F: Fixture>(bench: Bench<F>) {
+    let bulk = (1..=3).map(|n| message(n).with(|message| message.priority = Priority::Bulk));
+    bench.add(bulk).await;
+    bench.add([message(4).with(|message| message.priority = Priority::High)]).await;
+    // Lower lanes keep more requests than may begin now.
+    let claim = Claim { at_once: 1, guaranteed_requests: [0, 6, 3, 2], ..claim(NOW.plus(SECOND)) };
+    assert_eq!(ids(&bench.claim(claim).await.unwrap()), [message(4).id()]);
+}
+
 pub(crate) async fn lanes_above_leave_a_lane_its_guaranteed_requests<F: Fixture>(bench: Bench<F>) {
     for (n, lane) in Priority::ALL.iter().enumerate() {
         bench.add((0..5).map(|m| in_lane(n as u64 * 10 + m, *lane))).await;
