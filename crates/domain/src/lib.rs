@@ -33,6 +33,8 @@ pub mod batch;
 
 pub mod receipt;
 
+pub mod audit;
+
 pub mod retry;
 
 pub mod policy;

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::audit::AuditKey;
 use domain::ids::KeyId;
 use domain::time::Clock as _;
 use gateway::request::Content;
@@ -42,7 +43,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let database = format!("sqlite:{}", folder.path().join("tuma.db").display());
     let service = SmsService::new(Parts {
-        store: store::open(&database, Options { migrate: true, exclusive: true }).await?,
+        store: store::open(&database, Options { migrate: true, exclusive: true, audit: AuditKey::new([0; 32]) }).await?,
         providers: factory.create_configured()?,
         default_provider: factory.default_provider().clone(),
         clock: Arc::new(SystemClock::new()),

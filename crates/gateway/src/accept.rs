@@ -103,13 +103,15 @@ impl Acceptor<'_> {
     pub(crate) fn prepare_one(
         &self,
         caller: Caller,
-        request: SendRequest,
+        request: &SendRequest,
         now: Timestamp,
     ) -> Result<Prepared, SendError> {
-        let (receiver, common) = self.check_one(caller, &request, now).map_err(SendError::Invalid)?;
+        let (receiver, common) = self.check_one(caller, request, now).map_err(SendError::Invalid)?;
+        let receivers = std::slice::from_ref(&request.receiver);
         let idempotency = request
             .idempotency_key
-            .map(|key| (key, fingerprint(ONE, std::slice::from_ref(&request.receiver), &request.content)));
+            .as_ref()
+            .map(|key| (key.clone(), fingerprint(ONE, receivers, &request.content)));
         let message = self.message(receiver, &request.content, &common, None).ok_or(SendError::NoProvider)?;
         let verdicts = vec![Prospect::Accepted(message.message.id, receiver)];
         Ok(Prepared { messages: vec![message], verdicts, common, bulk_id: None, idempotency })
@@ -137,7 +139,7 @@ impl Acceptor<'_> {
     pub(crate) fn prepare_bulk(
         &self,
         caller: Caller,
-        request: BulkRequest,
+        request: &BulkRequest,
         now: Timestamp,
     ) -> Result<Prepared, SendError> {
         let mut errors = Vec::new();
@@ -173,8 +175,10 @@ impl Acceptor<'_> {
         if messages.is_empty() {
             return Err(SendError::Invalid(refusals(verdicts)));
         }
-        let idempotency =
-            request.idempotency_key.map(|key| (key, fingerprint(BULK, &request.receivers, &request.content)));
+        let idempotency = request
+            .idempotency_key
+            .as_ref()
+            .map(|key| (key.clone(), fingerprint(BULK, &request.receivers, &request.content)));
         Ok(Prepared { messages, verdicts, common, bulk_id: Some(bulk_id), idempotency })
     }
 
@@ -408,6 +412,19 @@ pub(crate) struct Stored {
 }
 
 impl Stored {
+    /// The receivers that were refused now, by their positions, with the code of each.
+    pub(crate) fn refused(&self) -> Vec<(usize, &'static str)> {
+        if self.repeated {
+            return Vec::new();
+        }
+        let verdicts = self.verdicts.iter().enumerate();
+        let refused = verdicts.filter_map(|(index, verdict)| match verdict {
+            Prospect::Rejected(problem) => Some((index, problem.code())),
+            Prospect::Accepted(..) => None,
+        });
+        refused.collect()
+    }
+
     /// The answer to a request for one message.
     pub(crate) fn into_answer(self) -> Result<SendAnswer, SendError> {
         match self.into_verdicts().into_iter().next() {

@@ -32,6 +32,8 @@ mod share;
 
 mod shared;
 
+mod refused;
+
 mod accept;
 
 mod pacer;
@@ -47,6 +49,8 @@ mod nodes;
 mod divert;
 
 mod sweep;
+
+mod audit;
 
 pub mod workers;
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::audit::{Act, Actor, Entry, Event, NewEntry};
 use domain::breaker::BreakerState;
 use domain::ids::{BulkId, MessageId};
 use domain::message::MessageStatus;
@@ -10,6 +11,7 @@ use domain::time::Timestamp;
 use providers::pace::Pace;
 use providers::provider::Capabilities;
 use store::StoreError;
+use store::port::audit::{AuditFilter, AuditPage};
 use store::port::messages::{Cancel, MessageRecord, MessageSummary, Moved, Resend};
 use store::port::queue::{LaneDepth, Stuck};
 use store::port::watches::WatchCount;
@@ -83,8 +85,8 @@ pub struct QueueStatus {
 
 impl SmsService {
     /// Stops a message that has not left. One that is stopped already is not moved, and that is no error.
-    pub async fn cancel(&self, id: MessageId) -> Result<Moved, MoveError> {
-        let cancel = Cancel { messages: vec![id], now: self.shared.clock.now() };
+    pub async fn cancel(&self, id: MessageId, by: Actor) -> Result<Moved, MoveError> {
+        let cancel = Cancel { messages: vec![id], by, now: self.shared.clock.now() };
         let moved = self.shared.store.cancel(cancel).await?.into_iter().next().flatten();
         let moved = moved.ok_or(MoveError::NotFound)?;
         if moved.to != MessageStatus::Canceled {
@@ -95,8 +97,12 @@ impl SmsService {
     }
 
     /// Stops what has not left of a bulk request. Answers one entry for each of these messages.
-    pub async fn cancel_messages(&self, messages: Vec<MessageId>) -> Result<Vec<Moved>, StoreError> {
-        let cancel = Cancel { messages, now: self.shared.clock.now() };
+    pub async fn cancel_messages(
+        &self,
+        messages: Vec<MessageId>,
+        by: Actor,
+    ) -> Result<Vec<Moved>, StoreError> {
+        let cancel = Cancel { messages, by, now: self.shared.clock.now() };
         let moved: Vec<Moved> = self.shared.store.cancel(cancel).await?.into_iter().flatten().collect();
         for moved in &moved {
             self.tell_of_canceled(moved);
@@ -119,7 +125,7 @@ impl SmsService {
     /// Sends a message again that failed, was not delivered or expired, by the best route of now. A time of expiry
     /// that is over does not count any more: whoever asks for it now wants it now, within the time that the scenario
     /// gives. Only within a day: receipts of an older message would not find it.
-    pub async fn retry(&self, id: MessageId) -> Result<Moved, MoveError> {
+    pub async fn retry(&self, id: MessageId, by: Actor) -> Result<Moved, MoveError> {
         let shared = &self.shared;
         let record: MessageRecord = shared.store.message(id).await?.ok_or(MoveError::NotFound)?;
         let status = record.summary.status;
@@ -150,6 +156,7 @@ impl SmsService {
             due_at: now,
             expires_at: message.expires_at.filter(|end| *end > now).or(expires_after.map(|it| now.plus(it))),
             refused_by: Vec::new(),
+            by,
             now,
         };
         let moved = shared.store.resend(resend).await?.ok_or(MoveError::NotFound)?;
@@ -159,6 +166,15 @@ impl SmsService {
         tracing::info!(message.id = %id, provider = %route.provider, "sms.retry_asked");
         shared.wakeups.wake(&route.provider);
         Ok(moved)
+    }
+
+    /// Entries of the audit trail, newest first.
+    pub async fn audit(&self, filter: AuditFilter, page: AuditPage) -> Result<Vec<Entry>, StoreError> {
+        self.shared.store.audit(filter, page).await
+    }
+
+    fn act(&self, by: Actor) -> Act {
+        Act { by, at: self.now() }
     }
 
     /// Every configured provider with its health.
@@ -190,13 +206,13 @@ impl SmsService {
 
     /// Takes a provider out of service: what is under way is finished, what waits takes other routes where there
     /// are any, and nothing new comes. `None` if there is no such provider; else whether it was in service.
-    pub async fn drain(&self, name: &ProviderName) -> Result<Option<bool>, StoreError> {
-        self.set_drained(name, Some(self.shared.clock.now())).await
+    pub async fn drain(&self, name: &ProviderName, by: Actor) -> Result<Option<bool>, StoreError> {
+        self.set_drained(name, true, self.act(by)).await
     }
 
     /// Puts a provider back into service. `None` if there is no such provider; else whether it was out of service.
-    pub async fn resume(&self, name: &ProviderName) -> Result<Option<bool>, StoreError> {
-        let changed = self.set_drained(name, None).await?;
+    pub async fn resume(&self, name: &ProviderName, by: Actor) -> Result<Option<bool>, StoreError> {
+        let changed = self.set_drained(name, false, self.act(by)).await?;
         self.shared.wakeups.wake(name);
         Ok(changed)
     }
@@ -204,14 +220,16 @@ impl SmsService {
     async fn set_drained(
         &self,
         name: &ProviderName,
-        since: Option<Timestamp>,
+        drained: bool,
+        act: Act,
     ) -> Result<Option<bool>, StoreError> {
         if self.shared.router.provider(name).is_none() {
             return Ok(None);
         }
-        let changed = self.shared.store.set_drained(name.clone(), since).await?;
+        let since = drained.then_some(act.at);
+        let changed = self.shared.store.set_drained(name.clone(), since, act).await?;
         self.shared.router.health().set_drained(name, since);
-        tracing::warn!(provider = %name, drained = since.is_some(), "a provider's service was changed");
+        tracing::warn!(provider = %name, drained, "a provider's service was changed");
         Ok(Some(changed))
     }
 
@@ -237,12 +255,16 @@ impl SmsService {
     }
 
     /// Lets a worker rest, or work again; `false` if there is none of this name.
-    pub fn set_worker_paused(&self, name: &str, paused: bool) -> bool {
-        let known = self.workers.set_paused(name, paused);
-        if known {
-            tracing::warn!(worker = name, paused, "a worker was told to rest or to work again");
-            self.shared.wakeups.wake_all();
+    pub async fn set_worker_paused(&self, name: &str, paused: bool, by: Actor) -> Result<bool, StoreError> {
+        if !self.workers.show().iter().any(|worker| worker.name == name) {
+            return Ok(false);
         }
-        known
+        let event = if paused { Event::WorkerPaused } else { Event::WorkerActivated };
+        // Before it is done: what could not be entered is not done.
+        self.shared.store.note(vec![NewEntry::of_act(&self.act(by), event, name)]).await?;
+        self.workers.set_paused(name, paused);
+        tracing::warn!(worker = name, paused, "a worker was told to rest or to work again");
+        self.shared.wakeups.wake_all();
+        Ok(true)
     }
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::attempt::{Acceptance, Failure, Reason, SubmitOutcome};
+use domain::audit::Actor;
 use domain::message::MessageStatus;
 use domain::policy::{OnAmbiguous, OnSilence};
 use domain::route::{ProviderName, Route, Standing};
@@ -396,6 +397,7 @@ fn resend(
         due_at: now,
         expires_at: watched.expires_at,
         refused_by: watched.asked.clone(),
+        by: Actor::System,
         now,
     })
 }

@@ -24,6 +24,7 @@ use crate::health::Health;
 use crate::metrics::{Arrival, Metrics};
 use crate::receipts::{self, CallbackRefusal};
 use crate::reconcile::{self, Reconciler, ReconcilerReport};
+use crate::refused::Asked;
 use crate::request::{BulkAnswer, BulkRequest, Caller, SendAnswer, SendError, SendRequest};
 use crate::routing::Router;
 use crate::settings::{Roles, Settings};
@@ -32,7 +33,7 @@ use crate::shared::Shared;
 use crate::silence::Silence;
 use crate::stop::Stop;
 use crate::workers::Workers;
-use crate::{divert, fresh, nodes, sweep};
+use crate::{audit, divert, fresh, nodes, sweep};
 
 /// How often workers are looked at that may be stuck.
 const WATCHDOG_TURN: Duration = Duration::from_secs(5);
@@ -156,6 +157,7 @@ impl SmsService {
         self.start_worker("recovery", sweep::RECOVERY_TURN, sweep::recover_regularly);
         self.start_worker("sweep", sweep::SWEEP_TURN, sweep::sweep_regularly);
         self.start_worker("history", sweep::HISTORY_TURN, sweep::keep_history_regularly);
+        self.start_worker("audit", self.shared.settings.audit_checkpoint_every, audit::checkpoint_regularly);
         self.start_worker("depth", sweep::DEPTH_TURN, sweep::measure_depth);
     }
 
@@ -204,6 +206,7 @@ impl SmsService {
     /// rest stays queued. Then the store is closed.
     pub async fn stop(&self) {
         self.stop_submitting().await;
+        audit::checkpoint(&self.shared).await;
         self.shared.store.close().await;
     }
 
@@ -241,31 +244,32 @@ impl SmsService {
 
     /// Accepts one message. When this answers, the message is on disk and queued.
     pub async fn send_sms(&self, caller: Caller, request: SendRequest) -> Result<SendAnswer, SendError> {
-        let repeatable = request.idempotency_key.is_some().then(|| request.clone());
-        let prepared = self.acceptor().prepare_one(caller, request, self.shared.clock.now());
-        match prepared {
-            Ok(prepared) => self.store(prepared).await?.into_answer(),
-            Err(refusal) => self.earlier(caller, repeatable.as_ref(), refusal).await?.into_answer(),
+        let asked = Asked::one(caller, &request);
+        match self.acceptor().prepare_one(caller, &request, self.shared.clock.now()) {
+            Ok(prepared) => self.store(asked, prepared).await?.into_answer(),
+            Err(refusal) => self.earlier(asked, (&request).into(), refusal).await?.into_answer(),
         }
     }
 
     /// What a repeated request was answered before, or the refusal of one that was not made before.
-    async fn earlier<'a, R>(
+    async fn earlier(
         &self,
-        caller: Caller,
-        repeatable: Option<&'a R>,
+        asked: Asked<'_>,
+        request: Repeatable<'_>,
         refusal: SendError,
-    ) -> Result<Stored, SendError>
-    where
-        Repeatable<'a>: From<&'a R>,
-    {
-        if let Some(request) = repeatable
-            && let Some(stored) =
-                self.acceptor().earlier(caller, request.into(), self.shared.clock.now()).await?
-        {
-            return Ok(stored);
+    ) -> Result<Stored, SendError> {
+        match self.acceptor().earlier(asked.caller, request, self.shared.clock.now()).await? {
+            Some(stored) => Ok(stored),
+            None => Err(self.refused(asked, refusal).await),
         }
-        self.counted(Err(refusal))
+    }
+
+    /// Counts a refusal and enters it into the audit trail.
+    async fn refused(&self, asked: Asked<'_>, refusal: SendError) -> SendError {
+        self.shared.metrics.refused(&refusal);
+        let entries = asked.refused(&refusal, self.default_region(), self.now());
+        audit::note_refusals(&self.shared, entries).await;
+        refusal
     }
 
     /// Accepts one message and waits up to `limit` until a provider has accepted or refused it. Answers with
@@ -277,18 +281,18 @@ impl SmsService {
         limit: Duration,
     ) -> Result<(SendAnswer, Option<MessageRecord>), SendError> {
         let deadline = self.shared.clock.sleep_until(self.shared.clock.now().plus(limit));
-        let repeatable = request.idempotency_key.is_some().then(|| request.clone());
-        let prepared = match self.acceptor().prepare_one(caller, request, self.shared.clock.now()) {
+        let asked = Asked::one(caller, &request);
+        let prepared = match self.acceptor().prepare_one(caller, &request, self.shared.clock.now()) {
             Ok(prepared) => prepared,
             Err(refusal) => {
-                let answer = self.earlier(caller, repeatable.as_ref(), refusal).await?.into_answer()?;
+                let answer = self.earlier(asked, (&request).into(), refusal).await?.into_answer()?;
                 let record = self.shared.store.message(answer.id).await?;
                 return Ok((answer, record));
             }
         };
         let ids: Vec<MessageId> = prepared.messages.iter().map(|new| new.message.id).collect();
         let mut ticket = ids.first().map(|id| self.shared.outcomes.expect(*id));
-        let answer = self.store(prepared).await?.into_answer()?;
+        let answer = self.store(asked, prepared).await?.into_answer()?;
         if !ids.contains(&answer.id) {
             // A repeated request: wait for the message of the first one, unless it is already settled.
             ticket = Some(self.shared.outcomes.expect(answer.id));
@@ -310,10 +314,15 @@ impl SmsService {
     /// Accepts one text for many receivers. Receivers that can't be sent to are refused one by one; all others
     /// are on disk and queued when this answers.
     pub async fn send_bulk_sms(&self, caller: Caller, request: BulkRequest) -> Result<BulkAnswer, SendError> {
-        let repeatable = request.idempotency_key.is_some().then(|| request.clone());
-        match self.acceptor().prepare_bulk(caller, request, self.shared.clock.now()) {
-            Ok(prepared) => self.store(prepared).await?.into_bulk_answer(),
-            Err(refusal) => self.earlier(caller, repeatable.as_ref(), refusal).await?.into_bulk_answer(),
+        let asked = Asked::bulk(caller, &request);
+        match self.acceptor().prepare_bulk(caller, &request, self.shared.clock.now()) {
+            Ok(prepared) => {
+                let stored = self.store(asked, prepared).await?;
+                let refused = asked.refused_receivers(&stored.refused(), self.default_region(), self.now());
+                audit::note_refusals(&self.shared, refused).await;
+                stored.into_bulk_answer()
+            }
+            Err(refusal) => self.earlier(asked, (&request).into(), refusal).await?.into_bulk_answer(),
         }
     }
 
@@ -321,21 +330,20 @@ impl SmsService {
         Acceptor { store: &*self.shared.store, router: &self.shared.router, settings: &self.shared.settings }
     }
 
-    fn counted<T>(&self, checked: Result<T, SendError>) -> Result<T, SendError> {
-        checked.inspect_err(|refusal| self.shared.metrics.refused(refusal))
-    }
-
-    async fn store(&self, prepared: Prepared) -> Result<Stored, SendError> {
+    async fn store(&self, asked: Asked<'_>, prepared: Prepared) -> Result<Stored, SendError> {
         let messages = prepared.messages.iter();
         let arrivals = messages.map(|new| (new.provider.clone(), Arrival::from(&new.message))).collect();
         // Dropped also when the caller goes away before the answer: the messages are stored all the same.
         let mut announcement = Announcement { service: self, arrivals };
-        let stored = self.counted(self.acceptor().store(prepared).await);
+        let stored = self.acceptor().store(prepared).await;
         fault_point("after_accept");
         if !stored.as_ref().is_ok_and(|stored| !stored.repeated) {
             announcement.arrivals.clear();
         }
-        stored
+        match stored {
+            Ok(stored) => Ok(stored),
+            Err(refusal) => Err(self.refused(asked, refusal).await),
+        }
     }
 
     /// One message with all that happened to it.

@@ -73,6 +73,10 @@ pub struct Settings {
     pub idempotency_window: Duration,
     /// How long messages are kept; `None` for ever.
     pub keep_messages: Option<Duration>,
+    /// How long entries of the audit trail are kept.
+    pub keep_audit: Duration,
+    /// From one signature under the audit trail to the next.
+    pub audit_checkpoint_every: Duration,
     /// How far ahead a message may be scheduled.
     pub max_schedule_ahead: Duration,
     /// How long stopping waits for submissions under way.
@@ -169,6 +173,8 @@ impl Default for Settings {
             lease: Duration::from_mins(2),
             idempotency_window: Duration::from_hours(24),
             keep_messages: Some(Duration::from_hours(90 * 24)),
+            keep_audit: Duration::from_hours(90 * 24),
+            audit_checkpoint_every: Duration::from_mins(15),
             max_schedule_ahead: Duration::from_hours(35 * 24),
             soft_stop: Duration::from_secs(20),
             only_node: true,

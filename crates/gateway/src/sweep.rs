@@ -128,6 +128,7 @@ pub(crate) async fn keep_history(shared: &Shared) -> Result<Forgotten, StoreErro
     let (now, settings) = (shared.clock.now(), &shared.settings);
     let keep = KeepHistory {
         now,
+        audit_since: now.minus(settings.keep_audit),
         messages_since: settings.keep_messages.map(|keep| now.minus(keep)),
         replies_since: now.minus(settings.idempotency_window),
         limit: SWEEP_BATCH,
@@ -139,7 +140,7 @@ pub(crate) async fn keep_history(shared: &Shared) -> Result<Forgotten, StoreErro
 
 /// Whether this node is the one of all that does a chore which need not be done twice. Whoever has it keeps it, as long as
 /// it comes back in time.
-async fn does_for_all(shared: &Shared, name: &'static str, turn: Duration) -> bool {
+pub(crate) async fn does_for_all(shared: &Shared, name: &'static str, turn: Duration) -> bool {
     if !shared.store.is_shared() {
         return true;
     }

@@ -9,13 +9,14 @@ use axum::Router;
 use axum::serve::ListenerExt as _;
 use domain::time::Clock;
 use gateway::{Parts, Settings, SmsService};
-use store::{Options, Store};
+use store::Store;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::broker;
 use crate::config::Config;
+use crate::database::{self, Access};
 use crate::http::{self, Limits, State};
 use crate::keys::Authenticator;
 use crate::telemetry::Figures;
@@ -40,9 +41,8 @@ pub struct Gateway {
 impl Gateway {
     /// Opens the store, makes the providers, and starts listening and submitting.
     pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
-        let store = store::open(config.database_url.expose(), Options { migrate: true, exclusive: true })
-            .await
-            .context("the store can't be opened")?;
+        let store =
+            database::open(config, Access::Serving).await.context("the store can't be opened")?;
         let figures = Figures::start(&config.metrics)?;
         let service = Arc::new(service(config, &store, &figures, &clock)?);
         let remember = Duration::from_millis(config.http.key_cache_ms);

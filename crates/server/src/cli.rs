@@ -1,5 +1,6 @@
 //! The command line: a file for each verb.
 
+mod audit;
 mod check;
 mod demo;
 mod explain;
@@ -48,6 +49,8 @@ enum Verb {
     Explain(explain::Explain),
     /// Make, list and end API keys.
     Keys(keys::Keys),
+    /// Prove that the audit trail is whole, bring it elsewhere, or watch it.
+    Audit(audit::Audit),
     /// Bring the database's schema up to date.
     Migrate,
     /// Carry all of a database into an empty one, such as from SQLite to PostgreSQL, and compare the two.
@@ -81,6 +84,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
                 Verb::Queue(queue) => queue.run(&config).await,
                 Verb::Explain(explain) => explain.run(&config).await,
                 Verb::Keys(keys) => keys.run(&config).await,
+                Verb::Audit(audit) => audit.run(&config).await,
                 Verb::Migrate => migrate::run(&config).await,
                 Verb::Demo(_) | Verb::Send(_) | Verb::Health(_) | Verb::Move(_) => Ok(()),
             }

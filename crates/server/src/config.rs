@@ -1,5 +1,7 @@
 //! Settings: defaults, then the file, then the environment, into one typed value.
 
+mod audit;
+
 mod broker;
 
 mod layers;
@@ -24,6 +26,7 @@ use providers::{ProviderFactory, REGISTRY, settings};
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
+pub use self::audit::Audit;
 pub use self::broker::{Broker, Secret, Servers};
 pub use self::layers::{LayerError, default_settings};
 pub use self::policy::{
@@ -74,6 +77,8 @@ pub struct Config {
     pub http: Http,
     /// Where messages come from and events go, beside HTTP.
     pub broker: Broker,
+    /// How long the audit trail is kept, and what secures it.
+    pub audit: Audit,
     /// How the log looks.
     pub log: Log,
     /// Where figures go.
@@ -91,6 +96,12 @@ impl DatabaseUrl {
     /// The address as it is, for whoever opens it.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// The file, if it is one.
+    pub fn file(&self) -> Option<&Path> {
+        let path = self.0.strip_prefix("sqlite:")?;
+        Some(Path::new(path.strip_prefix("//").unwrap_or(path)))
     }
 
     /// Whether several nodes may serve what is there.
@@ -269,6 +280,7 @@ impl Config {
         }
         policy::validate(self)?;
         broker::validate(self)?;
+        self.audit.validate()?;
         if self.http.max_body_bytes < 1_024 {
             return wrong("http.max_body_bytes", "must be at least 1024".into());
         }
@@ -312,6 +324,8 @@ impl Config {
             lease: Duration::from_secs(self.dispatch.lease_s),
             idempotency_window: Duration::from_secs(u64::from(self.http.idempotency_hours) * 3_600),
             keep_messages: Some(days(self.messages.keep_days)).filter(|keep| !keep.is_zero()),
+            keep_audit: days(self.audit.keep_days),
+            audit_checkpoint_every: Duration::from_secs(60 * u64::from(self.audit.checkpoint_minutes)),
             max_schedule_ahead: days(self.messages.max_schedule_ahead_days),
             soft_stop: Duration::from_secs(self.dispatch.soft_stop_s),
             only_node: true,

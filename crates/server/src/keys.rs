@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use domain::audit::Actor;
 use domain::ids::KeyId;
 use domain::secret::{ExposeSecret as _, SecretString};
 use domain::time::{Clock, Timestamp};
@@ -106,6 +107,11 @@ impl Identity {
     /// Whether the caller may do that; `admin` may do everything.
     pub fn may(&self, scope: Scope) -> bool {
         self.scopes.iter().any(|held| *held == scope || *held == Scope::Admin)
+    }
+
+    /// The caller, for the audit trail.
+    pub fn actor(&self) -> Actor {
+        Actor::Key(self.key)
     }
 
     fn is_valid(&self, now: Timestamp) -> bool {

@@ -2,6 +2,10 @@
 
 pub mod config;
 
+pub mod audit_key;
+
+pub mod database;
+
 pub mod telemetry;
 
 pub mod keys;

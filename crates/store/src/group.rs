@@ -22,6 +22,7 @@ use crate::port::nodes::Beat;
 use crate::port::queue::{AttemptEnd, Claim, Claims, Diversion, Recovery};
 use crate::port::receipts::{NewReceipt, ReceiptFate};
 use crate::port::watches::{Settled, TakeWatches, WatchId, WatchKind};
+use domain::audit::{Act, Checkpoint, NewEntry};
 use domain::ids::{KeyId, NodeId};
 use domain::route::ProviderName;
 use domain::time::Timestamp;
@@ -73,8 +74,8 @@ impl<Q, A> Pending<Q, A> {
 
 /// Changes to API keys.
 pub(crate) enum KeyChange {
-    Create(ApiKey),
-    Revoke(KeyId, Timestamp),
+    Create(ApiKey, Act),
+    Revoke(KeyId, Act),
 }
 
 /// A watch that was taken. What is needed to decide is read beside the writer.
@@ -88,6 +89,7 @@ pub(crate) struct Taken {
 pub(crate) struct Drain {
     pub(crate) provider: ProviderName,
     pub(crate) since: Option<Timestamp>,
+    pub(crate) act: Act,
 }
 
 /// What nodes say of themselves.
@@ -183,6 +185,8 @@ operations! {
     Forget in forgotten: Vec<i64> => (), Vec::len;
     Lease in leases: LeaseChange => bool, |_| 1;
     Keep in keeps: bool => (), |_| 1;
+    Note in notes: Vec<NewEntry> => (), Vec::len;
+    Checkpoint in checkpoints: Timestamp => Option<Checkpoint>, |_| 1;
     Ping in pings: () => (), |()| 1;
 }
 
@@ -254,11 +258,24 @@ impl GroupCommit {
         let _room = self.accepting.try_acquire_many(messages).map_err(|_full| StoreError::Overloaded)?;
         let (reply, answer) = oneshot::channel();
         let operation = Operation::Accept(Pending { question: accept, answer: None, reply });
+        self.try_send(operation)?;
+        answer.await.map_err(|_dropped| StoreError::Stopped)?
+    }
+
+    /// Refuses at once where there is no room or the database does not answer, then waits for the commit.
+    pub(crate) async fn note(self, entries: Vec<NewEntry>) -> Result<(), StoreError> {
+        self.answering.check()?;
+        let (reply, answer) = oneshot::channel();
+        let operation = Operation::Note(Pending { question: entries, answer: None, reply });
+        self.try_send(operation)?;
+        answer.await.map_err(|_dropped| StoreError::Stopped)?
+    }
+
+    fn try_send(&self, operation: Operation) -> Result<(), StoreError> {
         self.operations.try_send(operation).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => StoreError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => StoreError::Stopped,
-        })?;
-        answer.await.map_err(|_dropped| StoreError::Stopped)?
+        })
     }
 
     /// Tells the threads to end after all that is waiting. Callers that still wait for room are refused. Needs

@@ -30,6 +30,8 @@ pub mod transfer;
 use std::path::Path;
 use std::sync::Arc;
 
+use domain::audit::AuditKey;
+
 pub use error::StoreError;
 pub use port::Store;
 
@@ -40,6 +42,8 @@ pub struct Options {
     pub migrate: bool,
     /// Refuse to open what another `tuma serve` has open. Of use only for SQLite, which one process serves.
     pub exclusive: bool,
+    /// The secret behind the audit trail. Whoever writes to a store must have the one that its trail was made with.
+    pub audit: AuditKey,
 }
 
 /// Opens the store at a URL: `sqlite:<path>`, or `postgres://user@host/database`.

@@ -1,6 +1,7 @@
 //! What the gateway asks of a store. A method is one use case and one transaction; no transaction handle
 //! leaves this crate.
 
+pub mod audit;
 pub mod events;
 pub mod history;
 pub mod keys;
@@ -11,6 +12,7 @@ pub mod receipts;
 pub mod routes;
 pub mod watches;
 
+pub use audit::Audit;
 pub use events::Events;
 pub use history::History;
 pub use keys::Keys;
@@ -28,7 +30,17 @@ use crate::StoreError;
 /// Everything that is kept.
 #[async_trait]
 pub trait Store:
-    Messages + Queue + Receipts + Watches + Routes + Nodes + History + Keys + Events + std::fmt::Debug
+    Messages
+    + Queue
+    + Receipts
+    + Watches
+    + Routes
+    + Nodes
+    + History
+    + Keys
+    + Events
+    + Audit
+    + std::fmt::Debug
 {
     /// Whether the store answers, for readiness: reads something, and writes something to disk.
     async fn ping(&self) -> Result<(), StoreError>;

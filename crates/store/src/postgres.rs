@@ -1,5 +1,6 @@
 //! PostgreSQL: one database that many nodes serve.
 
+mod audit;
 mod connection;
 mod history;
 mod hot;
@@ -20,6 +21,8 @@ mod writer;
 
 use std::sync::Arc;
 
+use domain::audit::AuditKeys;
+
 use self::connection::{Address, Readers};
 pub(crate) use self::side::PostgresSide;
 pub(crate) use self::store::BackendStore;
@@ -39,6 +42,7 @@ pub(crate) fn open(url: &str, options: &Options) -> Result<BackendStore, StoreEr
     let readers = Arc::new(Readers::new(address.clone()));
     readers.with(read::check)?;
     readers.with(read::check_whole)?;
-    let writers = (0..WRITERS).map(|_| Writer::new(address.clone())).collect();
-    BackendStore::start(writers, readers)
+    let keys = Arc::new(AuditKeys::new(&options.audit));
+    let writers = (0..WRITERS).map(|_| Writer::new(address.clone(), Arc::clone(&keys))).collect();
+    BackendStore::start(writers, readers, keys)
 }

@@ -1,5 +1,6 @@
 //! SQLite: one file, one writer, and readers beside it (WAL mode).
 
+mod audit;
 mod checkpoint;
 mod connection;
 mod history;
@@ -21,6 +22,8 @@ mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
+
+use domain::audit::AuditKeys;
 
 use self::checkpoint::Checkpointer;
 use self::connection::{Lock, Readers};
@@ -48,5 +51,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<BackendStore, Store
     // A first reader shows at once whether the file can be read.
     readers.with(read::check)?;
     readers.with(read::check_whole)?;
-    BackendStore::start(vec![Writer::new(connection, checkpointer, lock)], readers)
+    let keys = Arc::new(AuditKeys::new(&options.audit));
+    let writer = Writer::new(connection, checkpointer, Arc::clone(&keys), lock);
+    BackendStore::start(vec![writer], readers, keys)
 }

@@ -86,6 +86,9 @@ pub(crate) const TABLES: &[Table] = &[
     table("idempotency", 2, &[big("day"), bytes("key"), bytes("request"), text("reply"), big("created_at")]),
     Table { only: Some(NO_MARK_OF_A_MOVE), ..table("progress", 1, &[text("chore"), bytes("mark")]) },
     table("outbox", 1, OUTBOX),
+    table("audit", 2, AUDIT),
+    table("audit_heads", 1, AUDIT_HEADS),
+    table("audit_checkpoints", 1, AUDIT_CHECKPOINTS),
     table("watches", 2, WATCHES),
     table("queue", 4, QUEUE),
 ];
@@ -178,6 +181,35 @@ const CALLBACKS: &[Column] = &[
     bytes("raw"),
     int("attempt"),
 ];
+
+const AUDIT: &[Column] = &[
+    big("chain"),
+    big("seq"),
+    big("at"),
+    text("actor"),
+    text("event"),
+    id("message_id"),
+    big("receiver"),
+    text("provider"),
+    int("length"),
+    int("segments"),
+    text("outcome"),
+    text("subject"),
+    bytes("hash"),
+];
+
+const AUDIT_HEADS: &[Column] = &[
+    big("chain"),
+    big("seq"),
+    big("at"),
+    bytes("hash"),
+    big("forgotten_seq"),
+    bytes("forgotten_hash"),
+    bytes("code"),
+];
+
+const AUDIT_CHECKPOINTS: &[Column] =
+    &[big("number"), big("at"), bytes("seen"), bytes("previous"), bytes("hash"), bytes("signature")];
 
 const WATCHES: &[Column] = &[
     big("due_at"),

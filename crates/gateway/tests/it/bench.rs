@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::audit::AuditKey;
 use domain::ids::{KeyId, MessageId};
 use domain::message::MessageStatus;
 use domain::phone::Country;
@@ -252,7 +253,7 @@ impl Setup {
             None => factory.default_provider().clone(),
         };
         Arc::new(SmsService::new(Parts {
-            store: store::open(database.url(), Options { migrate: true, exclusive: true }).await.unwrap(),
+            store: store::open(database.url(), Options { migrate: true, exclusive: true, audit: AuditKey::new([7; 32]) }).await.unwrap(),
             providers: factory.create_configured().unwrap().into_iter().chain(self.more.clone()).collect(),
             default_provider,
             clock: Arc::clone(clock) as _,

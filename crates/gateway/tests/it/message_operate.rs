@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::attempt::Reason;
+use domain::audit::Actor;
 use domain::civil::QuietHours;
 use domain::message::MessageStatus;
 use domain::scenario::Scenario;
@@ -21,12 +22,12 @@ async fn a_message_that_has_not_left_is_stopped_and_never_leaves() {
     let later = bench.clock.advance(Duration::ZERO).plus(seconds(60));
     let content = Content { scheduled_at: Some(later), ..text("Habari") };
     let id = bench.try_send(KENYAN, content).await.unwrap().id;
-    assert!(bench.service.cancel(id).await.unwrap().has_moved());
-    assert!(!bench.service.cancel(id).await.unwrap().has_moved(), "once is enough");
+    assert!(bench.service.cancel(id, Actor::Operator).await.unwrap().has_moved());
+    assert!(!bench.service.cancel(id, Actor::Operator).await.unwrap().has_moved(), "once is enough");
     bench.clock.advance(seconds(120));
     bench.dispatchers_look().await;
     assert_eq!(bench.status(id).await, MessageStatus::Canceled);
-    assert_eq!(bench.service.retry(id).await, Err(MoveError::Stands(MessageStatus::Canceled)));
+    assert_eq!(bench.service.retry(id, Actor::Operator).await, Err(MoveError::Stands(MessageStatus::Canceled)));
 }
 
 #[tokio::test]
@@ -34,7 +35,7 @@ async fn a_message_that_has_left_can_not_be_stopped() {
     let bench = Bench::start().await;
     let id = bench.send(KENYAN).await;
     bench.stands(id, MessageStatus::Sent).await;
-    assert_eq!(bench.service.cancel(id).await, Err(MoveError::Stands(MessageStatus::Sent)));
+    assert_eq!(bench.service.cancel(id, Actor::Operator).await, Err(MoveError::Stands(MessageStatus::Sent)));
 }
 
 #[tokio::test]
@@ -44,10 +45,10 @@ async fn a_message_that_failed_is_sent_again_when_somebody_asks() {
     bench.sim.inject(testkit::sim::FaultRule::next(1, fault)).unwrap();
     let id = bench.send(AMERICAN).await;
     bench.stands(id, MessageStatus::Failed).await;
-    bench.service.retry(id).await.unwrap();
+    bench.service.retry(id, Actor::Operator).await.unwrap();
     let shown = bench.comes_to(id, MessageStatus::Sent).await;
     assert_eq!(shown.attempts.len(), 2);
-    assert_eq!(bench.service.retry(id).await, Err(MoveError::Stands(MessageStatus::Sent)));
+    assert_eq!(bench.service.retry(id, Actor::Operator).await, Err(MoveError::Stands(MessageStatus::Sent)));
 }
 
 #[tokio::test]
@@ -102,7 +103,7 @@ async fn invitations_still_queued_when_the_quiet_hours_begin_wait_for_their_end(
     bench.clock.set("2027-01-10T17:59:00Z".parse().unwrap());
     let drained = "africastalking".parse().unwrap();
     let invitation = Content { scenario: Some("chama_invite".into()), ..text("Karibu") };
-    bench.service.set_worker_paused("dispatch.africastalking", true);
+    bench.service.set_worker_paused("dispatch.africastalking", true, Actor::Operator).await.unwrap();
     let ids: Vec<_> = bench
         .try_bulk(&kenyans(3), invitation)
         .await
@@ -115,8 +116,8 @@ async fn invitations_still_queued_when_the_quiet_hours_begin_wait_for_their_end(
         })
         .collect();
     bench.clock.set("2027-01-10T18:01:00Z".parse().unwrap());
-    bench.service.set_worker_paused("dispatch.africastalking", false);
-    bench.service.resume(&drained).await.unwrap();
+    bench.service.set_worker_paused("dispatch.africastalking", false, Actor::Operator).await.unwrap();
+    bench.service.resume(&drained, Actor::Operator).await.unwrap();
     bench.dispatchers_look().await;
     for id in &ids {
         assert!(!bench.status(*id).await.is_submitted_or_final());
@@ -130,8 +131,8 @@ async fn invitations_still_queued_when_the_quiet_hours_begin_wait_for_their_end(
 #[tokio::test]
 async fn a_worker_rests_and_works_again_as_told() {
     let bench = Bench::start().await;
-    assert!(!bench.service.set_worker_paused("nobody", true));
-    assert!(bench.service.set_worker_paused("dispatch.twilio", true));
+    assert!(!bench.service.set_worker_paused("nobody", true, Actor::Operator).await.unwrap());
+    assert!(bench.service.set_worker_paused("dispatch.twilio", true, Actor::Operator).await.unwrap());
     let paused = bench.send(AMERICAN).await;
     let other = bench.send(KENYAN).await;
     bench.stands(other, MessageStatus::Sent).await;
@@ -140,14 +141,14 @@ async fn a_worker_rests_and_works_again_as_told() {
     let state = |name: &str| workers.iter().find(|worker| worker.name == name).unwrap().state;
     assert_eq!(state("dispatch.twilio"), WorkerState::Paused);
     assert_eq!(state("reconcile"), WorkerState::Running);
-    bench.service.set_worker_paused("dispatch.twilio", false);
+    bench.service.set_worker_paused("dispatch.twilio", false, Actor::Operator).await.unwrap();
     bench.stands(paused, MessageStatus::Sent).await;
 }
 
 #[tokio::test]
 async fn a_message_that_waits_in_the_queue_for_three_days_has_expired() {
     let bench = Bench::start().await;
-    bench.service.set_worker_paused("dispatch.twilio", true);
+    bench.service.set_worker_paused("dispatch.twilio", true, Actor::Operator).await.unwrap();
     let id = bench.send(AMERICAN).await;
     bench.clock.advance(Duration::from_hours(73));
     let shown = bench.comes_to(id, MessageStatus::Expired).await;

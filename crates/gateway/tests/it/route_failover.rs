@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::audit::Actor;
 use domain::breaker::BreakerState;
 use domain::message::MessageStatus;
 use domain::route::Standing;
@@ -142,7 +143,7 @@ async fn what_another_route_may_take_goes_there_and_what_none_would_take_stops()
 async fn a_drained_provider_gets_nothing_what_waits_leaves_it_and_it_stays_drained_over_a_restart() {
     let bench = Bench::start().await;
     let kenyas = "africastalking".parse().unwrap();
-    assert_eq!(bench.service.drain(&kenyas).await.unwrap(), Some(true));
+    assert_eq!(bench.service.drain(&kenyas, Actor::Operator).await.unwrap(), Some(true));
     let id = bench.send(KENYAN).await;
     let shown = bench.stands(id, MessageStatus::Sent).await;
     assert_eq!(asked(&shown), ["twilio"]);
@@ -152,11 +153,11 @@ async fn a_drained_provider_gets_nothing_what_waits_leaves_it_and_it_stays_drain
     let shown = bench.stands(id, MessageStatus::Sent).await;
     assert_eq!(asked(&shown), ["twilio"]);
 
-    assert_eq!(bench.service.resume(&kenyas).await.unwrap(), Some(true));
+    assert_eq!(bench.service.resume(&kenyas, Actor::Operator).await.unwrap(), Some(true));
     let id = bench.send(KENYAN).await;
     let shown = bench.stands(id, MessageStatus::Sent).await;
     assert_eq!(asked(&shown), ["africastalking"]);
-    assert_eq!(bench.service.drain(&"nobody".parse().unwrap()).await.unwrap(), None);
+    assert_eq!(bench.service.drain(&"nobody".parse().unwrap(), Actor::Operator).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -165,7 +166,7 @@ async fn what_waits_for_a_provider_takes_another_when_it_is_drained() {
     let later = bench.clock.advance(Duration::ZERO).plus(seconds(10));
     let content = Content { scheduled_at: Some(later), ..text("Habari") };
     let id = bench.try_send(KENYAN, content).await.unwrap().id;
-    bench.service.drain(&"africastalking".parse().unwrap()).await.unwrap();
+    bench.service.drain(&"africastalking".parse().unwrap(), Actor::Operator).await.unwrap();
     bench.clock.advance(seconds(10));
     let shown = bench.comes_to(id, MessageStatus::Sent).await;
     assert_eq!(asked(&shown), ["twilio"]);

@@ -9,11 +9,12 @@ use gateway::SystemClock;
 use providers::factory::ConfigError;
 use providers::provider::ProbeError;
 use providers::{ProviderFactory, REGISTRY};
-use store::{Options, StoreError};
+use store::StoreError;
 
 use super::print;
 use crate::broker;
 use crate::config::{Config, default_settings};
+use crate::database::{self, Access, OpenError};
 use crate::keys::{Authenticator, Scope};
 
 /// Say what is wrong with the settings, and whether each provider's credentials work.
@@ -90,7 +91,7 @@ impl Check {
 }
 
 async fn check_store(config: &Config, findings: &mut Findings) {
-    match store::open(config.database_url.expose(), Options { migrate: false, exclusive: false }).await {
+    match database::open(config, Access::Beside).await {
         Ok(store) => {
             match store.ping().await {
                 Ok(()) => fine("store", "can be read and written"),
@@ -98,10 +99,10 @@ async fn check_store(config: &Config, findings: &mut Findings) {
             }
             store.close().await;
         }
-        Err(StoreError::Missing | StoreError::OlderSchema { found: 0, .. }) => {
+        Err(OpenError::Store(StoreError::Missing | StoreError::OlderSchema { found: 0, .. })) => {
             note("store", "is not there yet; tuma serve makes it");
         }
-        Err(StoreError::OlderSchema { found, known }) => {
+        Err(OpenError::Store(StoreError::OlderSchema { found, known })) => {
             note("store", &format!("has schema version {found}; tuma serve brings it to {known}"));
         }
         Err(problem) => findings.wrong("store", &problem.to_string()),
@@ -113,9 +114,7 @@ async fn check_caller(config: &Config, findings: &mut Findings) {
     let Some(key) = config.broker.api_key.get() else {
         return findings.wrong("broker.api_key", broker::NO_KEY);
     };
-    let Ok(store) =
-        store::open(config.database_url.expose(), Options { migrate: false, exclusive: false }).await
-    else {
+    let Ok(store) = database::open(config, Access::Beside).await else {
         return note("broker.api_key", "can't be looked up before the store is there");
     };
     let clock = Arc::new(SystemClock::new());

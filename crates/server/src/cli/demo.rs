@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use domain::audit::{Act, Actor};
 use domain::ids::MessageId;
 use domain::message::MessageStatus;
 use domain::scenario::Scenario;
@@ -74,7 +75,8 @@ impl Demo {
         let gateway = Gateway::start(&config, Arc::new(SystemClock::new())).await?;
         let (key, kept) = keys::create("demo", &[Scope::Admin], None, SystemClock::new().now());
         let caller = Caller { key: kept.id };
-        gateway.store.create_key(kept).await?;
+        let act = Act { by: Actor::Operator, at: kept.created_at };
+        gateway.store.create_key(kept, act).await?;
 
         print("Tuma is running against simulated networks. Nothing leaves this machine.\n");
         let ids = send_samples(&gateway.service, caller).await?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
+use domain::audit::AuditKey;
 use domain::ids::KeyId;
 use domain::route::{ProviderName, Route};
 use domain::time::{Clock, Timestamp};
@@ -16,6 +17,7 @@ use tempfile::TempDir;
 use super::{print, say};
 use crate::assemble;
 use crate::config::{Config, Metrics};
+use crate::database::{self, Access, OpenError};
 use crate::telemetry::Figures;
 
 /// Say what would become of a message, and send nothing.
@@ -80,12 +82,13 @@ impl Explain {
 
 /// The database of the settings; where there is none yet, an empty one for as long as this takes.
 async fn open(config: &Config) -> anyhow::Result<(Arc<dyn Store>, Option<TempDir>)> {
-    let options = Options { migrate: false, exclusive: false };
-    match store::open(config.database_url.expose(), options).await {
-        Err(StoreError::Missing | StoreError::OlderSchema { found: 0, .. }) => {
+    match database::open(config, Access::Beside).await {
+        Err(OpenError::Store(StoreError::Missing | StoreError::OlderSchema { found: 0, .. })) => {
             let folder = tempfile::tempdir().context("no temporary folder can be made")?;
             let url = format!("sqlite:{}", folder.path().join("empty.db").display());
-            let store = store::open(&url, Options { migrate: true, exclusive: false }).await?;
+            // Nothing is entered there.
+            let options = Options { migrate: true, exclusive: false, audit: AuditKey::new([0; 32]) };
+            let store = store::open(&url, options).await?;
             Ok((store, Some(folder)))
         }
         opened => Ok((opened.context("the store can't be opened")?, None)),

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use domain::audit::{Act, Actor};
 use domain::ids::KeyId;
 use domain::secret::ExposeSecret as _;
 use domain::time::Clock as _;
-use store::{Options, Store};
+use store::Store;
 
 use super::{print, say};
 use crate::config::Config;
+use crate::database::{self, Access};
 use crate::keys::{self, Scope};
 use gateway::SystemClock;
 
@@ -46,9 +48,8 @@ enum Verb {
 
 impl Keys {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
-        let store = store::open(config.database_url.expose(), Options { migrate: true, exclusive: false })
-            .await
-            .context("the store can't be opened")?;
+        let store =
+            database::open(config, Access::Migrating).await.context("the store can't be opened")?;
         let done = self.verb.run(&*store).await;
         store.close().await;
         done
@@ -58,12 +59,13 @@ impl Keys {
 impl Verb {
     async fn run(self, store: &dyn Store) -> anyhow::Result<()> {
         let now = SystemClock::new().now();
+        let act = Act { by: Actor::Operator, at: now };
         match self {
             Self::Create { name, scopes, expires_in_days } => {
                 let lifetime = expires_in_days.map(|days| Duration::from_secs(u64::from(days) * 86_400));
                 let (secret, key) = keys::create(&name, &scopes, lifetime, now);
                 let id = key.id;
-                store.create_key(key).await?;
+                store.create_key(key, act).await?;
                 say(format_args!("{id}: the key is shown this once; send it as Authorization: Bearer …"));
                 print(secret.expose_secret());
             }
@@ -79,7 +81,7 @@ impl Verb {
                 }
             }
             Self::Revoke { id } => {
-                anyhow::ensure!(store.revoke_key(id, now).await?, "there is no key {id}");
+                anyhow::ensure!(store.revoke_key(id, act).await?, "there is no key {id}");
                 say(format_args!("{id} is revoked; running gateways notice within http.key_cache_ms"));
             }
         }

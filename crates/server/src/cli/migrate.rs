@@ -1,13 +1,18 @@
 //! `tuma migrate`.
 
-use store::Options;
+use domain::audit::{Actor, Event, NewEntry};
+use domain::time::Clock as _;
+use gateway::SystemClock;
 
 use crate::config::Config;
+use crate::database::{self, Access};
 
 pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
-    let store =
-        store::open(config.database_url.expose(), Options { migrate: true, exclusive: false }).await?;
+    let store = database::open(config, Access::Migrating).await?;
+    let now = SystemClock::new().now();
+    let noted = store.note(vec![NewEntry::new(now, Actor::Operator, Event::SchemaMigrated)]).await;
     store.close().await;
+    noted?;
     super::say("the database is up to date");
     Ok(())
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use domain::audit::Actor;
 use domain::ids::MessageId;
 use domain::message::MessageStatus;
 use domain::time::{Clock as _, Timestamp};
@@ -11,10 +12,11 @@ use gateway::SystemClock;
 use gateway::operate::RETRIABLE;
 use store::port::messages::{Cancel, Resend};
 use store::port::queue::AGES;
-use store::{Options, Store};
+use store::Store;
 
 use super::{print, say};
 use crate::config::Config;
+use crate::database::{self, Access};
 
 /// Show what waits, find what does not move, cancel messages or send them again.
 #[derive(Debug, Args)]
@@ -51,9 +53,7 @@ enum Verb {
 
 impl Queue {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
-        let store = store::open(config.database_url.expose(), Options { migrate: false, exclusive: false })
-            .await
-            .context("the store can't be opened")?;
+        let store = database::open(config, Access::Beside).await.context("the store can't be opened")?;
         let now = SystemClock::new().now();
         let done = match self.verb {
             None => show(&*store, now).await,
@@ -125,7 +125,7 @@ async fn stuck(store: &dyn Store, now: Timestamp, older_than: Duration, limit: u
 }
 
 async fn cancel(store: &dyn Store, now: Timestamp, ids: Vec<MessageId>) -> anyhow::Result<()> {
-    let moved = store.cancel(Cancel { messages: ids.clone(), now }).await?;
+    let moved = store.cancel(Cancel { messages: ids.clone(), by: Actor::Operator, now }).await?;
     let mut refused = 0;
     for (id, moved) in ids.iter().zip(moved) {
         let is_canceled = moved.is_some_and(|moved| moved.to == MessageStatus::Canceled);
@@ -172,6 +172,7 @@ async fn resend(store: &dyn Store, now: Timestamp, id: MessageId) -> anyhow::Res
         // Whoever asks for it now wants it now.
         expires_at: record.summary.message.expires_at.filter(|end| *end > now),
         refused_by: Vec::new(),
+        by: Actor::Operator,
         now,
     };
     Ok(match store.resend(resend).await? {

@@ -133,6 +133,9 @@ fn setting_of(variable: &str) -> Option<Vec<String>> {
     if variable == "SMS_PROVIDER" {
         return Some(vec!["routing".into(), "default_provider".into()]);
     }
+    if variable == "TUMA_AUDIT_KEY" {
+        return Some(vec!["audit".into(), "key".into()]);
+    }
     let of_provider = REGISTRY.iter().find_map(|provider| {
         let (_, key) = provider.environment.iter().find(|(name, _)| *name == variable)?;
         Some(vec!["providers".into(), provider.name.into(), (*key).into()])

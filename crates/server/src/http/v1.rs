@@ -1,5 +1,6 @@
 //! The API of callers.
 
+mod audit;
 mod explain;
 mod list;
 mod messages;
@@ -40,6 +41,7 @@ pub(super) fn routes() -> OpenApiRouter<State> {
         .routes(routes!(workers::list))
         .routes(routes!(workers::pause))
         .routes(routes!(workers::activate))
+        .routes(routes!(audit::list))
 }
 
 #[derive(utoipa::OpenApi)]

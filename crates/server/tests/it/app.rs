@@ -5,6 +5,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use domain::audit::{Act, Actor, AuditKey};
 use domain::secret::ExposeSecret as _;
 use domain::time::Clock;
 use gateway::SystemClock;
@@ -124,7 +125,7 @@ impl TestApp {
     /// Makes a key.
     pub(crate) async fn key(&self, scopes: &[Scope]) -> String {
         let (secret, key) = keys::create("test", scopes, None, self.clock.now());
-        self.gateway.store.create_key(key).await.unwrap();
+        self.gateway.store.create_key(key, crate::app::operator()).await.unwrap();
         secret.expose_secret().to_owned()
     }
 
@@ -207,12 +208,25 @@ impl Setup {
 
 /// Makes a key that may send in a database that no gateway serves yet.
 pub(crate) async fn key_before_the_start(database: &Database) -> String {
-    let options = Options { migrate: true, exclusive: false };
+    let options = Options { migrate: true, exclusive: false, audit: crate::app::audit_key() };
     let store = store::open(database.url(), options).await.unwrap();
     let (secret, key) = keys::create("broker", &[Scope::Send], None, SystemClock::new().now());
-    store.create_key(key).await.unwrap();
+    store.create_key(key, crate::app::operator()).await.unwrap();
     store.close().await;
     secret.expose_secret().to_owned()
+}
+
+/// The secret behind the audit trails of all databases here, as it is set.
+pub(crate) const AUDIT_KEY: &str = "0707070707070707070707070707070707070707070707070707070707070707";
+
+/// The same, for who opens a database beside the gateway.
+pub(crate) fn audit_key() -> AuditKey {
+    AUDIT_KEY.parse().unwrap()
+}
+
+/// Somebody at the command line.
+pub(crate) fn operator() -> Act {
+    Act { by: Actor::Operator, at: SystemClock::new().now() }
 }
 
 /// Both providers at a simulator, and a database: all that a gateway must be told.
@@ -220,6 +234,7 @@ pub(crate) fn environment(simulator: &str, database: &str) -> Vec<(String, Strin
     let variables = [
         ("TUMA_LISTEN", "127.0.0.1:0"),
         ("TUMA_DATABASE_URL", database),
+        ("TUMA_AUDIT_KEY", AUDIT_KEY),
         ("TWILIO_ACCOUNT_SID", TWILIO_ACCOUNT_SID),
         ("TWILIO_AUTH_TOKEN", TWILIO_AUTH_TOKEN),
         ("TWILIO_PHONE_NUMBER", TWILIO_PHONE_NUMBER),

@@ -58,17 +58,17 @@ async fn unknown_expired_and_revoked_keys_get_one_answer() {
     let app =
         TestApp::setup().clock(Arc::clone(&clock) as _).set("TUMA_HTTP__KEY_CACHE_MS", "0").start().await;
     let (short, kept) = keys::create("short", &[Scope::Read], Some(Duration::from_hours(1)), clock.now());
-    app.gateway.store.create_key(kept).await.unwrap();
+    app.gateway.store.create_key(kept, crate::app::operator()).await.unwrap();
     let (ended, kept) = keys::create("ended", &[Scope::Read], None, clock.now());
     let ended_id = kept.id;
-    app.gateway.store.create_key(kept).await.unwrap();
+    app.gateway.store.create_key(kept, crate::app::operator()).await.unwrap();
     let list = |key: &str| app.anonymous(Method::GET, "/sms").key(key).send();
     for key in [&short, &ended] {
         assert_eq!(list(key.expose_secret()).await.status, 200);
     }
 
     clock.advance(Duration::from_hours(1));
-    assert!(app.gateway.store.revoke_key(ended_id, clock.now()).await.unwrap());
+    assert!(app.gateway.store.revoke_key(ended_id, crate::app::operator()).await.unwrap());
     let unknown = format!("{}{}", keys::PREFIX, "x".repeat(43));
     let mut answers = Vec::new();
     for key in [short.expose_secret(), ended.expose_secret(), &unknown, "something else"] {
@@ -87,7 +87,7 @@ async fn a_revoked_key_is_refused_when_its_time_of_trust_is_over() {
     let list = || app.request(Method::GET, "/sms").send();
     assert_eq!(list().await.status, 200);
     let id = app.gateway.store.keys().await.unwrap()[0].id;
-    app.gateway.store.revoke_key(id, clock.now()).await.unwrap();
+    app.gateway.store.revoke_key(id, crate::app::operator()).await.unwrap();
     clock.advance(Duration::from_secs(2));
     assert!(is_unauthenticated(&list().await));
 }

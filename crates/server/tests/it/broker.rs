@@ -260,7 +260,7 @@ async fn requests_stay_with_the_broker_while_their_caller_may_not_send() {
     let app = TestApp::setup().broker(&nats.url()).set("TUMA_HTTP__KEY_CACHE_MS", "0").start().await;
     let keys = app.gateway.store.keys().await.unwrap();
     let key = keys.iter().find(|key| key.name == "broker").unwrap();
-    app.gateway.store.revoke_key(key.id, app.gateway.service.now()).await.unwrap();
+    app.gateway.store.revoke_key(key.id, crate::app::operator()).await.unwrap();
     let peer = Peer::of(&nats).await;
     peer.wait_for_stream("TUMA_SMS").await;
     peer.ask("normal", body("Habari"), &[]).await;

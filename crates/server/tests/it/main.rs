@@ -42,6 +42,8 @@ mod timeline;
 
 mod operators;
 
+mod audit_list;
+
 mod nodes;
 
 mod health;
@@ -67,6 +69,10 @@ mod program;
 mod program_keys;
 
 mod program_nodes;
+
+mod program_audit;
+
+mod audited;
 
 mod program_move;
 mod program_outage;

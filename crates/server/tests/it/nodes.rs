@@ -75,7 +75,7 @@ fn real() -> Arc<dyn Clock> {
 
 async fn key(node: &Gateway) -> String {
     let (secret, key) = keys::create("test", &[Scope::Send, Scope::Read], None, real().now());
-    node.store.create_key(key).await.unwrap();
+    node.store.create_key(key, crate::app::operator()).await.unwrap();
     secret.expose_secret().to_owned()
 }
 

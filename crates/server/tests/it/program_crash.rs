@@ -12,6 +12,7 @@ mod kill;
 
 mod verdict;
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::str::FromStr;
 
@@ -21,6 +22,7 @@ use testkit::sim::{Fault, FaultRule, ReceiptDetail, SimConfig, Simulator};
 use self::kill::{Arena, Plan};
 use self::load::Load;
 use self::verdict::Account;
+use crate::app::text;
 use crate::program::Site;
 
 /// How much is asked, and how often the program dies.
@@ -109,9 +111,26 @@ async fn crash(scale: Scale, database: &Database, policies: &[(&str, &str)]) -> 
     let (gateway, ()) = futures_util::future::join(killing, load.send_all()).await;
     load.settled(&gateway).await;
     let account = Account::draw_up(&load, &sim, arena.deaths(), policies).await;
+    let stored = load.stored().await.iter().map(|message| text(&message["id"])).collect();
     drop(gateway);
+    check_trail(arena.site(), &stored).await;
     sim.stop().await;
     account
+}
+
+/// The audit trail holds, each message that is stored has the entry of its being accepted, and no other has one.
+async fn check_trail(site: &Site, stored: &BTreeSet<String>) {
+    let verified = site.run(&["audit", "verify"]).await;
+    assert_eq!(verified.code, Some(0), "{}{}", verified.stdout, verified.stderr);
+    let exported = site.run(&["audit", "export"]).await.stdout;
+    let accepted = exported.lines().filter(|line| line.contains("\"sms.accepted\"")).map(|line| {
+        let entry: serde_json::Value = serde_json::from_str(line).unwrap();
+        text(&entry["message_id"])
+    });
+    let accepted: Vec<String> = accepted.collect();
+    let entered: BTreeSet<String> = accepted.iter().cloned().collect();
+    assert_eq!(entered.len(), accepted.len(), "a message was entered twice");
+    assert!(entered == *stored, "{} messages are stored, {} were entered", stored.len(), entered.len());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

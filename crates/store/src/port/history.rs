@@ -21,6 +21,8 @@ pub struct KeepHistory {
     pub now: Timestamp,
     /// Messages accepted since then; `None` for all.
     pub messages_since: Option<Timestamp>,
+    /// Entries of the audit trail since then.
+    pub audit_since: Timestamp,
     /// Answers to requests with an idempotency key, made since then.
     pub replies_since: Timestamp,
     /// How much to forget at once: a part of a commit that others wait for.

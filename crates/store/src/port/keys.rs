@@ -1,6 +1,7 @@
 //! API keys.
 
 use async_trait::async_trait;
+use domain::audit::Act;
 use domain::ids::KeyId;
 use domain::time::Timestamp;
 
@@ -10,7 +11,7 @@ use crate::StoreError;
 #[async_trait]
 pub trait Keys: Send + Sync {
     /// Stores a key.
-    async fn create_key(&self, key: ApiKey) -> Result<(), StoreError>;
+    async fn create_key(&self, key: ApiKey, act: Act) -> Result<(), StoreError>;
 
     /// The key with this SHA-256, also if it is revoked or expired.
     async fn find_key(&self, hash: [u8; 32]) -> Result<Option<ApiKey>, StoreError>;
@@ -19,7 +20,7 @@ pub trait Keys: Send + Sync {
     async fn keys(&self) -> Result<Vec<ApiKey>, StoreError>;
 
     /// Ends a key; `false` if there is none of that id.
-    async fn revoke_key(&self, id: KeyId, now: Timestamp) -> Result<bool, StoreError>;
+    async fn revoke_key(&self, id: KeyId, act: Act) -> Result<bool, StoreError>;
 }
 
 /// An API key as kept.

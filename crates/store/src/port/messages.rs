@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use domain::attempt::{Acceptance, Attempt, Failure, SubmitOutcome};
+use domain::audit::Actor;
 use domain::ids::{BulkId, KeyId, MessageId};
 use domain::message::{Message, MessageStatus};
 use domain::money::Money;
@@ -118,6 +119,8 @@ pub enum Accepted {
 pub struct Cancel {
     /// Which.
     pub messages: Vec<MessageId>,
+    /// Who stops them.
+    pub by: Actor,
     /// The present.
     pub now: Timestamp,
 }
@@ -161,6 +164,8 @@ pub struct Resend {
     pub expires_at: Option<Timestamp>,
     /// Providers that will not be asked again.
     pub refused_by: Vec<ProviderName>,
+    /// Who asks for it.
+    pub by: Actor,
     /// The present.
     pub now: Timestamp,
 }

@@ -1,6 +1,7 @@
 //! What operators decided about routes.
 
 use async_trait::async_trait;
+use domain::audit::Act;
 use domain::route::ProviderName;
 use domain::time::Timestamp;
 
@@ -14,6 +15,10 @@ pub trait Routes: Send + Sync {
 
     /// Takes a provider out of service since a time, or with `None` puts it back. Answers whether that changed
     /// anything.
-    async fn set_drained(&self, provider: ProviderName, since: Option<Timestamp>)
-    -> Result<bool, StoreError>;
+    async fn set_drained(
+        &self,
+        provider: ProviderName,
+        since: Option<Timestamp>,
+        act: Act,
+    ) -> Result<bool, StoreError>;
 }

@@ -8,8 +8,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use domain::audit::AuditKeys;
 use domain::time::Timestamp;
 
+use super::audit;
 use super::read::first_id;
 use super::sql::{Statements, get, params, text};
 use crate::StoreError;
@@ -31,6 +33,9 @@ struct Grows {
     /// By the id of a message, or else by time.
     by_id: bool,
 }
+
+/// The audit trail, which is kept for a time of its own.
+const AUDIT: Grows = Grows { table: "audit", key: "at", options: "", by_id: false };
 
 const GROWS: [Grows; 4] = [
     Grows { table: "messages", key: "id", options: "", by_id: true },
@@ -95,8 +100,10 @@ impl Change {
 pub(super) fn plan(
     statements: &mut Statements<'_>,
     keep: &KeepHistory,
+    keys: &AuditKeys,
 ) -> Result<(Vec<Change>, u64), StoreError> {
     let mut changes = make_room(statements, keep.now)?;
+    changes.extend(forget_entries(statements, keep.audit_since, keys)?);
     let mut messages = 0;
     if let Some(since) = keep.messages_since {
         let (dropped, about) = forget(statements, since)?;
@@ -107,14 +114,18 @@ pub(super) fn plan(
 }
 
 /// What the rooms would do within a batch. The writer has taken these questions out of it before: see [`plan`].
-pub(super) fn keep(_statements: &mut Statements<'_>, _keep: &KeepHistory) -> Result<(u64, bool), StoreError> {
+pub(super) fn keep(
+    _statements: &mut Statements<'_>,
+    _keep: &KeepHistory,
+    _keys: &AuditKeys,
+) -> Result<(u64, bool), StoreError> {
     Err(StoreError::Internal("a change of the schema does not go with a batch".into()))
 }
 
 /// The partitions of the weeks to come that are not there yet.
 fn make_room(statements: &mut Statements<'_>, now: Timestamp) -> Result<Vec<Change>, StoreError> {
     let mut changes = Vec::new();
-    for grows in &GROWS {
+    for grows in GROWS.iter().chain([&AUDIT]) {
         let Some(mut last) = ends(statements, grows.table)?.last().copied() else { continue };
         while last < now.plus(AHEAD) {
             // The time for which the gateway was off is one partition.
@@ -176,6 +187,22 @@ fn forget(statements: &mut Statements<'_>, since: Timestamp) -> Result<(Vec<Chan
         tracing::info!(%end, "a week that is no longer kept is dropped");
     }
     Ok((changes, messages))
+}
+
+/// Drops the weeks of the audit trail that end before `since`, which its heads say first.
+fn forget_entries(
+    statements: &mut Statements<'_>,
+    since: Timestamp,
+    keys: &AuditKeys,
+) -> Result<Vec<Change>, StoreError> {
+    let over: Vec<_> = ends(statements, AUDIT.table)?.into_iter().take_while(|end| *end <= since).collect();
+    let Some(last) = over.last() else { return Ok(Vec::new()) };
+    audit::forget(statements, keys, *last)?;
+    tracing::info!(end = %last, "entries of the audit trail that are no longer kept are dropped");
+    let drop = |end: &Timestamp| Change(format!("DROP TABLE IF EXISTS {}", AUDIT.partition(*end)));
+    // What a clock that was far ahead has left there.
+    let rest = format!("DELETE FROM audit_default WHERE at < {}", last.as_micros());
+    Ok(over.iter().map(drop).chain([Change(rest)]).collect())
 }
 
 #[cfg(test)]

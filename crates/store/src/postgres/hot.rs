@@ -15,12 +15,14 @@ mod receipts;
 
 use std::collections::{BTreeSet, HashMap};
 
+use domain::audit::AuditKeys;
 use domain::ids::MessageId;
 use domain::message::MessageStatus;
 
 use super::listener;
 use super::row::word;
 use super::sql::{Statements, Value, column, get, params};
+use super::write;
 use crate::StoreError;
 use crate::group::Batch;
 
@@ -37,11 +39,16 @@ pub(super) fn has_work(batch: &Batch) -> bool {
         && batch.nodes.is_empty()
         && batch.wakes.is_empty()
         && batch.forgotten.is_empty()
-        && batch.leases.is_empty())
+        && batch.leases.is_empty()
+        && batch.notes.is_empty())
 }
 
 /// Outcomes and receipts first: what is decided after them knows them. Claims last: they find what was accepted.
-pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<(), StoreError> {
+pub(super) fn run(
+    statements: &mut Statements<'_>,
+    batch: &mut Batch,
+    keys: &AuditKeys,
+) -> Result<(), StoreError> {
     receipts::name(statements, &mut batch.receipts)?;
     let ends = batch.finishes.iter().flat_map(|pending| &pending.question).map(|end| end.message_id);
     let receipts = batch.receipts.iter().flat_map(|pending| &pending.question);
@@ -65,7 +72,9 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
         pending.answer = Some(());
     }
     events::forget(statements, &mut batch.forgotten)?;
-    events::lease(statements, &mut batch.leases)
+    events::lease(statements, &mut batch.leases)?;
+    write::note(statements, &mut batch.notes);
+    write::audit::append(statements, keys)
 }
 
 const LOCK: &str = "SELECT message_id, status FROM states WHERE message_id = ANY($1::uuid[]) \

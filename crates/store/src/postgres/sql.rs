@@ -8,6 +8,7 @@ use std::error::Error;
 use std::ops::ControlFlow;
 
 use bytes::{BufMut as _, BytesMut};
+use domain::audit::NewEntry;
 use postgres::types::{FromSql, IsNull, ToSql, Type};
 use postgres::{Client, Statement};
 
@@ -28,6 +29,7 @@ pub(super) struct Statements<'connection> {
     client: &'connection mut Client,
     prepared: &'connection mut Prepared,
     is_committed: bool,
+    told: Vec<NewEntry>,
 }
 
 /// A row of an answer.
@@ -41,9 +43,18 @@ impl<'connection> Statements<'connection> {
         prepared: &'connection mut Prepared,
     ) -> Result<Self, StoreError> {
         // From here on it is taken back, also if only a part of the words was done.
-        let statements = Self { client, prepared, is_committed: false };
+        let statements = Self { client, prepared, is_committed: false, told: Vec::new() };
         statements.client.batch_execute(begin).map_err(error)?;
         Ok(statements)
+    }
+
+    /// Tells the audit trail what this transaction does: see `write::audit`.
+    pub(super) fn tell(&mut self, entry: NewEntry) {
+        self.told.push(entry);
+    }
+
+    pub(super) fn take_told(&mut self) -> Vec<NewEntry> {
+        std::mem::take(&mut self.told)
     }
 
     /// Commits what they did. Without it, it is all taken back.

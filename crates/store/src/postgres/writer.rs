@@ -5,6 +5,10 @@
 //! batch, which is rare, is done row by row by the same code as for SQLite; it was written for one writer, and so it
 //! runs alone: under the same lock, taken for itself.
 
+use std::sync::Arc;
+
+use domain::audit::AuditKeys;
+
 use super::connection::{Address, Connection};
 use super::sql::Statements;
 use super::{history, hot, write};
@@ -26,11 +30,12 @@ const TRIES: usize = 8;
 pub(super) struct Writer {
     address: Address,
     connection: Option<Connection>,
+    keys: Arc<AuditKeys>,
 }
 
 impl Writer {
-    pub(super) fn new(address: Address) -> Self {
-        Self { address, connection: None }
+    pub(super) fn new(address: Address, keys: Arc<AuditKeys>) -> Self {
+        Self { address, connection: None, keys }
     }
 
     /// Runs one transaction, again if it got into another's way.
@@ -66,8 +71,9 @@ impl Writer {
     /// impossible by a reader must not take anything back.
     fn keep_history(&mut self, keep: &KeepHistory) -> Result<Forgotten, StoreError> {
         let (mut changes, mut messages) = (Vec::new(), 0);
+        let keys = Arc::clone(&self.keys);
         self.transact(ALONE, |statements| {
-            (changes, messages) = history::plan(statements, keep)?;
+            (changes, messages) = history::plan(statements, keep, &keys)?;
             Ok(())
         })?;
         for change in &changes {
@@ -91,11 +97,12 @@ impl Backend for Writer {
         if batch.is_empty() {
             return Ok(());
         }
+        let keys = Arc::clone(&self.keys);
         if hot::has_work(batch) {
             let done = self.transact(SIDE_BY_SIDE, |statements| {
                 // Of an earlier try, which was taken back.
                 batch.clear_answers();
-                hot::run(statements, batch)
+                hot::run(statements, batch, &keys)
             });
             if done.is_err() {
                 batch.clear_answers();
@@ -106,6 +113,6 @@ impl Backend for Writer {
         if batch.is_empty() {
             return Ok(());
         }
-        self.transact(ALONE, |statements| write::run(statements, batch))
+        self.transact(ALONE, |statements| write::run(statements, batch, &keys))
     }
 }

@@ -1,5 +1,7 @@
 //! What readers ask.
 
+#[path = "read/audit.rs"]
+pub(super) mod audit;
 #[path = "read/events.rs"]
 pub(super) mod events;
 #[path = "read/queue.rs"]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use domain::audit::{Act, AuditKeys, Checkpoint, Entry, NewEntry, Part, Sealed};
 use domain::ids::{BulkId, KeyId, MessageId, NodeId};
 use domain::message::MessageStatus;
 use domain::route::ProviderName;
@@ -15,6 +16,7 @@ use super::sql::Statements;
 use super::{outbox, read, write};
 use crate::answering::Answering;
 use crate::group::{Backend, Drain, GroupCommit, KeyChange, LeaseChange, NodeChange, Operation};
+use crate::port::audit::{Audit, AuditChain, AuditFilter, AuditPage};
 use crate::port::events::{Event, Events, Lease, Outbox};
 use crate::port::history::{Forgotten, History, KeepHistory};
 use crate::port::keys::{ApiKey, Keys};
@@ -37,6 +39,7 @@ pub(crate) struct BackendStore {
     writers: Mutex<Vec<std::thread::JoinHandle<()>>>,
     readers: Arc<Readers>,
     reading: Arc<Answering>,
+    keys: Arc<AuditKeys>,
 }
 
 impl std::fmt::Debug for BackendStore {
@@ -47,10 +50,14 @@ impl std::fmt::Debug for BackendStore {
 
 impl BackendStore {
     /// Starts a thread for each writer.
-    pub(super) fn start(writers: Vec<impl Backend>, readers: Arc<Readers>) -> Result<Self, StoreError> {
+    pub(super) fn start(
+        writers: Vec<impl Backend>,
+        readers: Arc<Readers>,
+        keys: Arc<AuditKeys>,
+    ) -> Result<Self, StoreError> {
         let reading = Arc::new(Answering::new(READERS));
         let (group, threads) = GroupCommit::start(writers)?;
-        Ok(Self { group: Mutex::new(Some(group)), writers: Mutex::new(threads), readers, reading })
+        Ok(Self { group: Mutex::new(Some(group)), writers: Mutex::new(threads), readers, reading, keys })
     }
 
     fn group(&self) -> Result<GroupCommit, StoreError> {
@@ -184,8 +191,9 @@ impl Routes for BackendStore {
         &self,
         provider: ProviderName,
         since: Option<Timestamp>,
+        act: Act,
     ) -> Result<bool, StoreError> {
-        self.group()?.ask(Drain { provider, since }, Operation::Drain).await
+        self.group()?.ask(Drain { provider, since, act }, Operation::Drain).await
     }
 }
 
@@ -217,8 +225,8 @@ impl History for BackendStore {
 
 #[async_trait]
 impl Keys for BackendStore {
-    async fn create_key(&self, key: ApiKey) -> Result<(), StoreError> {
-        self.group()?.ask(KeyChange::Create(key), Operation::Key).await.map(|_changed| ())
+    async fn create_key(&self, key: ApiKey, act: Act) -> Result<(), StoreError> {
+        self.group()?.ask(KeyChange::Create(key, act), Operation::Key).await.map(|_changed| ())
     }
 
     async fn find_key(&self, hash: [u8; 32]) -> Result<Option<ApiKey>, StoreError> {
@@ -229,8 +237,8 @@ impl Keys for BackendStore {
         self.read(read::keys).await
     }
 
-    async fn revoke_key(&self, id: KeyId, now: Timestamp) -> Result<bool, StoreError> {
-        self.group()?.ask(KeyChange::Revoke(id, now), Operation::Key).await
+    async fn revoke_key(&self, id: KeyId, act: Act) -> Result<bool, StoreError> {
+        self.group()?.ask(KeyChange::Revoke(id, act), Operation::Key).await
     }
 }
 
@@ -262,6 +270,38 @@ impl Events for BackendStore {
 
     async fn release_lease(&self, name: &'static str, node: NodeId) -> Result<(), StoreError> {
         self.group()?.ask(LeaseChange::Release(name, node), Operation::Lease).await.map(|_held| ())
+    }
+}
+
+#[async_trait]
+impl Audit for BackendStore {
+    async fn note(&self, entries: Vec<NewEntry>) -> Result<(), StoreError> {
+        self.group()?.note(entries).await
+    }
+
+    async fn checkpoint_audit(&self, now: Timestamp) -> Result<Option<Checkpoint>, StoreError> {
+        self.group()?.ask(now, Operation::Checkpoint).await
+    }
+
+    async fn audit(&self, filter: AuditFilter, page: AuditPage) -> Result<Vec<Entry>, StoreError> {
+        let receiver = filter.receiver.map(|receiver| self.keys.receivers().of(receiver));
+        self.read(move |statements| read::audit::page(statements, &filter, receiver, page)).await
+    }
+
+    async fn audit_chains(&self) -> Result<Vec<AuditChain>, StoreError> {
+        self.read(read::audit::chains).await
+    }
+
+    async fn audit_part(&self, chain: i64, behind: i64, limit: u32) -> Result<Part, StoreError> {
+        self.read(move |statements| read::audit::part(statements, chain, behind, limit)).await
+    }
+
+    async fn audit_place(&self, chain: i64, at: Timestamp) -> Result<i64, StoreError> {
+        self.read(move |statements| read::audit::place(statements, chain, at)).await
+    }
+
+    async fn audit_checkpoints(&self) -> Result<(Option<Sealed>, Vec<Checkpoint>), StoreError> {
+        self.read(read::audit::checkpoints).await
     }
 }
 

@@ -5,6 +5,8 @@
 
 #[path = "write/accept.rs"]
 pub(super) mod accept;
+#[path = "write/audit.rs"]
+pub(super) mod audit;
 #[path = "write/cancel.rs"]
 pub(super) mod cancel;
 #[path = "write/claim.rs"]
@@ -34,7 +36,8 @@ pub(super) mod sweep;
 #[path = "write/watches.rs"]
 pub(super) mod watches;
 
-use domain::ids::MessageId;
+use domain::audit::{Act, Actor, AuditKeys, Event, NewEntry};
+use domain::ids::{KeyId, MessageId};
 use domain::message::{MessageStatus, StatusEvent};
 use domain::route::ProviderName;
 use domain::time::Timestamp;
@@ -42,7 +45,7 @@ use domain::time::Timestamp;
 use super::row::word;
 use super::sql::{Statements, params};
 use crate::StoreError;
-use crate::group::{Batch, Drain, KeyChange};
+use crate::group::{Batch, Drain, KeyChange, Pending};
 use crate::port::keys::ApiKey;
 use domain::attempt::Failure;
 
@@ -57,7 +60,11 @@ macro_rules! answer {
 }
 
 /// Outcomes and receipts first: what is decided after them knows them. Claims last: they find what was accepted.
-pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<(), StoreError> {
+pub(super) fn run(
+    statements: &mut Statements<'_>,
+    batch: &mut Batch,
+    keys: &AuditKeys,
+) -> Result<(), StoreError> {
     answer!(batch.finishes, |ends| finish::finish(statements, ends));
     answer!(batch.receipts, |receipts| receipts::record(statements, receipts));
     answer!(batch.settlements, |settled| watches::settle(statements, settled));
@@ -72,7 +79,7 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
     answer!(batch.keys, |change| change_key(statements, change));
     answer!(batch.drains, |drain| change_drain(statements, drain));
     answer!(batch.nodes, |change| nodes::change(statements, change));
-    answer!(batch.histories, |keep| history::keep(statements, keep));
+    answer!(batch.histories, |keep| history::keep(statements, keep, keys));
     answer!(batch.forgotten, |numbers| events::forget(statements, numbers));
     answer!(batch.leases, |change| events::lease(statements, change));
     answer!(batch.keeps, |keep| events::keep(statements, *keep));
@@ -86,7 +93,19 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
     for pending in &mut batch.wakes {
         pending.answer = Some(());
     }
+    note(statements, &mut batch.notes);
+    // What was told so far is chained first: the checkpoint sees it.
+    audit::append(statements, keys)?;
+    answer!(batch.checkpoints, |now| audit::checkpoint(statements, keys, *now));
     Ok(())
+}
+
+/// Enters what is not told by a change.
+pub(super) fn note(statements: &mut Statements<'_>, pendings: &mut [Pending<Vec<NewEntry>, ()>]) {
+    for pending in pendings {
+        pending.question.iter().cloned().for_each(|entry| statements.tell(entry));
+        pending.answer = Some(());
+    }
 }
 
 pub(super) const STATUS: &str = "SELECT status FROM states WHERE message_id = ?1";
@@ -102,7 +121,23 @@ struct Move<'a> {
     failure: Option<&'a Failure>,
     /// The route in force from now on, if it changes.
     provider: Option<&'a ProviderName>,
+    /// Whose doing it is.
+    by: Actor,
     now: Timestamp,
+}
+
+impl Move<'_> {
+    /// What the audit trail is told of it.
+    fn entry(&self, to: MessageStatus) -> Option<NewEntry> {
+        let event = Event::of_move(self.event, to)?;
+        let told_by = if let Actor::Provider(name) = &self.by { Some(name) } else { None };
+        Some(NewEntry {
+            message_id: Some(self.message_id),
+            provider: self.provider.or(told_by).cloned(),
+            outcome: self.failure.map(|failure| failure.reason.as_str()),
+            ..NewEntry::new(self.now, self.by.clone(), event)
+        })
+    }
 }
 
 /// Moves a message's status; answers where it stood and stands, or `None` if there is no such message.
@@ -156,7 +191,11 @@ fn move_from(
         change.now.as_micros(),
         from.as_str(),
     ];
-    statements.execute(MOVE, values).map(|moved| moved > 0)
+    let has_moved = statements.execute(MOVE, values)? > 0;
+    if has_moved && let Some(entry) = change.entry(from.after(change.event)) {
+        statements.tell(entry);
+    }
+    Ok(has_moved)
 }
 
 fn stands(
@@ -167,9 +206,9 @@ fn stands(
 }
 
 fn change_key(statements: &mut Statements<'_>, change: &KeyChange) -> Result<bool, StoreError> {
-    let changed = match change {
-        KeyChange::Create(ApiKey { id, name, hash, scopes, created_at, expires_at, revoked_at }) => {
-            statements.execute(
+    let (changed, told) = match change {
+        KeyChange::Create(ApiKey { id, name, hash, scopes, created_at, expires_at, revoked_at }, act) => {
+            let changed = statements.execute(
                 "INSERT INTO api_keys (id, name, hash, scopes, created_at, expires_at, revoked_at) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                 params![
@@ -181,14 +220,25 @@ fn change_key(statements: &mut Statements<'_>, change: &KeyChange) -> Result<boo
                     expires_at.map(Timestamp::as_micros),
                     revoked_at.map(Timestamp::as_micros),
                 ],
-            )?
+            )?;
+            (changed, of_key(act, Event::KeyCreated, *id))
         }
-        KeyChange::Revoke(id, now) => statements.execute(
-            "UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?2) WHERE id = ?1",
-            params![id.as_bytes(), now.as_micros()],
-        )?,
+        KeyChange::Revoke(id, act) => {
+            let changed = statements.execute(
+                "UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?2) WHERE id = ?1",
+                params![id.as_bytes(), act.at.as_micros()],
+            )?;
+            (changed, of_key(act, Event::KeyRevoked, *id))
+        }
     };
+    if changed > 0 {
+        statements.tell(told);
+    }
     Ok(changed > 0)
+}
+
+fn of_key(act: &Act, event: Event, id: KeyId) -> NewEntry {
+    NewEntry::of_act(act, event, id.to_string())
 }
 
 const DRAIN: &str = "INSERT INTO drained (provider, since) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
@@ -199,5 +249,11 @@ fn change_drain(statements: &mut Statements<'_>, drain: &Drain) -> Result<bool, 
         Some(since) => statements.execute(DRAIN, params![provider, since.as_micros()])?,
         None => statements.execute("DELETE FROM drained WHERE provider = ?1", params![provider])?,
     };
+    if changed > 0 {
+        let event = if drain.since.is_some() { Event::ProviderDrained } else { Event::ProviderResumed };
+        let Act { by, at } = &drain.act;
+        let provider = Some(drain.provider.clone());
+        statements.tell(NewEntry { provider, ..NewEntry::new(*at, by.clone(), event) });
+    }
     Ok(changed > 0)
 }

@@ -31,7 +31,7 @@ const LONGEST_READ: Duration = Duration::from_secs(8);
 const PROGRESS: i32 = 10_000;
 
 /// Statements kept prepared on each connection: more than this crate has.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 96;
 
 /// Bytes that the log's file keeps when it begins anew: twice as long as it grows in everyday use.
 const LOG_KEEPS: u32 = 64 << 20;

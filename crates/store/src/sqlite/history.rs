@@ -1,5 +1,8 @@
 //! Forgetting, message by message: a part at a time, oldest first. Pages that become free are used again.
 
+use domain::audit::AuditKeys;
+
+use super::audit;
 use super::read::first_id;
 use super::sql::{Statements, get, params};
 use crate::StoreError;
@@ -23,9 +26,15 @@ const OF_A_MESSAGE: [&str; 5] = [
 const PARKED: &str = "DELETE FROM callbacks WHERE id IN \
      (SELECT id FROM callbacks WHERE message_id IS NULL AND received_at < ?1 LIMIT ?2)";
 
-/// Forgets messages that are no longer kept. Answers how many, and whether these were all.
-pub(super) fn keep(statements: &mut Statements<'_>, keep: &KeepHistory) -> Result<(u64, bool), StoreError> {
-    let Some(since) = keep.messages_since else { return Ok((0, true)) };
+/// Forgets entries of the audit trail and messages that are no longer kept. Answers how many messages, and whether these
+/// were all.
+pub(super) fn keep(
+    statements: &mut Statements<'_>,
+    keep: &KeepHistory,
+    keys: &AuditKeys,
+) -> Result<(u64, bool), StoreError> {
+    let are_entries_done = audit::forget(statements, keys, keep.audit_since, keep.limit)?;
+    let Some(since) = keep.messages_since else { return Ok((0, are_entries_done)) };
     let over: Vec<[u8; 16]> =
         statements.collect(OVER, params![first_id(since), keep.limit], |row| get(row, 0))?;
     for id in &over {
@@ -35,5 +44,5 @@ pub(super) fn keep(statements: &mut Statements<'_>, keep: &KeepHistory) -> Resul
     }
     let parked = statements.execute(PARKED, params![since.as_micros(), keep.limit])?;
     let limit = keep.limit as usize;
-    Ok((over.len() as u64, over.len() < limit && parked < limit))
+    Ok((over.len() as u64, over.len() < limit && parked < limit && are_entries_done))
 }

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use domain::audit::NewEntry;
 use rusqlite::{CachedStatement, Connection};
 
 pub(super) use rusqlite::Row;
@@ -16,11 +17,21 @@ use crate::StoreError;
 pub(super) struct Statements<'connection> {
     connection: &'connection Connection,
     kept: Vec<(&'static str, CachedStatement<'connection>)>,
+    told: Vec<NewEntry>,
 }
 
 impl<'connection> Statements<'connection> {
     pub(super) fn new(connection: &'connection Connection) -> Self {
-        Self { connection, kept: Vec::new() }
+        Self { connection, kept: Vec::new(), told: Vec::new() }
+    }
+
+    /// Tells the audit trail what this transaction does: see `write::audit`.
+    pub(super) fn tell(&mut self, entry: NewEntry) {
+        self.told.push(entry);
+    }
+
+    pub(super) fn take_told(&mut self) -> Vec<NewEntry> {
+        std::mem::take(&mut self.told)
     }
 
     /// The statement of this text. Found by the text's address: one text at two addresses is two statements, which

@@ -1,5 +1,8 @@
 //! The one writer: a batch is one transaction.
 
+use std::sync::Arc;
+
+use domain::audit::AuditKeys;
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::checkpoint::Checkpointer;
@@ -13,19 +16,25 @@ use crate::group::{Backend, Batch};
 pub(super) struct Writer {
     connection: Connection,
     checkpointer: Checkpointer,
+    keys: Arc<AuditKeys>,
     _lock: Option<Lock>,
 }
 
 impl Writer {
-    pub(super) fn new(connection: Connection, checkpointer: Checkpointer, lock: Option<Lock>) -> Self {
-        Self { connection, checkpointer, _lock: lock }
+    pub(super) fn new(
+        connection: Connection,
+        checkpointer: Checkpointer,
+        keys: Arc<AuditKeys>,
+        lock: Option<Lock>,
+    ) -> Self {
+        Self { connection, checkpointer, keys, _lock: lock }
     }
 
     fn transact(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
         // Dropping the transaction on an error takes everything back.
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error)?;
-        write::run(&mut Statements::new(&transaction), batch)?;
+        write::run(&mut Statements::new(&transaction), batch, &self.keys)?;
         transaction.commit().map_err(error)
     }
 }

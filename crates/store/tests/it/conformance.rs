@@ -3,6 +3,7 @@
 //! A test is a function over a [`Bench`](crate::support::Bench), listed below. One that is written but not
 //! listed is dead code, and so a warning.
 
+mod audit;
 mod doubts;
 mod events;
 mod finish;
@@ -43,6 +44,29 @@ macro_rules! conformance {
                 accept_of_nothing_stores_nothing,
                 unknown_message_is_none,
                 times_keep_their_microseconds,
+            );
+            conformance!(@room audit, $fixture,
+                accepted_message_has_an_entry_without_its_number_and_text,
+                each_end_of_a_message_has_its_entry,
+                each_change_of_status_that_others_hear_of_has_an_entry,
+                what_is_taken_back_leaves_no_entry,
+                acts_of_operators_have_entries,
+                entries_of_many_at_once_form_chains_that_hold,
+                chain_that_is_far_ahead_is_not_gone_on_with,
+                entries_are_listed_by_what_is_asked_for,
+                pages_of_entries_return_each_once_newest_first,
+                notes_without_a_message_are_paged_too,
+                checkpoint_signs_where_chains_end_if_anything_is_new,
+                what_is_left_after_forgetting_holds,
+                changed_entry_is_named,
+                cut_tail_is_named,
+                entry_that_was_taken_out_is_named,
+                swapped_entries_are_named,
+                head_that_was_put_back_is_named_and_the_gateway_goes_on,
+                trail_that_was_put_back_as_a_whole_is_found_by_a_checkpoint,
+                checkpoint_that_was_changed_is_named,
+                change_of_any_column_is_found,
+                many_messages_of_one_commit_have_an_entry_each,
             );
             conformance!(@room idempotency, $fixture,
                 repeated_request_is_answered_as_before_and_stores_nothing,

@@ -12,9 +12,9 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use store::{Options, Store, StoreError};
 
-use crate::support::url;
+use crate::support::{url, AUDIT_KEY};
 
-const SERVE: Options = Options { migrate: true, exclusive: true };
+const SERVE: Options = Options { migrate: true, exclusive: true, audit: AUDIT_KEY };
 
 /// Another program's connection to the same file.
 fn raw(path: &Path) -> Connection {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::attempt::{Acceptance, Failure, ProviderMessageId, Reason, SubmitOutcome};
+use domain::audit::{Act, Actor, AuditKey};
 use domain::encoding::Encoding;
 use domain::ids::{KeyId, MessageId, NodeId};
 use domain::message::{Message, MessageStatus};
@@ -30,6 +31,14 @@ pub(crate) const MINUTE: Duration = Duration::from_mins(1);
 pub(crate) const HOUR: Duration = Duration::from_hours(1);
 pub(crate) const DAY: Duration = Duration::from_hours(24);
 
+/// The secret behind the audit trail of every store here.
+pub(crate) const AUDIT_KEY: AuditKey = AuditKey::new([7; 32]);
+
+/// Somebody at the command line.
+pub(crate) fn operator(at: Timestamp) -> Act {
+    Act { by: Actor::Operator, at }
+}
+
 /// How long a claim's lease runs.
 pub(crate) const LEASE: Duration = MINUTE;
 
@@ -40,6 +49,12 @@ pub(crate) trait Fixture: Send + Sync {
 
     /// Opens the store in that place, also after it was closed.
     async fn open(&self) -> Arc<dyn Store>;
+
+    /// The same beside whoever has it open, as another node does, or a tool.
+    async fn open_beside(&self) -> Arc<dyn Store>;
+
+    /// Changes the tables, whatever the interface allows.
+    fn run(&self, sql: &str);
 
     /// What these statements count in the tables, whatever the interface shows.
     fn counts(&self, statements: Vec<String>) -> Vec<u64>;
@@ -70,7 +85,18 @@ impl Fixture for SqliteFixture {
     }
 
     async fn open(&self) -> Arc<dyn Store> {
-        store::open(&url(&self.path()), Options { migrate: true, exclusive: true }).await.unwrap()
+        store::open(&url(&self.path()), Options { migrate: true, exclusive: true, audit: AUDIT_KEY }).await.unwrap()
+    }
+
+    async fn open_beside(&self) -> Arc<dyn Store> {
+        let options = Options { migrate: true, exclusive: false, audit: AUDIT_KEY };
+        store::open(&url(&self.path()), options).await.unwrap()
+    }
+
+    fn run(&self, sql: &str) {
+        let file = rusqlite::Connection::open(self.path()).unwrap();
+        file.busy_timeout(Duration::from_secs(5)).unwrap();
+        file.execute_batch(sql).unwrap();
     }
 
     fn counts(&self, statements: Vec<String>) -> Vec<u64> {
@@ -123,7 +149,15 @@ impl Fixture for PostgresFixture {
     }
 
     async fn open(&self) -> Arc<dyn Store> {
-        store::open(&self.url(), Options { migrate: true, exclusive: true }).await.unwrap()
+        store::open(&self.url(), Options { migrate: true, exclusive: true, audit: AUDIT_KEY }).await.unwrap()
+    }
+
+    async fn open_beside(&self) -> Arc<dyn Store> {
+        self.open().await
+    }
+
+    fn run(&self, sql: &str) {
+        self.execute(sql);
     }
 
     fn counts(&self, statements: Vec<String>) -> Vec<u64> {
@@ -419,6 +453,7 @@ pub(crate) fn resend(message_id: MessageId, now: Timestamp) -> Resend {
         due_at: now,
         expires_at: None,
         refused_by: Vec::new(),
+        by: Actor::Operator,
         now,
     }
 }

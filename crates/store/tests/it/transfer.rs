@@ -11,9 +11,7 @@ use store::transfer::{BATCH, Outcome, Progress, Report, Stage, Transfer, Transfe
 use store::{Options, StoreError};
 
 use self::life::{Answers, TABLES, fill};
-use crate::support::{
-    Bench, Fixture, HOUR, NOW, PostgresFixture, SqliteFixture, ids_of, message, receipt_by, receiver, url,
-};
+use crate::support::{Bench, Fixture, HOUR, NOW, PostgresFixture, SqliteFixture, ids_of, message, receipt_by, receiver, url, AUDIT_KEY};
 
 /// A place for a store that has an address.
 pub(crate) trait Addressed: Fixture + 'static {
@@ -135,7 +133,7 @@ async fn interrupted_move_goes_on<S: Addressed, T: Addressed>() {
             Ok(report) => break report,
             Err(stopped) => assert!(matches!(stopped, TransferError::Stopped), "{stopped}"),
         }
-        let options = Options { migrate: true, exclusive: true };
+        let options = Options { migrate: true, exclusive: true, audit: AUDIT_KEY };
         let opened = store::open(&target.address(), options).await.err();
         assert_eq!(opened, Some(StoreError::Moving), "a part of a database is no database");
         let rows = rows_of(&target).iter().sum();
@@ -216,7 +214,7 @@ async fn changed_added_or_missing_row_is_found_and_the_target_stays_closed() {
             .map(|compared| compared.table)
             .collect();
         assert_eq!(different, [table]);
-        let options = Options { migrate: false, exclusive: false };
+        let options = Options { migrate: false, exclusive: false, audit: AUDIT_KEY };
         assert_eq!(store::open(&target.address(), options).await.err(), Some(StoreError::Moving));
         assert_eq!(carry(what(&source, &target)).await.unwrap().outcome, Outcome::Differs, "it stays so");
     }

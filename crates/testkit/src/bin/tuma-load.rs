@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use testkit::load::codes::{self, Waits};
 use testkit::load::connection::{self, Connection, post};
 use testkit::load::history;
-use testkit::load::process::{Process, Usage, create_key, free_address};
+use testkit::load::process::{AUDIT_KEY, Process, Usage, create_key, free_address};
 use testkit::load::receipts::{self, Receipts};
 use testkit::load::report::{CodesLine, Line, codes_table, table};
 use testkit::load::workload::{self, Extent, MakeRequest, Measured};
@@ -231,6 +231,7 @@ impl Load {
             .arg("serve")
             .current_dir(folder)
             .env("TUMA_DATABASE_URL", database)
+            .env("TUMA_AUDIT_KEY", AUDIT_KEY)
             .env("TUMA_LISTEN", &address)
             .env("RUST_LOG", "warn")
             .env("TWILIO_ACCOUNT_SID", TWILIO_ACCOUNT_SID)

@@ -12,6 +12,9 @@ use super::connection::{self, Connection};
 /// How long a process may take to answer.
 const START: Duration = Duration::from_secs(20);
 
+/// The secret behind the audit trail of the databases under load.
+pub const AUDIT_KEY: &str = "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a";
+
 /// A process that ends with this value.
 #[derive(Debug)]
 pub struct Process {
@@ -99,6 +102,7 @@ pub fn create_key(tuma: &Path, database: &str) -> anyhow::Result<String> {
     let output = Command::new(tuma)
         .args(["keys", "create", "--name", "load", "--scopes", "admin"])
         .env("TUMA_DATABASE_URL", database)
+        .env("TUMA_AUDIT_KEY", AUDIT_KEY)
         .stderr(Stdio::null())
         .output()
         .with_context(|| format!("{} can't be started", tuma.display()))?;

@@ -64,7 +64,7 @@ pub(super) async fn cancel(
 ) -> Result<Json<ShownMessage>, Problem> {
     let identity = caller.with_any(&[Scope::Send])?;
     let id = own(&state, &identity, &id).await?;
-    let canceled = state.service.cancel(id).await;
+    let canceled = state.service.cancel(id, identity.actor()).await;
     canceled.map_err(|refusal| Problem::of_move(refusal, Code::MessageNotCancelable))?;
     shown(&state, &identity, id).await
 }
@@ -92,7 +92,7 @@ pub(super) async fn retry(
 ) -> Result<Json<ShownMessage>, Problem> {
     let identity = caller.with_any(&[Scope::Send])?;
     let id = own(&state, &identity, &id).await?;
-    let retried = state.service.retry(id).await;
+    let retried = state.service.retry(id, identity.actor()).await;
     retried.map_err(|refusal| Problem::of_move(refusal, Code::MessageNotRetriable))?;
     shown(&state, &identity, id).await
 }
@@ -128,7 +128,7 @@ pub(super) async fn cancel_bulk(
         return Err(unknown());
     }
     own.sort_unstable();
-    let moved = state.service.cancel_messages(own).await?;
+    let moved = state.service.cancel_messages(own, identity.actor()).await?;
     let canceled = moved.iter().filter(|moved| moved.to == MessageStatus::Canceled).count();
     Ok(Json(BulkCanceled {
         bulk_id: bulk_id.to_string(),

@@ -168,9 +168,9 @@ pub(super) async fn drain(
     caller: Authenticated,
     PathParts(name): PathParts<String>,
 ) -> Result<Json<ShownProvider>, Problem> {
-    caller.with_any(&[Scope::Admin])?;
+    let operator = caller.with_any(&[Scope::Admin])?;
     let name = parse(&name)?;
-    let changed = state.service.drain(&name).await;
+    let changed = state.service.drain(&name, operator.actor()).await;
     shown(&state, &name, changed).await
 }
 
@@ -191,9 +191,9 @@ pub(super) async fn resume(
     caller: Authenticated,
     PathParts(name): PathParts<String>,
 ) -> Result<Json<ShownProvider>, Problem> {
-    caller.with_any(&[Scope::Admin])?;
+    let operator = caller.with_any(&[Scope::Admin])?;
     let name = parse(&name)?;
-    let changed = state.service.resume(&name).await;
+    let changed = state.service.resume(&name, operator.actor()).await;
     shown(&state, &name, changed).await
 }
 

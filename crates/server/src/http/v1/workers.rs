@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State as Shared;
+use domain::audit::Actor;
 use gateway::workers::WorkerStatus;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -74,6 +75,7 @@ pub(super) async fn list(
         (status = 401, description = "no valid key", body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, description = "missing scope", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "no such worker", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "nothing was changed: try again", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn pause(
@@ -81,8 +83,8 @@ pub(super) async fn pause(
     caller: Authenticated,
     PathParts(name): PathParts<String>,
 ) -> Result<Json<ShownWorker>, Problem> {
-    caller.with_any(&[Scope::Admin])?;
-    set_paused(&state, &name, true)
+    let operator = caller.with_any(&[Scope::Admin])?;
+    set_paused(&state, &name, true, operator.actor()).await
 }
 
 /// Lets a worker work again.
@@ -94,6 +96,7 @@ pub(super) async fn pause(
         (status = 401, description = "no valid key", body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, description = "missing scope", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "no such worker", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "nothing was changed: try again", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn activate(
@@ -101,13 +104,18 @@ pub(super) async fn activate(
     caller: Authenticated,
     PathParts(name): PathParts<String>,
 ) -> Result<Json<ShownWorker>, Problem> {
-    caller.with_any(&[Scope::Admin])?;
-    set_paused(&state, &name, false)
+    let operator = caller.with_any(&[Scope::Admin])?;
+    set_paused(&state, &name, false, operator.actor()).await
 }
 
-fn set_paused(state: &State, name: &str, paused: bool) -> Result<Json<ShownWorker>, Problem> {
+async fn set_paused(
+    state: &State,
+    name: &str,
+    paused: bool,
+    by: Actor,
+) -> Result<Json<ShownWorker>, Problem> {
     let unknown = || Problem::new(Code::NotFound, "there is no worker of that name");
-    if !state.service.set_worker_paused(name, paused) {
+    if !state.service.set_worker_paused(name, paused, by).await? {
         return Err(unknown());
     }
     let worker = state.service.workers().into_iter().find(|worker| worker.name == name);

@@ -113,6 +113,11 @@ impl<'a> Arena<'a> {
         (arena, address)
     }
 
+    /// Where the program runs.
+    pub(super) fn site(&self) -> &Site {
+        self.site.as_ref().unwrap()
+    }
+
     /// How often it died, by moment.
     pub(super) fn deaths(&self) -> &BTreeMap<Moment, usize> {
         &self.deaths
@@ -153,7 +158,7 @@ impl<'a> Arena<'a> {
     /// Whoever was looked after when the program died is looked after again when that lease has ended, after two
     /// minutes. Here they pass at once.
     async fn let_leases_end(&self) {
-        let options = store::Options { migrate: false, exclusive: true };
+        let options = store::Options { migrate: false, exclusive: true, audit: crate::app::audit_key() };
         let store = store::open(self.database, options).await.unwrap();
         let now = SystemClock::new().now();
         let take = TakeWatches { now: now.plus(Duration::from_mins(3)), lease_until: now, limit: u32::MAX };

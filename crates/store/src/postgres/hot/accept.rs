@@ -12,6 +12,7 @@ use crate::group::Pending;
 use crate::port::messages::{Accept, Accepted, Idempotency, NewMessage};
 use crate::postgres::sql::{Statements, column, get, params};
 use crate::postgres::write::accept::{SKEW, day, metadata};
+use crate::postgres::write::audit::accepted;
 
 /// All three tables by one statement: each way to the server and back costs as much as a row.
 const INSERT: &str = "WITH messages AS (INSERT INTO messages (id, bulk_id, caller, receiver, country, sender, scenario, \
@@ -75,6 +76,7 @@ pub(super) fn run(
     let messages: Vec<&NewMessage> = new.iter().flat_map(|at| &pendings[*at].question.messages).collect();
     if !messages.is_empty() {
         insert(statements, &messages)?;
+        messages.iter().for_each(|new| statements.tell(accepted(new)));
     }
     for at in new {
         pendings[at].answer = Some(Accepted::Stored);

@@ -1,16 +1,19 @@
 //! Outcomes: the provider took the message.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use domain::attempt::{Acceptance, SubmitOutcome};
+use domain::audit::{Actor, Event, NewEntry};
 use domain::ids::MessageId;
 use domain::message::StatusEvent;
 use domain::money::Money;
+use domain::route::ProviderName;
 
 use super::{Standing, ids};
 use crate::StoreError;
 use crate::group::Pending;
 use crate::port::queue::AttemptEnd;
+use crate::postgres::row::word;
 use crate::postgres::sql::{Statements, column, get, params};
 
 /// Receipts that wait for one of these ids of a provider.
@@ -27,7 +30,7 @@ const CLOSE: &str = "WITH closed AS (UPDATE attempts a SET ended_at = e.ended_at
      RETURNING a.message_id, a.provider, a.ended_at, e.status), \
      moved AS (UPDATE states s SET status = c.status, provider = c.provider, reason = NULL, provider_code = NULL, \
      updated_at = c.ended_at FROM closed c WHERE s.message_id = c.message_id AND s.status <> c.status) \
-     SELECT message_id FROM closed";
+     SELECT message_id, provider FROM closed";
 
 /// An attempt whose message the provider took, and that nobody is to look after.
 fn acceptance(end: &AttemptEnd) -> Option<&Acceptance> {
@@ -52,15 +55,22 @@ pub(super) fn run(
         return Ok(());
     }
     let closed = close(statements, &ends, standing)?;
-    for (end, _) in ends.iter().filter(|(end, _)| closed.contains(&end.message_id)) {
+    for (end, _) in ends.iter().filter(|(end, _)| closed.contains_key(&end.message_id)) {
         if let Some(stands) = standing.get_mut(&end.message_id) {
-            *stands = stands.after(StatusEvent::Accepted);
+            let to = stands.after(StatusEvent::Accepted);
+            let entry = Event::of_move(StatusEvent::Accepted, to).filter(|_| to != *stands).map(|event| NewEntry {
+                message_id: Some(end.message_id),
+                provider: closed.get(&end.message_id).cloned().flatten(),
+                ..NewEntry::new(end.ended_at, Actor::System, event)
+            });
+            entry.into_iter().for_each(|entry| statements.tell(entry));
+            *stands = to;
         }
     }
     for at in plain {
         let pending = &mut pendings[at];
         // An attempt that had ended already is for the other way, which finds the rest done.
-        if pending.question.iter().all(|end| closed.contains(&end.message_id)) {
+        if pending.question.iter().all(|end| closed.contains_key(&end.message_id)) {
             pending.answer = Some(());
         }
     }
@@ -96,12 +106,12 @@ fn plain(
     Ok(candidates)
 }
 
-/// Closes attempts that are open, and moves their messages; answers which.
+/// Closes attempts that are open, and moves their messages; answers which, and who was asked.
 fn close(
     statements: &mut Statements<'_>,
     ends: &[(&AttemptEnd, &Acceptance)],
     standing: &Standing,
-) -> Result<HashSet<MessageId>, StoreError> {
+) -> Result<HashMap<MessageId, Option<ProviderName>>, StoreError> {
     let after =
         |end: &AttemptEnd| standing.get(&end.message_id).map(|it| it.after(StatusEvent::Accepted).as_str());
     let values = params![
@@ -114,6 +124,7 @@ fn close(
         column(ends.iter().map(|(_, acceptance)| acceptance.cost.map(|cost| cost.currency().to_owned()))),
         column(ends.iter().map(|(end, _)| after(end))),
     ];
-    let closed = statements.collect(CLOSE, values, |row| Ok(MessageId::from_bytes(get(row, 0)?)))?;
+    let closed =
+        statements.collect(CLOSE, values, |row| Ok((MessageId::from_bytes(get(row, 0)?), word(row, 1).ok())))?;
     Ok(closed.into_iter().collect())
 }

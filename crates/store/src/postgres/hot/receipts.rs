@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use domain::audit::{Actor, Event, NewEntry, Receiver};
 use domain::ids::MessageId;
 use domain::phone::Msisdn;
 use domain::receipt::{Receipt, ReceiptStatus};
@@ -123,7 +124,12 @@ pub(super) fn run(
     let mut moved: BTreeMap<MessageId, Receipt> = BTreeMap::new();
     for at in &plain {
         let pending = &mut pendings[*at];
-        let fates = pending.question.iter().map(|new| fate(&new.receipt, standing, &mut moved));
+        let fates = pending.question.iter().map(|new| {
+            let fate = fate(&new.receipt, standing, &mut moved)?;
+            let number = names(new).and_then(|names| targets.get(&names)).map(|target| target.receiver);
+            entry(&new.receipt, fate, number).into_iter().for_each(|entry| statements.tell(entry));
+            Some(fate)
+        });
         pending.answer = fates.collect();
     }
     keep(statements, &plain.iter().flat_map(|at| &pendings[*at].question).collect::<Vec<_>>())?;
@@ -175,6 +181,20 @@ fn fate(
         moved.insert(message_id, receipt.clone());
     }
     Some(ReceiptFate::Matched { message_id, from, to })
+}
+
+/// What the audit trail is told of a receipt that moved its message.
+fn entry(receipt: &Receipt, fate: ReceiptFate, number: Option<u64>) -> Option<NewEntry> {
+    let ReceiptFate::Matched { message_id, from, to } = fate else { return None };
+    let event = receipt.status.filter(|_| from != to).and_then(|status| Event::of_move(status.event(), to))?;
+    let by = Actor::Provider(receipt.provider.clone());
+    Some(NewEntry {
+        message_id: Some(message_id),
+        receiver: number.map(Receiver::Number),
+        provider: Some(receipt.provider.clone()),
+        outcome: receipt.failure.as_ref().map(|failure| failure.reason.as_str()),
+        ..NewEntry::new(receipt.received_at, by, event)
+    })
 }
 
 fn keep(statements: &mut Statements<'_>, new: &[&NewReceipt]) -> Result<(), StoreError> {

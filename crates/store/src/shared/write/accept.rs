@@ -49,6 +49,7 @@ pub(super) fn accept(statements: &mut Statements<'_>, accept: &Accept) -> Result
     }
     for new in &accept.messages {
         insert(statements, new)?;
+        statements.tell(super::audit::accepted(new));
     }
     Ok(Accepted::Stored)
 }

@@ -1,5 +1,6 @@
 //! Stopping messages that have not left.
 
+use domain::audit::Actor;
 use domain::ids::MessageId;
 use domain::message::StatusEvent;
 use domain::time::Timestamp;
@@ -13,15 +14,17 @@ pub(super) fn cancel(
     statements: &mut Statements<'_>,
     cancel: &Cancel,
 ) -> Result<Vec<Option<Moved>>, StoreError> {
-    cancel.messages.iter().map(|id| cancel_one(statements, *id, cancel.now)).collect()
+    cancel.messages.iter().map(|id| cancel_one(statements, *id, &cancel.by, cancel.now)).collect()
 }
 
 fn cancel_one(
     statements: &mut Statements<'_>,
     message_id: MessageId,
+    by: &Actor,
     now: Timestamp,
 ) -> Result<Option<Moved>, StoreError> {
-    let change = Move { message_id, event: StatusEvent::Stopped, failure: None, provider: None, now };
+    let by = by.clone();
+    let change = Move { message_id, event: StatusEvent::Stopped, failure: None, provider: None, by, now };
     let Some((from, to)) = move_status(statements, &change)? else { return Ok(None) };
     let moved = Moved { message_id, from, to };
     if moved.has_moved() {

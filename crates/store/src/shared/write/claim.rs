@@ -6,6 +6,7 @@
 use std::ops::ControlFlow;
 
 use domain::attempt::{Failure, Reason, Submission};
+use domain::audit::Actor;
 use domain::batch::Requests;
 use domain::ids::MessageId;
 use domain::message::{MessageStatus, StatusEvent};
@@ -254,6 +255,7 @@ fn start(statements: &mut Statements<'_>, claim: &Claim, front: &Front) -> Resul
         event: StatusEvent::Claimed,
         failure: None,
         provider: Some(&claim.provider),
+        by: Actor::System,
         now: claim.now,
     };
     let moved = move_status(statements, &change).map(has_moved);
@@ -270,6 +272,7 @@ fn expire(statements: &mut Statements<'_>, claim: &Claim, front: &Front) -> Resu
         event: StatusEvent::TimeRanOut,
         failure: Some(&Failure::new(Reason::Expired)),
         provider: None,
+        by: Actor::System,
         now: claim.now,
     };
     Ok(has_moved(move_status(statements, &change)?))
@@ -306,13 +309,16 @@ fn give_up(statements: &mut Statements<'_>, claim: &Claim, message_id: MessageId
         event: StatusEvent::Refused,
         failure: Some(&failure),
         provider: None,
+        by: Actor::System,
         now: claim.now,
     };
     match move_status(statements, &change) {
         Err(StoreError::Corrupt) => {
             let (status, reason) = (MessageStatus::Failed.as_str(), failure.reason.as_str());
             let values = params![message_id.as_bytes(), status, reason, claim.now.as_micros()];
-            statements.execute(GIVE_UP, values).map(|_rows| ())
+            statements.execute(GIVE_UP, values)?;
+            change.entry(MessageStatus::Failed).into_iter().for_each(|entry| statements.tell(entry));
+            Ok(())
         }
         moved => moved.map(|_moved| ()),
     }

@@ -8,6 +8,7 @@
 use std::ops::ControlFlow;
 
 use domain::attempt::ProviderMessageId;
+use domain::audit::Actor;
 use domain::ids::MessageId;
 use domain::message::StatusEvent;
 use domain::route::ProviderName;
@@ -114,6 +115,7 @@ pub(super) fn settle(
             event: StatusEvent::Accepted,
             failure: None,
             provider: Some(provider),
+            by: Actor::Provider(provider.clone()),
             now: told.at,
         };
         move_status(statements, &change)?;

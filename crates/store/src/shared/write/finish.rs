@@ -1,6 +1,7 @@
 //! Recording how attempts ended, and what comes next.
 
 use domain::attempt::{Acceptance, Failure, Reason, SubmitOutcome};
+use domain::audit::Actor;
 use domain::message::{MessageStatus, StatusEvent};
 use domain::money::Money;
 use domain::route::ProviderName;
@@ -77,6 +78,7 @@ fn accepted(
         event: StatusEvent::Accepted,
         failure: None,
         provider: Some(provider),
+        by: Actor::System,
         now: end.ended_at,
     };
     let moved = move_status(statements, &change)?;
@@ -97,15 +99,21 @@ fn move_on(
         return Ok(());
     };
     let (event, failure, provider) = match &end.next {
-        Next::Stop => (StatusEvent::Refused, given_up(&end.outcome), None),
+        Next::Stop => (StatusEvent::Refused, given_up(&end.outcome), Some(asked)),
         Next::Expire => (StatusEvent::TimeRanOut, Some(Failure::new(Reason::Expired)), None),
         Next::Retry { provider, .. } => {
             (StatusEvent::Requeued, end.outcome.failure().cloned(), Some(provider))
         }
         Next::Wait => return wait(statements, end, asked),
     };
-    let change =
-        Move { message_id: end.message_id, event, failure: failure.as_ref(), provider, now: end.ended_at };
+    let change = Move {
+        message_id: end.message_id,
+        event,
+        failure: failure.as_ref(),
+        provider,
+        by: Actor::System,
+        now: end.ended_at,
+    };
     move_status(statements, &change)?;
     if let Next::Retry { provider, priority, due_at, expires_at, refused_by } = &end.next {
         let turn = Turn {

@@ -5,6 +5,7 @@
 //! whose attempt is not known counts as about the last.
 
 use domain::attempt::{Failure, ProviderMessageId};
+use domain::audit::Actor;
 use domain::ids::MessageId;
 use domain::message::MessageStatus;
 use domain::phone::Msisdn;
@@ -78,6 +79,8 @@ struct Target {
     is_ambiguous: bool,
     /// The number of the attempt with which the present round began, if the message was sent again.
     round: Option<u16>,
+    /// Who tells.
+    provider: ProviderName,
 }
 
 fn record_one(statements: &mut Statements<'_>, new: &NewReceipt) -> Result<ReceiptFate, StoreError> {
@@ -151,7 +154,8 @@ fn target(
     if receiver.is_some_and(|named| named != goes_to) {
         return Ok(None);
     }
-    Ok(Some(Target { message_id, attempt, is_ambiguous: is_ambiguous.unwrap_or(false), round }))
+    let (is_ambiguous, provider) = (is_ambiguous.unwrap_or(false), provider.clone());
+    Ok(Some(Target { message_id, attempt, is_ambiguous, round, provider }))
 }
 
 /// The message that a provider's id belongs to, by way of the receiver: an index on provider ids would have
@@ -236,7 +240,8 @@ fn apply(
             return Ok((stands, stands));
         }
     };
-    let change = Move { message_id, event: counting.event(), failure, provider: None, now };
+    let by = Actor::Provider(target.provider.clone());
+    let change = Move { message_id, event: counting.event(), failure, provider: None, by, now };
     let (from, to) = move_status(statements, &change)?.ok_or(StoreError::Corrupt)?;
     let has_failed = from != to && matches!(to, MessageStatus::Undelivered | MessageStatus::Failed);
     if has_failed && failure.is_some_and(|failure| failure.reason.another_route_may_help()) {

@@ -44,6 +44,7 @@ pub(super) fn resend(statements: &mut Statements<'_>, resend: &Resend) -> Result
         event: StatusEvent::Resent,
         failure: resend.failure.as_ref(),
         provider: Some(&resend.provider),
+        by: resend.by.clone(),
         now: resend.now,
     };
     let moved = move_status(statements, &change)?;

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use domain::attempt::{Failure, OutcomeKind, Reason};
+use domain::audit::Actor;
 use domain::ids::MessageId;
 use domain::message::{MessageStatus, StatusEvent};
 use domain::route::ProviderName;
@@ -292,7 +293,8 @@ pub(super) fn end_wait(
         _ => (StatusEvent::TimeRanOut, Reason::Expired),
     };
     let failure = Failure::new(reason);
-    let change = Move { message_id, event, failure: Some(&failure), provider: None, now };
+    let by = Actor::System;
+    let change = Move { message_id, event, failure: Some(&failure), provider: None, by, now };
     move_status(statements, &change)?;
     if event == StatusEvent::TimeRanOut {
         place::vacate(statements, message_id)?;

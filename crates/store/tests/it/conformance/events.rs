@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use domain::audit::Actor;
 use domain::ids::{BulkId, MessageId};
 use domain::receipt::ReceiptStatus;
 use domain::time::Timestamp;
@@ -72,7 +73,7 @@ pub(crate) async fn what_ends_otherwise_is_told_too<F: Fixture>(bench: Bench<F>)
     bench.end(&again, not_submitted(), retry(NOW.plus(MINUTE))).await;
     let later = message(3).with(|message| message.scheduled_at = Some(NOW.plus(10 * MINUTE)));
     bench.add([later]).await;
-    let cancel = Cancel { messages: vec![message(3).id()], now: NOW.plus(SECOND) };
+    let cancel = Cancel { messages: vec![message(3).id()], by: Actor::Operator, now: NOW.plus(SECOND) };
     bench.cancel(cancel).await.unwrap();
     let late = message(4).with(|message| message.expires_at = Some(NOW.plus(2 * SECOND)));
     bench.add([late]).await;

@@ -14,9 +14,7 @@ use store::port::receipts::NewReceipt;
 use store::{Store, StoreError};
 use tokio::task::JoinSet;
 
-use crate::support::{
-    Bench, Fixture, HOUR, MINUTE, NOW, With, accepted, caller, claim, end, ids_of, message, node, receipt_for,
-};
+use crate::support::{Bench, Fixture, HOUR, MINUTE, NOW, With, accepted, caller, claim, end, ids_of, message, node, receipt_for, operator};
 
 fn one(n: u64) -> Accept {
     Accept { messages: vec![message(n)], idempotency: None, no_repeats_since: None }
@@ -155,10 +153,10 @@ pub(crate) async fn closed_store_answers_stopped<F: Fixture>(bench: Bench<F>) {
         expires_at: None,
         revoked_at: None,
     };
-    assert_eq!(bench.create_key(key).await, stopped);
+    assert_eq!(bench.create_key(key, operator(NOW)).await, stopped);
     assert_eq!(bench.find_key([1; 32]).await.map(|_| ()), stopped);
     assert_eq!(bench.keys().await.map(|_| ()), stopped);
-    assert_eq!(bench.revoke_key(caller(1), NOW).await.map(|_| ()), stopped);
+    assert_eq!(bench.revoke_key(caller(1), operator(NOW)).await.map(|_| ()), stopped);
     assert_eq!(bench.ping().await, stopped);
     // Closing again does no harm.
     bench.close().await;

@@ -18,7 +18,13 @@ const TABLES: [&str; 4] = ["messages", "states", "attempts", "callbacks"];
 
 /// Keeps what was accepted within the last ninety days.
 pub(crate) fn ninety_days(now: Timestamp) -> KeepHistory {
-    KeepHistory { now, messages_since: Some(now.minus(90 * DAY)), replies_since: now.minus(DAY), limit: 2 }
+    KeepHistory {
+        now,
+        messages_since: Some(now.minus(90 * DAY)),
+        audit_since: now.minus(90 * DAY),
+        replies_since: now.minus(DAY),
+        limit: 2,
+    }
 }
 
 fn rows<F: Fixture>(bench: &Bench<F>) -> Vec<u64> {

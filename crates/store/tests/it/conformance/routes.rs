@@ -5,10 +5,7 @@ use domain::receipt::ReceiptStatus;
 use domain::scenario::{Priority, Scenario};
 use store::port::queue::{Claim, Diversion, LaneDepth, Next, Place, StuckCause, Waiting};
 
-use crate::support::{
-    Bench, Fixture, HOUR, MINUTE, NOW, SECOND, With, ambiguous, claim, end, ids_of, message, message_at,
-    not_submitted, provider, receipt_for, receiver, retry,
-};
+use crate::support::{Bench, Fixture, HOUR, MINUTE, NOW, SECOND, With, ambiguous, claim, end, ids_of, message, message_at, not_submitted, provider, receipt_for, receiver, retry, operator};
 
 fn all_lanes(now: domain::time::Timestamp) -> Waiting {
     Waiting { provider: provider("twilio"), lanes: [true; 4], now, limit: 100 }
@@ -154,12 +151,12 @@ pub(crate) async fn doubt_that_was_settled_is_not_stuck<F: Fixture>(bench: Bench
 pub(crate) async fn drained_route_is_remembered_until_it_is_put_back<F: Fixture>(mut bench: Bench<F>) {
     let (one, other) = (provider("twilio"), provider("africastalking"));
     assert_eq!(bench.drained().await, Ok(Vec::new()));
-    assert_eq!(bench.set_drained(one.clone(), None).await, Ok(false));
-    assert_eq!(bench.set_drained(one.clone(), Some(NOW)).await, Ok(true));
-    assert_eq!(bench.set_drained(one.clone(), Some(NOW.plus(HOUR))).await, Ok(false));
-    assert_eq!(bench.set_drained(other.clone(), Some(NOW.plus(MINUTE))).await, Ok(true));
+    assert_eq!(bench.set_drained(one.clone(), None, operator(NOW)).await, Ok(false));
+    assert_eq!(bench.set_drained(one.clone(), Some(NOW), operator(NOW)).await, Ok(true));
+    assert_eq!(bench.set_drained(one.clone(), Some(NOW.plus(HOUR)), operator(NOW)).await, Ok(false));
+    assert_eq!(bench.set_drained(other.clone(), Some(NOW.plus(MINUTE)), operator(NOW)).await, Ok(true));
     bench.reopen().await;
     assert_eq!(bench.drained().await, Ok(vec![(other, NOW.plus(MINUTE)), (one.clone(), NOW)]));
-    assert_eq!(bench.set_drained(one, None).await, Ok(true));
+    assert_eq!(bench.set_drained(one, None, operator(NOW)).await, Ok(true));
     assert_eq!(bench.drained().await.unwrap().len(), 1);
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use domain::audit::Actor;
 use domain::attempt::OutcomeKind;
 use domain::ids::MessageId;
 use domain::message::{MessageStatus, StatusEvent};
@@ -182,7 +183,7 @@ impl<F: Fixture> Game<F> {
 
     pub(super) async fn cancel(&mut self, message: Index) {
         let Some(id) = self.pick_message(message) else { return };
-        let cancel = Cancel { messages: vec![id], now: self.now };
+        let cancel = Cancel { messages: vec![id], by: Actor::Operator, now: self.now };
         let moved = self.bench.cancel(cancel).await.unwrap();
         let model = self.messages.get_mut(&id).unwrap();
         let from = model.status;

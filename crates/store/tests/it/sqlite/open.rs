@@ -10,7 +10,7 @@ use store::port::watches::TakeWatches;
 use store::{Options, StoreError};
 
 use super::{SERVE, folder_of_child, in_child, open, raw, refusal};
-use crate::support::{Bench, Fixture, MINUTE, NOW, SqliteFixture, With, claim, ids_of, message, url};
+use crate::support::{Bench, Fixture, MINUTE, NOW, SqliteFixture, With, claim, ids_of, message, url, AUDIT_KEY};
 
 /// The schema version that this program has.
 const KNOWN: u32 = 6;
@@ -81,7 +81,7 @@ async fn newer_schema_is_refused_and_the_file_left_as_it_is() {
 async fn older_schema_is_refused_unless_it_may_be_migrated() {
     let folder = folder();
     let path = folder.path().join("tuma.db");
-    let unmigrated = Options { migrate: false, exclusive: false };
+    let unmigrated = Options { migrate: false, exclusive: false, audit: AUDIT_KEY };
     assert_eq!(store::open(&url(&path), unmigrated.clone()).await.err(), Some(StoreError::Missing));
     assert!(!path.exists());
     fs::write(&path, "").unwrap();
@@ -183,7 +183,7 @@ async fn folder_or_missing_folder_is_an_io_error() {
     let folder = folder();
     for path in [folder.path().to_owned(), folder.path().join("missing").join("tuma.db")] {
         for exclusive in [true, false] {
-            let refused = store::open(&url(&path), Options { migrate: true, exclusive }).await.err();
+            let refused = store::open(&url(&path), Options { migrate: true, exclusive, audit: AUDIT_KEY }).await.err();
             assert!(matches!(refused, Some(StoreError::Io(_))), "{refused:?}");
         }
     }
@@ -211,7 +211,7 @@ async fn file_that_may_not_be_written_is_an_io_error() {
 async fn child_refuses_a_read_only_file() {
     let path = folder_of_child().join("tuma.db");
     for exclusive in [true, false] {
-        let refused = store::open(&url(&path), Options { migrate: true, exclusive }).await.err();
+        let refused = store::open(&url(&path), Options { migrate: true, exclusive, audit: AUDIT_KEY }).await.err();
         assert!(matches!(refused, Some(StoreError::Io(_))), "{refused:?}");
     }
 }
@@ -256,7 +256,7 @@ async fn open_that_failed_leaves_no_lock() {
 async fn tool_works_beside_the_server() {
     let bench = Bench::<SqliteFixture>::new().await;
     bench.add([message(1)]).await;
-    let beside = Options { migrate: false, exclusive: false };
+    let beside = Options { migrate: false, exclusive: false, audit: AUDIT_KEY };
     let tool = Bench { store: store::open(&url(&bench.fixture.path()), beside).await.unwrap(), fixture: () };
     assert_eq!(tool.store.messages(Filter::default(), PAGE).await.unwrap().len(), 1);
     let accept = store::port::messages::Accept {
@@ -278,7 +278,7 @@ async fn two_that_open_a_new_file_at_once_both_succeed() {
     for _ in 0..10 {
         let folder = folder();
         let address = url(&folder.path().join("tuma.db"));
-        let options = Options { migrate: true, exclusive: false };
+        let options = Options { migrate: true, exclusive: false, audit: AUDIT_KEY };
         let opened: (Result<_, _>, Result<_, _>) =
             tokio::join!(store::open(&address, options.clone()), store::open(&address, options));
         assert_eq!((opened.0.err(), opened.1.err()), (None, None));

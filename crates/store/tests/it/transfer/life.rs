@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use domain::audit::Actor;
 use domain::ids::{BulkId, MessageId};
 use domain::message::MessageStatus;
 use domain::receipt::ReceiptStatus;
@@ -16,10 +17,7 @@ use store::port::messages::{
 use store::port::queue::{LaneDepth, Stuck, Waiting};
 use store::port::watches::WatchCount;
 
-use crate::support::{
-    Bench, DAY, Fixture, HOUR, MINUTE, NOW, SECOND, With, caller, entropy, message, message_at,
-    not_submitted, provider, receipt_by, receipt_for, receiver, rejected, resend, retry,
-};
+use crate::support::{Bench, DAY, Fixture, HOUR, MINUTE, NOW, SECOND, With, caller, entropy, message, message_at, not_submitted, provider, receipt_by, receipt_for, receiver, rejected, resend, retry, operator};
 
 /// Every table that is carried.
 pub(crate) const TABLES: [&str; 11] = [
@@ -156,7 +154,7 @@ async fn ended<F: Fixture>(bench: &Bench<F>) {
     bench.take(NOW.plus(2 * SECOND)).await;
     let canceled = message(6);
     bench.add([canceled.clone()]).await;
-    bench.cancel(Cancel { messages: vec![canceled.id()], now: NOW.plus(SECOND) }).await.unwrap();
+    bench.cancel(Cancel { messages: vec![canceled.id()], by: Actor::Operator, now: NOW.plus(SECOND) }).await.unwrap();
 }
 
 async fn under_way<F: Fixture>(bench: &Bench<F>) {
@@ -209,10 +207,10 @@ async fn beside_messages<F: Fixture>(bench: &Bench<F>) {
             expires_at: (n == 2).then(|| NOW.plus(DAY)),
             revoked_at: None,
         };
-        bench.create_key(key).await.unwrap();
+        bench.create_key(key, operator(NOW)).await.unwrap();
     }
-    bench.revoke_key(caller(3), NOW).await.unwrap();
+    bench.revoke_key(caller(3), operator(NOW)).await.unwrap();
     for name in ["africastalking", "zebra"] {
-        assert_eq!(bench.set_drained(provider(name), Some(NOW)).await, Ok(true));
+        assert_eq!(bench.set_drained(provider(name), Some(NOW), operator(NOW)).await, Ok(true));
     }
 }

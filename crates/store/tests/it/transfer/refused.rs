@@ -7,7 +7,7 @@ use store::transfer::{Outcome, Stage, Transfer, TransferError, transfer};
 use store::{Options, StoreError};
 
 use super::{Addressed, Answers, break_off, carry, filled, rows_of, what};
-use crate::support::{Bench, Fixture, MINUTE, NOW, PostgresFixture, SqliteFixture, message, node};
+use crate::support::{Bench, Fixture, MINUTE, NOW, PostgresFixture, SqliteFixture, message, node, operator, AUDIT_KEY};
 
 async fn refused(what: Transfer) -> TransferError {
     carry(what).await.err().unwrap_or_else(|| panic!("it was moved"))
@@ -86,7 +86,7 @@ async fn source_that_was_served_meanwhile_does_not_go_on() {
     let before = rows_of(&target);
     // No count and no id tells that this happened.
     let bench = Bench { store: source.open().await, fixture: source };
-    bench.revoke_key(crate::support::caller(1), NOW).await.unwrap();
+    bench.revoke_key(crate::support::caller(1), operator(NOW)).await.unwrap();
     bench.close().await;
     let problem = refused(what(&bench.fixture, &target)).await;
     assert!(matches!(problem, TransferError::SourceChanged(_)), "{problem}");
@@ -181,7 +181,7 @@ async fn what_postgresql_can_not_hold_is_named_before_anything_is_written() {
         matches!(&problem, TransferError::Unfit { table: "messages", column: "reference", .. }),
         "{problem}"
     );
-    let options = Options { migrate: false, exclusive: false };
+    let options = Options { migrate: false, exclusive: false, audit: AUDIT_KEY };
     assert_eq!(store::open(&target.address(), options).await.err(), Some(StoreError::Missing));
 }
 

@@ -1,0 +1,238 @@
+//! What an entry says.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::ids::{KeyId, MessageId};
+use crate::message::{MessageStatus, StatusEvent};
+use crate::phone::Msisdn;
+use crate::route::ProviderName;
+use crate::scenario::closed_set;
+use crate::time::Timestamp;
+
+closed_set! {
+    /// What happened. The words are kept, exported and searched for: they never change.
+    Event ("event") {
+        /// A message was stored and queued.
+        SmsAccepted => "sms.accepted",
+        /// A request to send was refused.
+        SmsRefused => "sms.refused",
+        /// A provider has the message.
+        SmsSent => "sms.sent",
+        /// No provider took it, or the one that did refused it later.
+        SmsFailed => "sms.failed",
+        /// The phone has it.
+        SmsDelivered => "sms.delivered",
+        /// It was not delivered, or nobody said so in time.
+        SmsUndelivered => "sms.undelivered",
+        /// It was stopped before it left.
+        SmsCanceled => "sms.canceled",
+        /// Its time ran out.
+        SmsExpired => "sms.expired",
+        /// It was queued again for another round.
+        SmsRetried => "sms.retried",
+        /// An API key was made.
+        KeyCreated => "key.created",
+        /// An API key was ended.
+        KeyRevoked => "key.revoked",
+        /// A provider was taken out of service.
+        ProviderDrained => "provider.drained",
+        /// A provider was put back into service.
+        ProviderResumed => "provider.resumed",
+        /// A worker was told to rest.
+        WorkerPaused => "worker.paused",
+        /// A worker was told to work again.
+        WorkerActivated => "worker.activated",
+        /// The database's schema was asked to be brought up to date.
+        SchemaMigrated => "schema.migrated",
+    }
+}
+
+impl Event {
+    /// Whether an entry of it names a message that is stored.
+    pub const fn is_of_message(self) -> bool {
+        matches!(
+            self,
+            Self::SmsAccepted
+                | Self::SmsSent
+                | Self::SmsFailed
+                | Self::SmsDelivered
+                | Self::SmsUndelivered
+                | Self::SmsCanceled
+                | Self::SmsExpired
+                | Self::SmsRetried
+        )
+    }
+
+    /// What to enter when `event` has led a message to `to`. A step on the way, that a caller would not ask for, is
+    /// not entered.
+    pub const fn of_move(event: StatusEvent, to: MessageStatus) -> Option<Self> {
+        match (event, to) {
+            (StatusEvent::Claimed | StatusEvent::Requeued, _) => None,
+            (StatusEvent::Resent, _) => Some(Self::SmsRetried),
+            (_, MessageStatus::Sent) => Some(Self::SmsSent),
+            (_, MessageStatus::Delivered) => Some(Self::SmsDelivered),
+            (_, MessageStatus::Undelivered) => Some(Self::SmsUndelivered),
+            (_, MessageStatus::Failed) => Some(Self::SmsFailed),
+            (_, MessageStatus::Canceled) => Some(Self::SmsCanceled),
+            (_, MessageStatus::Expired) => Some(Self::SmsExpired),
+            (_, MessageStatus::Scheduled | MessageStatus::Queued | MessageStatus::Sending) => None,
+        }
+    }
+}
+
+/// Who did it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Actor {
+    /// A caller, by its API key.
+    Key(KeyId),
+    /// The gateway by itself.
+    System,
+    /// Somebody at the command line, beside the database.
+    Operator,
+    /// A provider, by what it reported.
+    Provider(ProviderName),
+}
+
+/// A text that names no actor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an actor is a key's id, system, operator, or provider: and a provider's name")]
+pub struct ActorError;
+
+const OF_PROVIDER: &str = "provider:";
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(id) => fmt::Display::fmt(id, f),
+            Self::System => f.write_str("system"),
+            Self::Operator => f.write_str("operator"),
+            Self::Provider(name) => write!(f, "{OF_PROVIDER}{name}"),
+        }
+    }
+}
+
+impl FromStr for Actor {
+    type Err = ActorError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "system" => Ok(Self::System),
+            "operator" => Ok(Self::Operator),
+            _ => match text.strip_prefix(OF_PROVIDER) {
+                Some(name) => name.parse().map(Self::Provider).map_err(|_no_name| ActorError),
+                None => text.parse().map(Self::Key).map_err(|_no_id| ActorError),
+            },
+        }
+    }
+}
+
+/// Who changes something, and when. Whatever changes the gateway asks for one, so that no change can be made without
+/// an entry that tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Act {
+    /// Who.
+    pub by: Actor,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A receiver on the way into an entry. `Debug` shows no number.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Receiver {
+    /// By the digits of the E.164 form as a number, to be hashed.
+    Number(u64),
+    /// By the keyed hash.
+    Hash(i64),
+}
+
+impl From<Msisdn> for Receiver {
+    fn from(receiver: Msisdn) -> Self {
+        Self::Number(receiver.number())
+    }
+}
+
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Receiver(…)")
+    }
+}
+
+/// What is to be entered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEntry {
+    /// When it happened.
+    pub at: Timestamp,
+    /// Who did it.
+    pub actor: Actor,
+    /// What happened.
+    pub event: Event,
+    /// To which message.
+    pub message_id: Option<MessageId>,
+    /// For whom: kept as a keyed hash. Of a message that is stored, whoever keeps the entry finds it.
+    pub receiver: Option<Receiver>,
+    /// By which provider, or to which one.
+    pub provider: Option<ProviderName>,
+    /// How many characters the text has.
+    pub length: Option<u32>,
+    /// How many SMS it takes.
+    pub segments: Option<u16>,
+    /// How it ended: a status, a reason or a code, of a closed set.
+    pub outcome: Option<&'static str>,
+    /// What else was acted on: a key's id, a worker's name.
+    pub subject: Option<String>,
+}
+
+impl NewEntry {
+    /// An entry of which no more is known.
+    pub const fn new(at: Timestamp, actor: Actor, event: Event) -> Self {
+        Self {
+            at,
+            actor,
+            event,
+            message_id: None,
+            receiver: None,
+            provider: None,
+            length: None,
+            segments: None,
+            outcome: None,
+            subject: None,
+        }
+    }
+
+    /// An entry of what somebody did to something with a name.
+    pub fn of_act(act: &Act, event: Event, subject: impl Into<String>) -> Self {
+        Self { subject: Some(subject.into()), ..Self::new(act.at, act.by.clone(), event) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn actor_reads_back_from_its_word() {
+        let key = KeyId::new(Timestamp::from_micros(1), [7; 10]);
+        let provider: ProviderName = "acme".parse().unwrap();
+        for actor in [Actor::Key(key), Actor::System, Actor::Operator, Actor::Provider(provider)] {
+            assert_eq!(actor.to_string().parse(), Ok(actor));
+        }
+        for wrong in ["", "root", "provider:", "provider:A B", "key_1"] {
+            assert_eq!(wrong.parse::<Actor>(), Err(ActorError), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn every_end_of_a_message_is_entered() {
+        for from in MessageStatus::ALL {
+            for event in StatusEvent::ALL {
+                let to = from.after(*event);
+                let entered = Event::of_move(*event, to).is_some();
+                let is_step = matches!(event, StatusEvent::Claimed | StatusEvent::Requeued);
+                if to != *from && !is_step {
+                    assert!(entered, "{from} after {event}");
+                }
+            }
+        }
+    }
+}

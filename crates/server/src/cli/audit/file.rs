@@ -1,0 +1,159 @@
+//! `tuma audit verify --file`: an export holds by itself, without the database it came from.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+
+use anyhow::Context as _;
+use domain::audit::{AuditKeys, Broken, Checkpoint, Entry, Fault, Hash, Place, Seen};
+use domain::time::Timestamp;
+
+use super::export::{CheckpointLine, EntryLine, Line};
+use super::print;
+use super::verify::held;
+use crate::audit_key::audit_key;
+use crate::config::Config;
+
+/// What of an export was looked at.
+#[derive(Default)]
+struct Looked {
+    entries: u64,
+    checkpoints: u64,
+    /// The last place and hash of each chain.
+    chains: HashMap<i64, (i64, Hash)>,
+    /// The hash at each place that a checkpoint may have seen.
+    hashes: HashMap<(i64, i64), Hash>,
+    last_checkpoint: Option<(i64, Hash)>,
+}
+
+pub(super) fn verify(config: &Config, path: &Path, public_key: Option<&str>) -> anyhow::Result<()> {
+    let public_key = match public_key {
+        Some(key) => bytes(key).context("--public-key must be 64 hexadecimal digits")?,
+        None => AuditKeys::new(&audit_key(config)?).public_key().to_vec(),
+    };
+    let file = File::open(path).with_context(|| format!("{} can't be read", path.display()))?;
+    let mut looked = Looked::default();
+    for (number, line) in BufReader::new(file).lines().enumerate() {
+        let unreadable = || format!("{}: line {} is none of an export", path.display(), number + 1);
+        let line: Line = serde_json::from_str(&line?).with_context(unreadable)?;
+        match line {
+            Line::Entry(line) => {
+                let (entry, previous) = entry(line).with_context(unreadable)?;
+                held(looked.see(&entry, previous))?;
+            }
+            Line::Checkpoint(line) => {
+                let checkpoint = checkpoint(line).with_context(unreadable)?;
+                held(looked.see_checkpoint(&checkpoint, &public_key))?;
+            }
+        }
+    }
+    print(format_args!(
+        "{} entries in {} chains hold, and {} checkpoints",
+        looked.entries,
+        looked.chains.len(),
+        looked.checkpoints
+    ));
+    Ok(())
+}
+
+impl Looked {
+    /// The first entry of a chain is taken as it comes; each other one must follow the one before it.
+    fn see(&mut self, entry: &Entry, previous: Hash) -> Result<(), Broken> {
+        let place = |seq| Place::Entry { chain: entry.chain, seq };
+        if let Some((seq, hash)) = self.chains.get(&entry.chain) {
+            if entry.seq != seq + 1 {
+                return Err(Broken { place: place(seq + 1), at: None, fault: Fault::Missing });
+            }
+            if *hash != previous {
+                return Err(Broken { place: place(entry.seq), at: Some(entry.at), fault: Fault::Content });
+            }
+        }
+        if entry.hash_behind(&previous) != entry.hash {
+            return Err(Broken { place: place(entry.seq), at: Some(entry.at), fault: Fault::Content });
+        }
+        self.entries += 1;
+        self.chains.insert(entry.chain, (entry.seq, entry.hash));
+        self.hashes.insert((entry.chain, entry.seq), entry.hash);
+        Ok(())
+    }
+
+    fn see_checkpoint(&mut self, checkpoint: &Checkpoint, public_key: &[u8]) -> Result<(), Broken> {
+        let place = Place::Checkpoint { number: checkpoint.number };
+        let broken = |fault| Broken { place, at: Some(checkpoint.at), fault };
+        if let Some((number, hash)) = self.last_checkpoint {
+            if checkpoint.number != number + 1 {
+                let place = Place::Checkpoint { number: number + 1 };
+                return Err(Broken { place, at: None, fault: Fault::Missing });
+            }
+            if checkpoint.previous != hash {
+                return Err(broken(Fault::Content));
+            }
+        }
+        if !checkpoint.holds() {
+            return Err(broken(Fault::Content));
+        }
+        if !checkpoint.is_signed_by(public_key) {
+            return Err(broken(Fault::Signature));
+        }
+        for Seen { chain, seq, hash } in &checkpoint.seen {
+            let place = Place::Entry { chain: *chain, seq: *seq };
+            if self.hashes.get(&(*chain, *seq)).is_some_and(|kept| kept != hash) {
+                return Err(Broken { place, at: None, fault: Fault::NotAsSeen });
+            }
+        }
+        self.checkpoints += 1;
+        self.last_checkpoint = Some((checkpoint.number, checkpoint.hash));
+        Ok(())
+    }
+}
+
+fn entry(line: EntryLine) -> Option<(Entry, Hash)> {
+    let message_id = match line.message_id {
+        Some(id) => Some(id.parse().ok()?),
+        None => None,
+    };
+    let entry = Entry {
+        chain: line.chain,
+        seq: line.seq,
+        at: Timestamp::from_micros(line.at_us),
+        actor: line.actor,
+        event: line.event.into(),
+        message_id,
+        receiver: line.receiver,
+        provider: line.provider,
+        length: line.length,
+        segments: line.segments,
+        outcome: line.outcome.map(Into::into),
+        subject: line.subject,
+        hash: hash(&line.hash)?,
+    };
+    Some((entry, hash(&line.previous)?))
+}
+
+fn checkpoint(line: CheckpointLine) -> Option<Checkpoint> {
+    let seen = line.seen.into_iter();
+    Some(Checkpoint {
+        number: line.number,
+        at: Timestamp::from_micros(line.at_us),
+        seen: seen
+            .map(|seen| Some(Seen { chain: seen.chain, seq: seen.seq, hash: hash(&seen.hash)? }))
+            .collect::<Option<_>>()?,
+        previous: hash(&line.previous)?,
+        hash: hash(&line.hash)?,
+        signature: bytes(&line.signature)?,
+    })
+}
+
+fn hash(text: &str) -> Option<Hash> {
+    bytes(text)?.try_into().ok()
+}
+
+fn bytes(text: &str) -> Option<Vec<u8>> {
+    let digits = text.trim().as_bytes();
+    if digits.len() % 2 != 0 {
+        return None;
+    }
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    digits.chunks_exact(2).map(byte).collect()
+}

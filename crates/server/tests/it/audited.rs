@@ -1,0 +1,254 @@
+//! Each operation that changes something leaves an entry in the audit trail, of whoever did it. Which operations there
+//! are is read from the description of the API and from the command line itself: a new one fails here until it is called.
+
+use std::time::Duration;
+
+use clap::CommandFactory as _;
+use domain::time::Clock as _;
+use gateway::SystemClock;
+use reqwest::Method;
+use serde_json::{Value, json};
+use server::cli::Arguments;
+use server::keys::Scope;
+use testkit::sim::{CallbackUrls, Fault, FaultRule, Provider, SimConfig, Simulator};
+use testkit::wait::{LONG, wait_for};
+
+use crate::app::{AMERICAN, CALLBACK_SECRET, KENYAN, TestApp, text};
+use crate::program::Site;
+
+/// What an operation left: the event, and by whom.
+#[derive(Debug, PartialEq, Eq)]
+enum Left {
+    /// An entry of this event, by whoever called.
+    Entry(&'static str),
+    /// An entry of this event, by a provider.
+    OfProvider(&'static str),
+    /// Nothing, for it only reads.
+    Nothing,
+}
+
+struct Bench {
+    app: TestApp,
+    admin: String,
+    actor: String,
+}
+
+impl Bench {
+    async fn start() -> Self {
+        let app = TestApp::start().await;
+        let admin = app.key(&[Scope::Admin]).await;
+        let keys = app.gateway.store.keys().await.unwrap();
+        let actor = keys.iter().find(|key| key.scopes == ["admin"]).unwrap().id.to_string();
+        Self { app, admin, actor }
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Value {
+        let request = self.app.anonymous(Method::POST, path).key(&self.admin);
+        let answer = request.json(body).send().await;
+        assert!(matches!(answer.status, 200 | 202), "{path}: {} {}", answer.status, answer.text);
+        answer.json()
+    }
+
+    async fn entries(&self, query: &str) -> Vec<Value> {
+        let answer = self.app.anonymous(Method::GET, &format!("/audit?{query}")).key(&self.admin).send().await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.json()["entries"].as_array().unwrap().clone()
+    }
+
+    /// A message that waits until tomorrow.
+    async fn waiting(&self) -> Value {
+        let later = SystemClock::new().now().plus(Duration::from_hours(24)).to_string();
+        let body = json!({"receivers": [KENYAN, AMERICAN], "message": "Habari", "scheduled_at": later});
+        self.post("/sms/bulk", &body).await
+    }
+
+    async fn failed(&self) -> String {
+        self.app.sim.inject(FaultRule::next(1, Fault::Refuse { code: 21_211 }).on(Provider::Twilio)).unwrap();
+        let sent = self.post("/sms", &json!({"receiver": AMERICAN, "message": "Habari"})).await;
+        let id = text(&sent["id"]);
+        self.app.shown_when(&id, "failed").await;
+        id
+    }
+
+    /// A message that Africa's Talking reports on to the address with the secret.
+    async fn reported(&self) {
+        let url =
+            format!("http://{}/webhooks/africastalking/status/{CALLBACK_SECRET}", self.app.gateway.address);
+        let urls = CallbackUrls { africastalking_delivery: Some(url), ..CallbackUrls::default() };
+        self.app.sim.set_callback_urls(urls);
+        let sent = self.post("/sms", &json!({"receiver": KENYAN, "message": "Habari"})).await;
+        self.app.shown_when(&text(&sent["id"]), "delivered").await;
+    }
+
+    /// Calls an operation that may change something.
+    async fn call(&self, path: &str) -> Left {
+        let nothing = json!({});
+        match path {
+            "/sms" => {
+                self.post(path, &json!({"receiver": KENYAN, "message": "Habari"})).await;
+                Left::Entry("sms.accepted")
+            }
+            "/sms/bulk" => {
+                self.waiting().await;
+                Left::Entry("sms.accepted")
+            }
+            "/sms/{id}/cancel" => {
+                let id = text(&self.waiting().await["results"][0]["id"]);
+                self.post(&format!("/sms/{id}/cancel"), &nothing).await;
+                Left::Entry("sms.canceled")
+            }
+            "/sms/bulk/{bulk_id}/cancel" => {
+                let id = text(&self.waiting().await["bulk_id"]);
+                self.post(&format!("/sms/bulk/{id}/cancel"), &nothing).await;
+                Left::Entry("sms.canceled")
+            }
+            "/sms/{id}/retry" => {
+                let id = self.failed().await;
+                self.post(&format!("/sms/{id}/retry"), &nothing).await;
+                Left::Entry("sms.retried")
+            }
+            "/sms/explain" => {
+                self.post(path, &json!({"receiver": KENYAN, "message": "Habari"})).await;
+                Left::Nothing
+            }
+            "/providers/{name}/drain" => {
+                self.post("/providers/twilio/drain", &nothing).await;
+                Left::Entry("provider.drained")
+            }
+            "/providers/{name}/resume" => {
+                self.post("/providers/twilio/drain", &nothing).await;
+                self.post("/providers/twilio/resume", &nothing).await;
+                Left::Entry("provider.resumed")
+            }
+            "/workers/{name}/pause" => {
+                self.post("/workers/reconcile/pause", &nothing).await;
+                Left::Entry("worker.paused")
+            }
+            "/workers/{name}/activate" => {
+                self.post("/workers/reconcile/activate", &nothing).await;
+                Left::Entry("worker.activated")
+            }
+            "/webhooks/{provider}/{kind}" => {
+                self.post("/sms", &json!({"receiver": AMERICAN, "message": "Habari"})).await;
+                for receipt in self.app.public.wait_for(2).await.unwrap() {
+                    assert_eq!(self.app.pass_on(&receipt).await.status, 200);
+                }
+                Left::OfProvider("sms.delivered")
+            }
+            "/webhooks/{provider}/{kind}/{token}" => {
+                self.reported().await;
+                Left::OfProvider("sms.delivered")
+            }
+            other => panic!("a new operation: call POST {other} here, and say what it leaves in the audit trail"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_operation_of_the_api_that_changes_something_leaves_an_entry() {
+    let description = serde_json::to_value(server::http::openapi()).unwrap();
+    for (path, methods) in description["paths"].as_object().unwrap() {
+        for method in methods.as_object().unwrap().keys().filter(|method| *method != "get") {
+            assert_eq!(method, "post", "{path}: call it here");
+            let bench = Bench::start().await;
+            let (event, is_by_caller) = match bench.call(path).await {
+                Left::Entry(event) => (event, true),
+                Left::OfProvider(event) => (event, false),
+                Left::Nothing => {
+                    // The keys that were made for it.
+                    assert_eq!(bench.entries("").await.len(), 2, "{path}");
+                    continue;
+                }
+            };
+            let entries = bench.entries(&format!("event={event}")).await;
+            let Some(entry) = entries.first() else { panic!("POST {path} left no {event}") };
+            let actor = text(&entry["actor"]);
+            let right = if is_by_caller { actor == bench.actor } else { actor.starts_with("provider:") };
+            assert!(right, "{path}: {entry}");
+        }
+    }
+}
+
+/// The verbs of the command line, each with those below it.
+fn verbs(command: &clap::Command) -> Vec<String> {
+    let below = command.get_subcommands().filter(|below| below.get_name() != "help");
+    let mut verbs = Vec::new();
+    for below in below {
+        let inner = verbs_below(below);
+        verbs.extend(inner.into_iter().map(|inner| format!("{} {inner}", below.get_name()).trim_end().to_owned()));
+    }
+    verbs
+}
+
+/// Those below a verb, or nothing in particular.
+fn verbs_below(command: &clap::Command) -> Vec<String> {
+    let verbs = verbs(command);
+    if verbs.is_empty() { vec![String::new()] } else { verbs }
+}
+
+/// What a verb leaves, after it has been run on a site with a canceled and a waiting message.
+async fn run(site: &Site, verb: &str, [waiting, canceled]: [&str; 2]) -> Option<&'static str> {
+    let key = || async {
+        let list = site.run(&["keys", "list"]).await.stdout;
+        list.split('\t').next().unwrap().to_owned()
+    };
+    let ran = async |arguments: &[&str]| {
+        let done = site.run(arguments).await;
+        assert_eq!(done.code, Some(0), "{arguments:?}: {}", done.stderr);
+    };
+    match verb {
+        "keys create" => ran(&["keys", "create", "--name", "it", "--scopes", "admin"]).await,
+        "keys revoke" => ran(&["keys", "revoke", &key().await]).await,
+        "queue cancel" => ran(&["queue", "cancel", waiting]).await,
+        "queue retry" => ran(&["queue", "retry", canceled]).await,
+        "migrate" => ran(&["migrate"]).await,
+        // What they change goes over HTTP, to a database of their own, or is told by what happens in it.
+        "send" | "serve" | "demo" => return None,
+        // Source and target are the same after it, the trail too.
+        "move" => return None,
+        // They only read.
+        "health" | "check" | "explain" | "keys list" | "queue stuck" | "audit verify" | "audit export"
+        | "audit tail" => return None,
+        other => panic!("a new verb: run tuma {other} here, and say what it leaves in the audit trail"),
+    }
+    Some(match verb {
+        "keys create" => "key.created",
+        "keys revoke" => "key.revoked",
+        "queue cancel" => "sms.canceled",
+        "queue retry" => "sms.retried",
+        _ => "schema.migrated",
+    })
+}
+
+#[tokio::test]
+async fn every_verb_of_the_command_line_that_changes_something_leaves_an_entry() {
+    let sim = Simulator::start(SimConfig::default()).await.unwrap();
+    let site = Site::new(sim.base_url());
+    let key = site.key("admin").await;
+    let served = site.serve().await;
+    let later = SystemClock::new().now().plus(Duration::from_hours(24)).to_string();
+    let send = async |body: Value| {
+        let answer = served.request(Method::POST, "/sms").key(&key).json(&body).send().await;
+        assert_eq!(answer.status, 202, "{}", answer.text);
+        text(&answer.json()["id"])
+    };
+    let waiting = send(json!({"receiver": KENYAN, "message": "Kesho", "scheduled_at": later})).await;
+    sim.inject(FaultRule::next(1, Fault::Refuse { code: 21_211 }).on(Provider::Twilio)).unwrap();
+    let failed = send(json!({"receiver": AMERICAN, "message": "Habari"})).await;
+    let is_failed = async || {
+        let shown = served.request(Method::GET, &format!("/sms/{failed}")).key(&key).send().await.json();
+        (shown["status"] == "failed").then_some(())
+    };
+    wait_for(is_failed, LONG).await.unwrap();
+    served.terminate().await;
+    served.ended().await;
+    for verb in verbs(&Arguments::command()) {
+        let Some(event) = run(&site, &verb, [&waiting, &failed]).await else { continue };
+        let exported = site.run(&["audit", "export"]).await.stdout;
+        let last = exported.lines().rfind(|line| line.contains("\"kind\":\"entry\"")).unwrap();
+        let last: Value = serde_json::from_str(last).unwrap();
+        assert_eq!((&last["event"], &last["actor"]), (&json!(event), &json!("operator")), "tuma {verb}");
+    }
+    let verified = site.run(&["audit", "verify"]).await;
+    assert_eq!(verified.code, Some(0), "{}{}", verified.stdout, verified.stderr);
+}

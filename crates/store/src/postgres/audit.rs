@@ -1,0 +1,80 @@
+//! The audit trail: what a transaction tells, with one statement.
+
+use std::collections::HashMap;
+
+use domain::audit::{AuditKeys, Entry, Forgotten};
+use domain::ids::MessageId;
+use domain::time::Timestamp;
+
+use super::read;
+use super::sql::{Statements, column, get, params};
+use super::write;
+use crate::StoreError;
+
+/// A chain to go on with, that no other writer goes on with at this moment. Not one with entries behind its head:
+/// somebody has put that back.
+pub(super) const LANE: &str = "SELECT chain, seq, at, hash, forgotten_seq, forgotten_hash, code FROM audit_heads h \
+     WHERE chain > 0 AND at <= $1 AND NOT EXISTS \
+     (SELECT 1 FROM audit a WHERE a.chain = h.chain AND a.seq > h.seq) ORDER BY chain DESC LIMIT 1 \
+     FOR UPDATE OF h SKIP LOCKED";
+
+const ADD: &str = "INSERT INTO audit (chain, seq, at, actor, event, message_id, receiver, provider, length, \
+     segments, outcome, subject, hash) SELECT * FROM UNNEST($1::int8[], $2::int8[], $3::int8[], $4::text[], \
+     $5::text[], $6::uuid[], $7::int8[], $8::text[], $9::int4[], $10::int4[], $11::text[], $12::text[], $13::bytea[])";
+
+pub(super) fn add(statements: &mut Statements<'_>, entries: &[Entry]) -> Result<(), StoreError> {
+    let values = params![
+        column(entries.iter().map(|entry| entry.chain)),
+        column(entries.iter().map(|entry| entry.seq)),
+        column(entries.iter().map(|entry| entry.at.as_micros())),
+        column(entries.iter().map(|entry| entry.actor.as_str())),
+        column(entries.iter().map(|entry| entry.event.as_ref())),
+        column(entries.iter().map(|entry| entry.message_id.map(|id| *id.as_bytes()))),
+        column(entries.iter().map(|entry| entry.receiver)),
+        column(entries.iter().map(|entry| entry.provider.as_deref())),
+        column(entries.iter().map(|entry| entry.length)),
+        column(entries.iter().map(|entry| entry.segments)),
+        column(entries.iter().map(|entry| entry.outcome.as_deref())),
+        column(entries.iter().map(|entry| entry.subject.as_deref())),
+        column(entries.iter().map(|entry| entry.hash)),
+    ];
+    statements.execute(ADD, values).map(|_added| ())
+}
+
+const RECEIVERS: &str = "SELECT id, receiver FROM messages WHERE id = ANY($1::uuid[]) AND id BETWEEN $2 AND $3";
+
+/// The receivers of messages, by their numbers.
+pub(super) fn receivers(
+    statements: &mut Statements<'_>,
+    ids: &[MessageId],
+) -> Result<HashMap<MessageId, u64>, StoreError> {
+    let (Some(first), Some(last)) = (ids.iter().min(), ids.iter().max()) else { return Ok(HashMap::new()) };
+    let values = params![column(ids.iter().map(MessageId::as_bytes)), first.as_bytes(), last.as_bytes()];
+    let found =
+        statements.collect(RECEIVERS, values, |row| Ok((MessageId::from_bytes(get(row, 0)?), get(row, 1)?)))?;
+    Ok(found.into_iter().collect())
+}
+
+const HASH: &str = "SELECT hash FROM audit WHERE chain = $1 AND seq = $2";
+
+/// Says in the heads that what is before a time is forgotten. The weeks that hold it are dropped after that, whatever
+/// happens between: what is left of them is not missed.
+pub(super) fn forget(
+    statements: &mut Statements<'_>,
+    keys: &AuditKeys,
+    until: Timestamp,
+) -> Result<(), StoreError> {
+    write::audit::forget_checkpoints(statements, keys, until)?;
+    for mut head in write::audit::heads(statements, keys)? {
+        let last = (read::audit::place(statements, head.chain, until)? - 1).min(head.seq);
+        if last <= head.forgotten.seq {
+            continue;
+        }
+        let hash = statements.first(HASH, params![head.chain, last], |row| get(row, 0))?;
+        // A chain with a hole is left for whoever verifies it.
+        let Some(hash) = hash else { continue };
+        head.forgotten = Forgotten { seq: last, hash };
+        write::audit::move_head(statements, &keys.seal(&head))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,329 @@
+//! Reading the audit trail.
+
+use std::fmt::Write as _;
+
+use domain::audit::{Checkpoint, Entry, Forgotten, Head, Kept, Part, Sealed};
+use domain::ids::MessageId;
+use domain::time::Timestamp;
+
+use super::super::row::time;
+use super::super::sql::{self, Row, Statements, Value, get, params};
+use super::HOUR;
+use crate::StoreError;
+use crate::port::audit::{AuditChain, AuditCursor, AuditFilter, AuditPage};
+
+/// The columns of an entry, for [`kept`].
+const ENTRY: &str = "chain, seq, at, actor, event, message_id, receiver, provider, length, segments, outcome, \
+     subject, hash";
+
+pub(in super::super) const HEAD: &str = "SELECT chain, seq, at, hash, forgotten_seq, forgotten_hash, code \
+     FROM audit_heads WHERE chain = ?1";
+
+/// The next number of a chain that has entries, or a head.
+pub(in super::super) const NEXT_WITH_ENTRIES: &str =
+    "SELECT chain FROM audit WHERE chain > ?1 ORDER BY chain LIMIT 1";
+pub(in super::super) const NEXT_WITH_HEAD: &str =
+    "SELECT chain FROM audit_heads WHERE chain > ?1 ORDER BY chain LIMIT 1";
+
+pub(in super::super) const FIRST: &str =
+    "SELECT seq, at FROM audit WHERE chain = ?1 AND seq >= ?2 ORDER BY seq LIMIT 1";
+pub(in super::super) const LAST: &str = "SELECT seq, at FROM audit WHERE chain = ?1 ORDER BY seq DESC LIMIT 1";
+
+pub(in super::super) const PART: &str = "SELECT chain, seq, at, actor, event, message_id, receiver, provider, length, \
+     segments, outcome, subject, hash FROM audit WHERE chain = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
+
+const CHECKPOINTS: &str =
+    "SELECT number, at, seen, previous, hash, signature FROM audit_checkpoints ORDER BY number";
+
+const RECEIVER: &str = "SELECT receiver FROM audit WHERE chain = ?1 AND seq >= ?2 AND seq < ?3 AND message_id = ?4 \
+     AND receiver IS NOT NULL LIMIT 1";
+
+/// How many entries are looked at for the first one of a message, from when it was accepted: some seconds' worth.
+const NEAR: i64 = 200_000;
+
+/// A head as it is kept.
+pub(in super::super) fn sealed(row: &Row<'_>) -> Result<Sealed, StoreError> {
+    let forgotten = Forgotten { seq: get(row, 4)?, hash: get(row, 5)? };
+    let head = Head { chain: get(row, 0)?, seq: get(row, 1)?, at: time(row, 2)?, hash: get(row, 3)?, forgotten };
+    Ok(Sealed { head, code: get(row, 6)? })
+}
+
+/// A row that may not be what was written.
+fn kept(row: &Row<'_>) -> Result<Kept, StoreError> {
+    Ok(Kept { chain: get(row, 0)?, seq: get(row, 1)?, at: time(row, 2)?, entry: entry(row).ok() })
+}
+
+fn entry(row: &Row<'_>) -> Result<Entry, StoreError> {
+    let owned = |at| get::<Option<String>>(row, at);
+    Ok(Entry {
+        chain: get(row, 0)?,
+        seq: get(row, 1)?,
+        at: time(row, 2)?,
+        actor: get(row, 3)?,
+        event: get::<String>(row, 4)?.into(),
+        message_id: get::<Option<[u8; 16]>>(row, 5)?.map(MessageId::from_bytes),
+        receiver: get(row, 6)?,
+        provider: owned(7)?,
+        length: get(row, 8)?,
+        segments: get(row, 9)?,
+        outcome: owned(10)?.map(Into::into),
+        subject: owned(11)?,
+        hash: get(row, 12)?,
+    })
+}
+
+/// One by one: an index that is walked whole would take the longer the more entries there are.
+pub(in super::super) fn chains(statements: &mut Statements<'_>) -> Result<Vec<AuditChain>, StoreError> {
+    let mut chains = Vec::new();
+    let mut passed = 0;
+    loop {
+        let mut next = |sql| statements.first(sql, params![passed], |row| get::<i64>(row, 0));
+        let found = [next(NEXT_WITH_ENTRIES)?, next(NEXT_WITH_HEAD)?];
+        let Some(chain) = found.into_iter().flatten().min() else { return Ok(chains) };
+        let first = statements.first(FIRST, params![chain, i64::MIN], |row| get(row, 0))?.unwrap_or(0);
+        let last = statements.first(LAST, params![chain], |row| get(row, 0))?.unwrap_or(0);
+        chains.push(AuditChain { chain, first, last });
+        passed = chain;
+    }
+}
+
+pub(in super::super) fn part(
+    statements: &mut Statements<'_>,
+    chain: i64,
+    behind: i64,
+    limit: u32,
+) -> Result<Part, StoreError> {
+    let head = statements.first(HEAD, params![chain], |row| Ok(sealed(row).ok()))?.flatten();
+    let entries = statements.collect(PART, params![chain, behind, limit], kept)?;
+    let is_last = entries.len() < limit as usize;
+    Ok(Part { head, entries, is_last })
+}
+
+pub(in super::super) fn checkpoints(
+    statements: &mut Statements<'_>,
+) -> Result<(Option<Sealed>, Vec<Checkpoint>), StoreError> {
+    let head = statements.first(HEAD, params![0_i64], |row| Ok(sealed(row).ok()))?.flatten();
+    let checkpoints = statements.collect(CHECKPOINTS, params![], |row| {
+        // One that somebody has changed does not hold: that is for whoever verifies to say.
+        let seen = get::<Vec<u8>>(row, 2).ok().and_then(|bytes| Checkpoint::read_heads(&bytes));
+        Ok(Checkpoint {
+            number: get(row, 0)?,
+            at: time(row, 1)?,
+            seen: seen.unwrap_or_default(),
+            previous: get(row, 3).unwrap_or_default(),
+            hash: get(row, 4).unwrap_or_default(),
+            signature: get(row, 5).unwrap_or_default(),
+        })
+    })?;
+    Ok((head, checkpoints))
+}
+
+/// The place of the first entry of a chain at a time or later; behind its end if there is none. Time never goes back in a
+/// chain, so halving finds it.
+pub(in super::super) fn place(
+    statements: &mut Statements<'_>,
+    chain: i64,
+    at: Timestamp,
+) -> Result<i64, StoreError> {
+    let entry = |row: &Row<'_>| Ok((get::<i64>(row, 0)?, time(row, 1)?));
+    let Some((first, _)) = statements.first(FIRST, params![chain, i64::MIN], entry)? else { return Ok(1) };
+    let Some((last, _)) = statements.first(LAST, params![chain], entry)? else { return Ok(1) };
+    // All before `low` are earlier, all from `high` on are not.
+    let (mut low, mut high) = (first, last + 1);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        match statements.first(FIRST, params![chain, middle], entry)? {
+            Some((seq, time)) if time < at => low = seq + 1,
+            _ => high = middle,
+        }
+    }
+    Ok(low)
+}
+
+/// A page of entries, newest first: by the way that leads to few of them.
+pub(in super::super) fn page(
+    statements: &mut Statements<'_>,
+    filter: &AuditFilter,
+    receiver: Option<i64>,
+    page: AuditPage,
+) -> Result<Vec<Entry>, StoreError> {
+    let receiver = match (receiver, filter.message_id) {
+        (None, Some(id)) => match receiver_of(statements, id)? {
+            Some(receiver) => Some(receiver),
+            None => return Ok(Vec::new()),
+        },
+        (receiver, _) => receiver,
+    };
+    match receiver {
+        Some(receiver) => of_receiver(statements, filter, receiver, page),
+        None if filter.event.is_some_and(|event| !event.is_of_message()) => of_no_message(statements, filter, page),
+        None => newest(statements, filter, page),
+    }
+}
+
+/// The hash of a message's receiver, from the entry of its being accepted.
+fn receiver_of(statements: &mut Statements<'_>, id: MessageId) -> Result<Option<i64>, StoreError> {
+    let accepted_at = accepted_at(id);
+    for AuditChain { chain, .. } in chains(statements)? {
+        let first = place(statements, chain, accepted_at)?;
+        let values = params![chain, first, first + NEAR, id.as_bytes()];
+        if let Some(receiver) = statements.first(RECEIVER, values, |row| get(row, 0))? {
+            return Ok(Some(receiver));
+        }
+    }
+    Ok(None)
+}
+
+/// An id begins with the millisecond at which its message was accepted.
+fn accepted_at(id: MessageId) -> Timestamp {
+    let millis = id.as_bytes().iter().take(6).fold(0, |millis, byte| (millis << 8) | i64::from(*byte));
+    Timestamp::from_micros(millis * 1_000)
+}
+
+/// A query under construction.
+struct Query {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Query {
+    fn new() -> Self {
+        Self { sql: format!("SELECT {ENTRY} FROM audit WHERE true"), values: Vec::new() }
+    }
+
+    fn and(&mut self, condition: &str, value: Value) {
+        self.values.push(value);
+        let _ = write!(self.sql, " AND {}", condition.replace('?', &format!("?{}", self.values.len())));
+    }
+
+    /// What the filter asks of each entry.
+    fn filter(&mut self, filter: &AuditFilter) {
+        if let Some(event) = filter.event {
+            self.and("event = ?", Value::Text(event.as_str().into()));
+        }
+        if let Some(actor) = &filter.actor {
+            self.and("actor = ?", Value::Text(actor.to_string()));
+        }
+        if let Some(id) = filter.message_id {
+            self.and("message_id = ?", Value::Blob(id.as_bytes().to_vec()));
+        }
+        if let Some(since) = filter.since {
+            self.and("at >= ?", Value::Integer(since.as_micros()));
+        }
+        if let Some(until) = filter.until {
+            self.and("at < ?", Value::Integer(until.as_micros()));
+        }
+    }
+
+    fn run(mut self, statements: &mut Statements<'_>, order: &str, limit: u32) -> Result<Vec<Entry>, StoreError> {
+        self.values.push(Value::Integer(limit.into()));
+        let _ = write!(self.sql, " ORDER BY {order} LIMIT ?{}", self.values.len());
+        let found = statements.collect_of(&self.sql, sql::list(self.values), |row| Ok(entry(row).ok()))?;
+        // What can't be read is for whoever verifies.
+        Ok(found.into_iter().flatten().collect())
+    }
+}
+
+const NEWEST_FIRST: &str = "at DESC, chain DESC, seq DESC";
+
+/// Whether an entry is behind the cursor, going back in time.
+fn is_behind(entry: &Entry, page: AuditPage) -> bool {
+    page.after.is_none_or(|after| AuditCursor::from(entry) < after)
+}
+
+/// The index is by hour first: walks back hour by hour.
+fn of_receiver(
+    statements: &mut Statements<'_>,
+    filter: &AuditFilter,
+    receiver: i64,
+    page: AuditPage,
+) -> Result<Vec<Entry>, StoreError> {
+    let Some((oldest, newest)) = span(statements)? else { return Ok(Vec::new()) };
+    let accepted_at = filter.message_id.map(accepted_at);
+    let from = [filter.since, accepted_at].into_iter().flatten().fold(oldest, Timestamp::max);
+    let to = [filter.until, page.after.map(|after| after.at)].into_iter().flatten().fold(newest, Timestamp::min);
+    let mut found = Vec::new();
+    let mut hour = to.as_micros() / HOUR;
+    while hour >= from.as_micros() / HOUR && found.len() < page.limit as usize {
+        let mut query = Query::new();
+        query.and("at / 3600000000 = ?", Value::Integer(hour));
+        query.and("receiver = ?", Value::Integer(receiver));
+        // The same hour once more, by which PostgreSQL tells its week.
+        query.and("at >= ?", Value::Integer(hour * HOUR));
+        query.and("at < ?", Value::Integer((hour + 1) * HOUR));
+        query.filter(filter);
+        let of_hour = query.run(statements, NEWEST_FIRST, u32::MAX)?;
+        found.extend(of_hour.into_iter().filter(|entry| is_behind(entry, page)));
+        hour -= 1;
+    }
+    found.truncate(page.limit as usize);
+    Ok(found)
+}
+
+/// When the oldest and the newest entry were made.
+fn span(statements: &mut Statements<'_>) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
+    let mut span: Option<(Timestamp, Timestamp)> = None;
+    for AuditChain { chain, .. } in chains(statements)? {
+        let at = |row: &Row<'_>| time(row, 1);
+        let first = statements.first(FIRST, params![chain, i64::MIN], at)?;
+        let last = statements.first(LAST, params![chain], at)?;
+        if let (Some(first), Some(last)) = (first, last) {
+            span = Some(span.map_or((first, last), |(oldest, newest)| (oldest.min(first), newest.max(last))));
+        }
+    }
+    Ok(span)
+}
+
+/// What is not of a message is found among all others by an index of its own.
+fn of_no_message(
+    statements: &mut Statements<'_>,
+    filter: &AuditFilter,
+    page: AuditPage,
+) -> Result<Vec<Entry>, StoreError> {
+    let mut query = Query::new();
+    // Word for word what the index says.
+    query.sql.push_str(" AND message_id IS NULL");
+    query.filter(filter);
+    if let Some(AuditCursor { at, chain, seq }) = page.after {
+        query.and("at <= ?", Value::Integer(at.as_micros()));
+        let behind = format!("(at < ? OR chain < {chain} OR (chain = {chain} AND seq < {seq}))");
+        query.and(&behind, Value::Integer(at.as_micros()));
+    }
+    query.run(statements, NEWEST_FIRST, page.limit)
+}
+
+/// Walks all chains back, each from the place of the cursor.
+fn newest(
+    statements: &mut Statements<'_>,
+    filter: &AuditFilter,
+    page: AuditPage,
+) -> Result<Vec<Entry>, StoreError> {
+    let mut found = Vec::new();
+    for AuditChain { chain, first, last } in chains(statements)? {
+        let mut end = last + 1;
+        if let Some(after) = page.after {
+            // Of entries of one moment, those of higher chains come first.
+            let behind = if chain < after.chain { after.at.plus(std::time::Duration::from_micros(1)) } else { after.at };
+            end = if chain == after.chain { after.seq } else { place(statements, chain, behind)? };
+        }
+        if let Some(until) = filter.until {
+            end = end.min(place(statements, chain, until)?);
+        }
+        let begin = match filter.since {
+            Some(since) => place(statements, chain, since)?,
+            None => first,
+        };
+        if begin >= end {
+            continue;
+        }
+        let mut query = Query::new();
+        query.and("chain = ?", Value::Integer(chain));
+        query.and("seq >= ?", Value::Integer(begin));
+        query.and("seq < ?", Value::Integer(end));
+        query.filter(filter);
+        found.extend(query.run(statements, "seq DESC", page.limit)?);
+    }
+    found.sort_by_key(|entry| std::cmp::Reverse(AuditCursor::from(entry)));
+    found.truncate(page.limit as usize);
+    Ok(found)
+}

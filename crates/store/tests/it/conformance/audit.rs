@@ -1,0 +1,507 @@
+//! The audit trail: what enters it, that it holds, and how it is read.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use domain::attempt::{Failure, Reason};
+use domain::audit::{
+    Actor, AuditKeys, Broken, ChainCheck, Entry, Event, Fault, NewEntry, Place, check_checkpoints,
+};
+use domain::ids::MessageId;
+use domain::receipt::ReceiptStatus;
+use store::Store;
+use store::port::audit::{AuditCursor, AuditFilter, AuditPage};
+use store::port::keys::ApiKey;
+use store::port::messages::{Accept, Accepted, Cancel, Resend};
+use store::port::queue::Next;
+use store::port::receipts::NewReceipt;
+use tokio::task::JoinSet;
+
+use super::history::{forget, ninety_days};
+use crate::support::{
+    AUDIT_KEY, Bench, DAY, Fixture, HOUR, MINUTE, NOW, SECOND, With, accepted, caller, claim, message,
+    message_at, operator, provider, receipt_for, receiver, rejected, resend,
+};
+
+/// Entries that are read at once: few, so that a trail has many parts.
+const PART: u32 = 7;
+
+fn keys() -> AuditKeys {
+    AuditKeys::new(&AUDIT_KEY)
+}
+
+/// Verifies all, and answers how many entries there are.
+async fn verified(store: &dyn Store) -> Result<usize, Broken> {
+    let keys = keys();
+    let (head, checkpoints) = store.audit_checkpoints().await.unwrap();
+    let mut expected = check_checkpoints(&keys, head.as_ref(), &checkpoints)?;
+    let mut entries = 0;
+    for chain in store.audit_chains().await.unwrap().into_iter().map(|chain| chain.chain) {
+        let mut check = ChainCheck::new(&keys, chain, expected.remove(&chain).unwrap_or_default());
+        loop {
+            let part = store.audit_part(chain, check.seq(), PART).await.unwrap();
+            check.see(&part)?;
+            entries += part.entries.len();
+            if part.is_last {
+                break;
+            }
+        }
+    }
+    Ok(entries)
+}
+
+/// The newest entries that meet a filter.
+async fn list(store: &dyn Store, filter: AuditFilter) -> Vec<Entry> {
+    store.audit(filter, AuditPage { after: None, limit: 100 }).await.unwrap()
+}
+
+fn of(id: MessageId) -> AuditFilter {
+    AuditFilter { message_id: Some(id), ..AuditFilter::default() }
+}
+
+/// Event, actor and outcome of each entry of a message, the oldest first.
+async fn told(store: &dyn Store, id: MessageId) -> Vec<(String, String, Option<String>)> {
+    let entries = list(store, of(id)).await.into_iter().rev();
+    let words = entries.map(|entry| (entry.event.into_owned(), entry.actor, entry.outcome.map(Into::into)));
+    words.collect()
+}
+
+fn word(event: &str, actor: &str, outcome: Option<&str>) -> (String, String, Option<String>) {
+    (event.into(), actor.into(), outcome.map(Into::into))
+}
+
+fn key(n: u8) -> ApiKey {
+    ApiKey {
+        id: caller(n.into()),
+        name: format!("wallet {n}"),
+        hash: [n; 32],
+        scopes: Vec::new(),
+        created_at: NOW,
+        expires_at: None,
+        revoked_at: None,
+    }
+}
+
+pub(crate) async fn accepted_message_has_an_entry_without_its_number_and_text<F: Fixture>(bench: Bench<F>) {
+    let new = message(7);
+    bench.add([new.clone()]).await;
+    let entries = list(&*bench.store, AuditFilter::default()).await;
+    let [entry] = &entries[..] else { panic!("{entries:?}") };
+    assert_eq!((entry.chain, entry.seq, entry.at), (1, 1, new.message.created_at));
+    assert_eq!((entry.event.as_ref(), entry.actor.as_str()), ("sms.accepted", caller(1).to_string().as_str()));
+    assert_eq!(entry.message_id, Some(new.id()));
+    assert_eq!(entry.receiver, Some(keys().receivers().of(receiver(7))));
+    assert_eq!((entry.length, entry.segments), (Some(19), Some(1)));
+    assert_eq!((entry.provider.as_deref(), entry.outcome.as_deref()), (Some("twilio"), Some("queued")));
+    let shown = format!("{entry:?}");
+    assert!(!shown.contains("Deposit") && !shown.contains("712000007"), "{shown}");
+    assert_eq!(verified(&*bench.store).await, Ok(1));
+}
+
+pub(crate) async fn each_end_of_a_message_has_its_entry<F: Fixture>(bench: Bench<F>) {
+    let (key, system, twilio) = (caller(1).to_string(), "system", "provider:twilio");
+    let accepted_entry = word("sms.accepted", &key, Some("queued"));
+    let delivered = bench.add_and_send(message(1), "SM1").await;
+    bench.receive(receipt_for(delivered, ReceiptStatus::Delivered)).await;
+    // The same once more is of no consequence.
+    bench.receive(receipt_for(delivered, ReceiptStatus::Delivered)).await;
+    let sent = word("sms.sent", system, None);
+    let expected = [accepted_entry.clone(), sent.clone(), word("sms.delivered", twilio, None)];
+    assert_eq!(told(&*bench.store, delivered).await, expected);
+
+    let undelivered = bench.add_and_send(message(2), "SM2").await;
+    let failure = Some(Failure::new(Reason::Unreachable));
+    let receipt = receipt_for(undelivered, ReceiptStatus::Undelivered);
+    bench.receive(domain::receipt::Receipt { failure, ..receipt }).await;
+    let last = told(&*bench.store, undelivered).await.pop();
+    assert_eq!(last, Some(word("sms.undelivered", twilio, Some("unreachable"))));
+
+    let claimed = bench.add_and_take(message(3)).await;
+    bench.end(&claimed, rejected(), Next::Stop).await;
+    let failed = claimed.submission.message_id;
+    let expected = [accepted_entry.clone(), word("sms.failed", system, Some("invalid_recipient"))];
+    assert_eq!(told(&*bench.store, failed).await, expected);
+    bench.resend(Resend { by: Actor::System, ..resend(failed, NOW.plus(MINUTE)) }).await.unwrap();
+    assert_eq!(told(&*bench.store, failed).await.pop(), Some(word("sms.retried", system, None)));
+    bench.cancel(Cancel { messages: vec![failed], by: Actor::Key(caller(9)), now: NOW.plus(MINUTE) }).await.unwrap();
+    let canceled = word("sms.canceled", &caller(9).to_string(), None);
+    assert_eq!(told(&*bench.store, failed).await.pop(), Some(canceled));
+
+    let late = message(4).with(|message| message.expires_at = Some(NOW.plus(SECOND)));
+    let expired = late.id();
+    bench.add([late]).await;
+    bench.take(NOW.plus(HOUR)).await;
+    assert_eq!(told(&*bench.store, expired).await.pop(), Some(word("sms.expired", system, Some("expired"))));
+    // Nothing else was told, and each entry names its receiver.
+    let all = list(&*bench.store, AuditFilter::default()).await;
+    assert_eq!(all.len(), 3 + 3 + 4 + 2);
+    assert!(all.iter().all(|entry| entry.receiver.is_some()));
+    assert_eq!(verified(&*bench.store).await, Ok(12));
+}
+
+pub(crate) async fn each_change_of_status_that_others_hear_of_has_an_entry<F: Fixture>(bench: Bench<F>) {
+    bench.keep_events(true).await.unwrap();
+    for n in 1..=6 {
+        bench.add_and_send(message(n), &format!("SM{n}")).await;
+    }
+    let receipts = (1..=6).map(|n| {
+        let status = ReceiptStatus::ALL[n as usize % ReceiptStatus::ALL.len()];
+        NewReceipt { receipt: receipt_for(message(n).id(), status), raw: Vec::new() }
+    });
+    bench.record_receipts(receipts.collect()).await.unwrap();
+    bench.resend(resend(message(5).id(), NOW.plus(HOUR))).await.unwrap();
+    let pairs = |word: &str| match word {
+        "queued" | "scheduled" => "sms.accepted".to_owned(),
+        word => format!("sms.{word}"),
+    };
+    let events = bench.events(1_000).await.unwrap();
+    let mut heard: Vec<_> = events.iter().map(|event| (event.message_id, pairs(&event.status))).collect();
+    let entries = list(&*bench.store, AuditFilter::default()).await;
+    let mut entered: Vec<_> = entries
+        .iter()
+        .map(|entry| {
+            // A message that is sent again is queued once more.
+            let word = entry.event.replace("sms.retried", "sms.accepted");
+            (entry.message_id.unwrap(), word)
+        })
+        .collect();
+    heard.sort();
+    entered.sort();
+    assert_eq!(entered, heard);
+}
+
+pub(crate) async fn what_is_taken_back_leaves_no_entry<F: Fixture>(bench: Bench<F>) {
+    bench.add([message(1)]).await;
+    let twice = Accept { messages: vec![message(2), message(1)], idempotency: None, no_repeats_since: None };
+    assert!(bench.accept(twice).await.is_err());
+    assert!(bench.create_key(ApiKey { hash: [1; 32], ..key(1) }, operator(NOW)).await.is_ok());
+    assert!(bench.create_key(ApiKey { hash: [1; 32], ..key(2) }, operator(NOW)).await.is_err());
+    assert_eq!(bench.set_drained(provider("twilio"), None, operator(NOW)).await, Ok(false));
+    let entries = list(&*bench.store, AuditFilter::default()).await;
+    let events: Vec<_> = entries.iter().map(|entry| entry.event.as_ref()).collect();
+    assert_eq!(events, ["key.created", "sms.accepted"]);
+    assert_eq!(verified(&*bench.store).await, Ok(2));
+}
+
+pub(crate) async fn acts_of_operators_have_entries<F: Fixture>(bench: Bench<F>) {
+    bench.create_key(key(1), operator(NOW)).await.unwrap();
+    bench.revoke_key(key(1).id, operator(NOW.plus(SECOND))).await.unwrap();
+    bench.revoke_key(caller(99), operator(NOW)).await.unwrap();
+    let by = domain::audit::Act { by: Actor::Key(caller(3)), at: NOW.plus(MINUTE) };
+    bench.set_drained(provider("twilio"), Some(NOW), by.clone()).await.unwrap();
+    bench.set_drained(provider("twilio"), None, by).await.unwrap();
+    let note = NewEntry::of_act(&operator(NOW.plus(HOUR)), Event::WorkerPaused, "reconcile");
+    bench.note(vec![note]).await.unwrap();
+    let entries = list(&*bench.store, AuditFilter::default()).await;
+    let shown: Vec<_> = entries
+        .iter()
+        .rev()
+        .map(|entry| (entry.event.as_ref(), entry.subject.as_deref().or(entry.provider.as_deref()).unwrap()))
+        .collect();
+    let id = key(1).id.to_string();
+    let expected = [
+        ("key.created", id.as_str()),
+        ("key.revoked", &id),
+        ("provider.drained", "twilio"),
+        ("provider.resumed", "twilio"),
+        ("worker.paused", "reconcile"),
+    ];
+    assert_eq!(shown, expected);
+    assert_eq!(entries[0].actor, "operator");
+    assert_eq!(entries[1].actor, caller(3).to_string());
+}
+
+pub(crate) async fn entries_of_many_at_once_form_chains_that_hold<F: Fixture>(mut bench: Bench<F>) {
+    let other = bench.fixture.open_beside().await;
+    let mut tasks = JoinSet::new();
+    for n in 0..200_u64 {
+        let store = if n % 2 == 0 { Arc::clone(&bench.store) } else { Arc::clone(&other) };
+        tasks.spawn(async move {
+            let accept =
+                Accept { messages: vec![message(n)], idempotency: None, no_repeats_since: None };
+            assert_eq!(store.accept(accept).await, Ok(Accepted::Stored));
+            if n % 7 == 0 {
+                store.note(vec![NewEntry::new(NOW, Actor::System, Event::SmsRefused)]).await.unwrap();
+            }
+        });
+    }
+    tasks.join_all().await;
+    assert_eq!(verified(&*bench.store).await, Ok(229));
+    // In the chains, time never goes back.
+    for chain in bench.audit_chains().await.unwrap() {
+        let part = bench.audit_part(chain.chain, 0, 1_000).await.unwrap();
+        assert!(part.entries.is_sorted_by_key(|kept| kept.at));
+    }
+    other.close().await;
+    drop(other);
+    bench.reopen().await;
+    bench.add([message(1_000)]).await;
+    assert_eq!(verified(&*bench.store).await, Ok(230));
+}
+
+pub(crate) async fn chain_that_is_far_ahead_is_not_gone_on_with<F: Fixture>(bench: Bench<F>) {
+    bench.add([message_at(1, NOW.plus(DAY))]).await;
+    bench.add([message_at(2, NOW)]).await;
+    bench.add([message_at(3, NOW.plus(SECOND))]).await;
+    bench.add([message_at(4, NOW)]).await;
+    let entries = list(&*bench.store, AuditFilter::default()).await;
+    let places: Vec<_> = entries.iter().map(|entry| (entry.chain, entry.seq, entry.at)).collect();
+    // A moment's difference is none: the time is that of the entry before.
+    let later = NOW.plus(SECOND);
+    assert_eq!(places, [(1, 1, NOW.plus(DAY)), (2, 3, later), (2, 2, later), (2, 1, NOW)]);
+    assert_eq!(verified(&*bench.store).await, Ok(4));
+}
+
+pub(crate) async fn entries_are_listed_by_what_is_asked_for<F: Fixture>(bench: Bench<F>) {
+    for n in 1..=5 {
+        let sent = bench.add_and_send(message_at(n, NOW.plus(HOUR * u32::try_from(n).unwrap())), &format!("SM{n}")).await;
+        bench.receive(receipt_for(sent, ReceiptStatus::Delivered)).await;
+    }
+    bench.create_key(key(1), operator(NOW.plus(DAY))).await.unwrap();
+    let counted = async |filter| list(&*bench.store, filter).await.len();
+    let filter = AuditFilter::default;
+    assert_eq!(counted(filter()).await, 16);
+    assert_eq!(counted(AuditFilter { event: Some(Event::SmsSent), ..filter() }).await, 5);
+    assert_eq!(counted(AuditFilter { event: Some(Event::KeyCreated), ..filter() }).await, 1);
+    assert_eq!(counted(AuditFilter { actor: Some(Actor::Operator), ..filter() }).await, 1);
+    assert_eq!(counted(AuditFilter { actor: Some(Actor::Provider(provider("twilio"))), ..filter() }).await, 5);
+    assert_eq!(counted(AuditFilter { receiver: Some(receiver(2)), ..filter() }).await, 3);
+    assert_eq!(counted(AuditFilter { receiver: Some(receiver(9)), ..filter() }).await, 0);
+    let second = message_at(2, NOW.plus(2 * HOUR)).id();
+    assert_eq!(counted(of(second)).await, 3);
+    assert_eq!(counted(of(message(77).id())).await, 0);
+    assert_eq!(counted(AuditFilter { event: Some(Event::SmsSent), ..of(second) }).await, 1);
+    let since = Some(NOW.plus(3 * HOUR));
+    assert_eq!(counted(AuditFilter { event: Some(Event::SmsAccepted), since, ..filter() }).await, 3);
+    let until = AuditFilter { event: Some(Event::SmsAccepted), until: since, ..filter() };
+    assert_eq!(counted(until).await, 2);
+}
+
+pub(crate) async fn pages_of_entries_return_each_once_newest_first<F: Fixture>(bench: Bench<F>) {
+    let all = 20;
+    for n in 1..=all {
+        // Two chains: the clock of one node is ahead.
+        bench.add([message_at(n, NOW.plus(HOUR * u32::from(n % 2 == 0) * 24))]).await;
+    }
+    for filter in [AuditFilter::default(), AuditFilter { event: Some(Event::SmsAccepted), ..AuditFilter::default() }] {
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let page = bench.audit(filter.clone(), AuditPage { after, limit: 3 }).await.unwrap();
+            seen.extend(page.iter().map(AuditCursor::from));
+            after = seen.last().copied();
+            if page.len() < 3 {
+                break;
+            }
+        }
+        assert!(seen.is_sorted_by(|a, b| a > b), "{seen:?}");
+        assert_eq!(seen.iter().map(|cursor| (cursor.chain, cursor.seq)).collect::<BTreeSet<_>>().len(), 20);
+    }
+}
+
+pub(crate) async fn notes_without_a_message_are_paged_too<F: Fixture>(bench: Bench<F>) {
+    let refused = |n: u32| NewEntry::new(NOW.plus(SECOND * n / 2), Actor::Key(caller(1)), Event::SmsRefused);
+    bench.note((1..=9).map(refused).collect()).await.unwrap();
+    bench.add([message(1)]).await;
+    let filter = AuditFilter { event: Some(Event::SmsRefused), ..AuditFilter::default() };
+    let first = bench.audit(filter.clone(), AuditPage { after: None, limit: 4 }).await.unwrap();
+    let after = first.last().map(AuditCursor::from);
+    let rest = bench.audit(filter, AuditPage { after, limit: 100 }).await.unwrap();
+    let seqs: Vec<_> = first.iter().chain(&rest).map(|entry| entry.seq).collect();
+    assert_eq!(seqs, [9, 8, 7, 6, 5, 4, 3, 2, 1]);
+}
+
+pub(crate) async fn checkpoint_signs_where_chains_end_if_anything_is_new<F: Fixture>(bench: Bench<F>) {
+    assert_eq!(bench.checkpoint_audit(NOW).await, Ok(None));
+    bench.add([message(1), message(2)]).await;
+    let first = bench.checkpoint_audit(NOW.plus(MINUTE)).await.unwrap().unwrap();
+    assert_eq!((first.number, first.at, first.seen[0].seq), (1, NOW.plus(MINUTE), 2));
+    assert!(first.holds() && first.is_signed_by(keys().public_key()));
+    assert_eq!(bench.checkpoint_audit(NOW.plus(HOUR)).await, Ok(None));
+    bench.add([message(3)]).await;
+    let second = bench.checkpoint_audit(NOW.plus(HOUR)).await.unwrap().unwrap();
+    assert_eq!((second.number, second.previous, second.seen[0].seq), (2, first.hash, 3));
+    let (_, kept) = bench.audit_checkpoints().await.unwrap();
+    assert_eq!(kept, [first, second]);
+    assert_eq!(verified(&*bench.store).await, Ok(3));
+}
+
+pub(crate) async fn what_is_left_after_forgetting_holds<F: Fixture>(mut bench: Bench<F>) {
+    for n in 1..=9 {
+        bench.add([message_at(n, NOW)]).await;
+    }
+    bench.checkpoint_audit(NOW).await.unwrap();
+    let later = NOW.plus(200 * DAY);
+    forget(&bench, ninety_days(NOW.plus(89 * DAY))).await;
+    assert_eq!(verified(&*bench.store).await, Ok(9));
+    bench.add([message_at(100, later)]).await;
+    bench.checkpoint_audit(later).await.unwrap();
+    forget(&bench, ninety_days(later)).await;
+    let kept = list(&*bench.store, AuditFilter::default()).await;
+    assert_eq!(kept.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [10]);
+    assert_eq!(bench.audit_checkpoints().await.unwrap().1.len(), 1);
+    assert_eq!(verified(&*bench.store).await, Ok(1));
+    bench.reopen().await;
+    bench.add([message_at(101, later)]).await;
+    assert_eq!(verified(&*bench.store).await, Ok(2));
+    // Weeks later nothing is left of that either, and the chain goes on.
+    let much_later = later.plus(200 * DAY);
+    forget(&bench, ninety_days(much_later)).await;
+    assert_eq!(verified(&*bench.store).await, Ok(0));
+    bench.add([message_at(102, much_later)]).await;
+    assert_eq!(verified(&*bench.store).await, Ok(1));
+}
+
+/// Changes the tables of a trail of twenty entries as somebody would who has the database, and says what is found.
+async fn found_after<F: Fixture>(bench: &Bench<F>, statements: &[&str]) -> Option<(Place, Fault)> {
+    for n in 1..=20 {
+        bench.add([message(n)]).await;
+    }
+    assert_eq!(verified(&*bench.store).await, Ok(20));
+    statements.iter().for_each(|sql| bench.fixture.run(sql));
+    verified(&*bench.store).await.err().map(|broken| (broken.place, broken.fault))
+}
+
+const fn entry(seq: i64) -> Place {
+    Place::Entry { chain: 1, seq }
+}
+
+pub(crate) async fn changed_entry_is_named<F: Fixture>(bench: Bench<F>) {
+    let found = found_after(&bench, &["UPDATE audit SET actor = 'operator' WHERE seq = 13"]).await;
+    assert_eq!(found, Some((entry(13), Fault::Content)));
+}
+
+pub(crate) async fn cut_tail_is_named<F: Fixture>(bench: Bench<F>) {
+    let found = found_after(&bench, &["DELETE FROM audit WHERE seq > 10"]).await;
+    assert_eq!(found, Some((entry(11), Fault::TailCut)));
+    // The gateway goes on all the same, in another chain, and what is broken stays so.
+    bench.add([message(99)]).await;
+    assert_eq!(verified(&*bench.store).await.unwrap_err().fault, Fault::Missing);
+}
+
+pub(crate) async fn entry_that_was_taken_out_is_named<F: Fixture>(bench: Bench<F>) {
+    let found = found_after(&bench, &["DELETE FROM audit WHERE seq = 5"]).await;
+    assert_eq!(found, Some((entry(5), Fault::Missing)));
+}
+
+pub(crate) async fn swapped_entries_are_named<F: Fixture>(bench: Bench<F>) {
+    let swap = [
+        "UPDATE audit SET seq = 1005 WHERE seq = 5",
+        "UPDATE audit SET seq = 5 WHERE seq = 9",
+        "UPDATE audit SET seq = 9 WHERE seq = 1005",
+    ];
+    assert_eq!(found_after(&bench, &swap).await, Some((entry(5), Fault::Order)));
+}
+
+pub(crate) async fn head_that_was_put_back_is_named_and_the_gateway_goes_on<F: Fixture>(bench: Bench<F>) {
+    bench.add([message(1_000)]).await;
+    bench.fixture.run("CREATE TABLE kept AS SELECT * FROM audit_heads");
+    let back = [
+        "DELETE FROM audit_heads WHERE chain = 1",
+        "INSERT INTO audit_heads SELECT * FROM kept",
+        "DROP TABLE kept",
+    ];
+    for n in 1..=20 {
+        bench.add([message(n)]).await;
+    }
+    back.iter().for_each(|sql| bench.fixture.run(sql));
+    let found = verified(&*bench.store).await.unwrap_err();
+    assert_eq!((found.place, found.fault), (entry(2), Fault::BehindHead));
+    bench.add([message(99)]).await;
+    assert_eq!(bench.audit_chains().await.unwrap().len(), 2);
+    // And a head that somebody has made up.
+    bench.fixture.run("UPDATE audit_heads SET seq = 21 WHERE chain = 1");
+    let found = verified(&*bench.store).await.unwrap_err();
+    assert_eq!((found.place, found.fault), (Place::Head { chain: 1 }, Fault::HeadChanged));
+}
+
+pub(crate) async fn trail_that_was_put_back_as_a_whole_is_found_by_a_checkpoint<F: Fixture>(bench: Bench<F>) {
+    bench.add([message(1_000)]).await;
+    bench.fixture.run("CREATE TABLE kept AS SELECT * FROM audit_heads");
+    let back = [
+        "DELETE FROM audit WHERE seq > 1",
+        "DELETE FROM audit_heads WHERE chain = 1",
+        "INSERT INTO audit_heads SELECT * FROM kept",
+        "DROP TABLE kept",
+    ];
+    for n in 1..=20 {
+        bench.add([message(n)]).await;
+    }
+    bench.checkpoint_audit(NOW.plus(MINUTE)).await.unwrap();
+    back.iter().for_each(|sql| bench.fixture.run(sql));
+    let found = verified(&*bench.store).await.unwrap_err();
+    assert_eq!((found.place, found.fault), (entry(2), Fault::TailCut));
+    // Entries that were made anew stand where a checkpoint saw others.
+    for n in 101..=120 {
+        bench.add([message(n)]).await;
+    }
+    let found = verified(&*bench.store).await.unwrap_err();
+    assert_eq!((found.place, found.fault), (entry(21), Fault::NotAsSeen));
+}
+
+pub(crate) async fn checkpoint_that_was_changed_is_named<F: Fixture>(bench: Bench<F>) {
+    bench.add([message(1)]).await;
+    bench.checkpoint_audit(NOW).await.unwrap();
+    bench.add([message(2)]).await;
+    bench.checkpoint_audit(NOW.plus(MINUTE)).await.unwrap();
+    let at = async || verified(&*bench.store).await.unwrap_err();
+    bench.fixture.run("UPDATE audit_checkpoints SET signature = previous WHERE number = 2");
+    let found = at().await;
+    assert_eq!((found.place, found.fault), (Place::Checkpoint { number: 2 }, Fault::Signature));
+    bench.fixture.run("UPDATE audit_checkpoints SET at = at + 1 WHERE number = 1");
+    let found = at().await;
+    assert_eq!((found.place, found.fault), (Place::Checkpoint { number: 1 }, Fault::Content));
+    bench.fixture.run("DELETE FROM audit_checkpoints WHERE number = 1");
+    assert_eq!(at().await.fault, Fault::Missing);
+    bench.fixture.run("DELETE FROM audit_checkpoints");
+    assert_eq!(at().await.fault, Fault::TailCut);
+}
+
+/// Every column of an entry, each changed by a little.
+pub(crate) async fn change_of_any_column_is_found<F: Fixture>(bench: Bench<F>) {
+    let note = NewEntry {
+        length: Some(3),
+        segments: Some(1),
+        outcome: Some("sent"),
+        provider: Some(provider("twilio")),
+        subject: Some("it".into()),
+        ..NewEntry::new(NOW, Actor::System, Event::SmsRefused)
+    };
+    bench.add([message(1)]).await;
+    bench.note(vec![note]).await.unwrap();
+    let id = F::literal(message(9).id());
+    let changes = [
+        ("at", "at + 1".to_owned()),
+        ("actor", "'operator'".to_owned()),
+        ("event", "'sms.sent'".to_owned()),
+        ("message_id", id),
+        ("receiver", "7".to_owned()),
+        ("provider", "'twilip'".to_owned()),
+        ("length", "4".to_owned()),
+        ("segments", "NULL".to_owned()),
+        ("outcome", "'seny'".to_owned()),
+        ("subject", "''".to_owned()),
+        ("hash", "(SELECT hash FROM audit WHERE seq = 1)".to_owned()),
+    ];
+    for (column, value) in changes {
+        bench.fixture.run("CREATE TABLE kept AS SELECT * FROM audit");
+        bench.fixture.run(&format!("UPDATE audit SET {column} = {value} WHERE seq = 2"));
+        let found = verified(&*bench.store).await.unwrap_err();
+        assert_eq!((found.place, found.fault), (entry(2), Fault::Content), "{column}");
+        bench.fixture.run("DELETE FROM audit; INSERT INTO audit SELECT * FROM kept; DROP TABLE kept");
+        assert_eq!(verified(&*bench.store).await, Ok(2), "{column}");
+    }
+}
+
+pub(crate) async fn many_messages_of_one_commit_have_an_entry_each<F: Fixture>(bench: Bench<F>) {
+    bench.add((1..=300).map(message)).await;
+    let claimed = bench.claim(claim(NOW.plus(HOUR))).await.unwrap().claimed;
+    let ends = claimed.iter().enumerate().map(|(n, claimed)| {
+        crate::support::end(claimed, accepted(&format!("SM{n}")), Next::Stop)
+    });
+    bench.finish(ends.collect()).await.unwrap();
+    assert_eq!(verified(&*bench.store).await, Ok(600));
+    let filter = AuditFilter { event: Some(Event::SmsSent), ..AuditFilter::default() };
+    let page = AuditPage { after: None, limit: 1_000 };
+    let sent: BTreeSet<_> = bench.audit(filter, page).await.unwrap().into_iter().map(|it| it.message_id).collect();
+    assert_eq!(sent.len(), 300);
+}
