@@ -62,7 +62,13 @@ impl<'a> Asked<'a> {
         refused.map(|(index, code)| self.entry(self.receivers.get(*index), code, region, now)).collect()
     }
 
-    fn entry(self, receiver: Option<&String>, code: &'static str, region: Country, now: Timestamp) -> NewEntry {
+    fn entry(
+        self,
+        receiver: Option<&String>,
+        code: &'static str,
+        region: Country,
+        now: Timestamp,
+    ) -> NewEntry {
         let receiver = receiver.and_then(|text| Msisdn::parse(text, region).ok());
         NewEntry {
             receiver: receiver.map(Into::into),

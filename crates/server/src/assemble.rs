@@ -41,8 +41,7 @@ pub struct Gateway {
 impl Gateway {
     /// Opens the store, makes the providers, and starts listening and submitting.
     pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
-        let store =
-            database::open(config, Access::Serving).await.context("the store can't be opened")?;
+        let store = database::open(config, Access::Serving).await.context("the store can't be opened")?;
         let figures = Figures::start(&config.metrics)?;
         let service = Arc::new(service(config, &store, &figures, &clock)?);
         let remember = Duration::from_millis(config.http.key_cache_ms);

@@ -13,7 +13,9 @@ use crate::config::Config;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// None is set, and nowhere is a place to make one.
-    #[error("setting audit.key: is not set; a database that several nodes may serve needs one (TUMA_AUDIT_KEY)")]
+    #[error(
+        "setting audit.key: is not set; a database that several nodes may serve needs one (TUMA_AUDIT_KEY)"
+    )]
     NotSet,
     /// What is set is none.
     #[error("setting audit.key: {0}")]
@@ -44,9 +46,9 @@ pub fn audit_key(config: &Config) -> Result<AuditKey, KeyError> {
     let mut name = config.database_url.file().ok_or(KeyError::NotSet)?.as_os_str().to_owned();
     name.push(".audit-key");
     let path = PathBuf::from(name);
-    read_or_make(&path).map_err(|error| KeyError::Io { path: path.clone(), error }).and_then(|text| {
-        text.trim().parse().map_err(|error| KeyError::File { path, error })
-    })
+    read_or_make(&path)
+        .map_err(|error| KeyError::Io { path: path.clone(), error })
+        .and_then(|text| text.trim().parse().map_err(|error| KeyError::File { path, error }))
 }
 
 /// Made whole or not at all, and by one of those who make it at once; for its owner alone.
@@ -61,7 +63,9 @@ fn read_or_make(path: &Path) -> std::io::Result<String> {
     writeln!(file, "{}", hex(&secret))?;
     file.as_file().sync_all()?;
     match file.persist_noclobber(path) {
-        Ok(_made) => tracing::info!(path = %path.display(), "the key of the audit trail was made: keep a copy of it"),
+        Ok(_made) => {
+            tracing::info!(path = %path.display(), "the key of the audit trail was made: keep a copy of it")
+        }
         Err(other) if other.error.kind() == std::io::ErrorKind::AlreadyExists => {}
         Err(other) => return Err(other.error),
     }

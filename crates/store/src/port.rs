@@ -30,17 +30,7 @@ use crate::StoreError;
 /// Everything that is kept.
 #[async_trait]
 pub trait Store:
-    Messages
-    + Queue
-    + Receipts
-    + Watches
-    + Routes
-    + Nodes
-    + History
-    + Keys
-    + Events
-    + Audit
-    + std::fmt::Debug
+    Messages + Queue + Receipts + Watches + Routes + Nodes + History + Keys + Events + Audit + std::fmt::Debug
 {
     /// Whether the store answers, for readiness: reads something, and writes something to disk.
     async fn ping(&self) -> Result<(), StoreError>;

@@ -123,7 +123,11 @@ pub fn check_checkpoints(
         };
     };
     if !keys.holds(sealed) {
-        return Err(Broken { place: Place::Head { chain: sealed.head.chain }, at: None, fault: Fault::HeadChanged });
+        return Err(Broken {
+            place: Place::Head { chain: sealed.head.chain },
+            at: None,
+            fault: Fault::HeadChanged,
+        });
     }
     let mut expected: BTreeMap<i64, Expected> = BTreeMap::new();
     let (mut number, mut hash) = (sealed.head.forgotten.seq, sealed.head.forgotten.hash);
@@ -193,7 +197,11 @@ impl<'keys> ChainCheck<'keys> {
     pub fn see(&mut self, part: &Part) -> Result<(), Broken> {
         let head = part.head.as_ref().filter(|sealed| self.keys.holds(sealed)).map(|sealed| &sealed.head);
         let Some(head) = head else {
-            return Err(Broken { place: Place::Head { chain: self.chain }, at: None, fault: Fault::HeadChanged });
+            return Err(Broken {
+                place: Place::Head { chain: self.chain },
+                at: None,
+                fault: Fault::HeadChanged,
+            });
         };
         if head.forgotten.seq > self.seq {
             // What was forgotten in order is not missed. What checkpoints saw of it can't be looked at any more.
@@ -224,7 +232,11 @@ impl<'keys> ChainCheck<'keys> {
             return Err(self.broken(self.at, Fault::TailCut));
         }
         if self.hash != head.hash {
-            return Err(Broken { place: Place::Head { chain: self.chain }, at: None, fault: Fault::HeadChanged });
+            return Err(Broken {
+                place: Place::Head { chain: self.chain },
+                at: None,
+                fault: Fault::HeadChanged,
+            });
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! A chain of the audit trail, made at random and changed at random.
 
 use domain::audit::{
-    Actor, AuditKey, AuditKeys, Broken, ChainCheck, Entry, Event, Expected, Fault, Forgotten, Head, Kept, NewEntry, Part,
-    Place, Receiver, Sealed,
+    Actor, AuditKey, AuditKeys, Broken, ChainCheck, Entry, Event, Expected, Fault, Forgotten, Head, Kept,
+    NewEntry, Part, Place, Receiver, Sealed,
 };
 use domain::ids::{KeyId, MessageId};
 use domain::time::Timestamp;
@@ -60,7 +60,8 @@ fn check(head: &Sealed, entries: &[Entry], expected: Expected, part: usize) -> R
     let mut check = ChainCheck::new(&keys, 3, expected);
     loop {
         let behind = check.seq();
-        let rest: Vec<Kept> = entries.iter().filter(|entry| entry.seq > behind).take(part).map(kept).collect();
+        let rest: Vec<Kept> =
+            entries.iter().filter(|entry| entry.seq > behind).take(part).map(kept).collect();
         let is_last = rest.len() < part;
         check.see(&Part { head: Some(head.clone()), entries: rest, is_last })?;
         if is_last {

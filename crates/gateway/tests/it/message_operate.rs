@@ -27,7 +27,10 @@ async fn a_message_that_has_not_left_is_stopped_and_never_leaves() {
     bench.clock.advance(seconds(120));
     bench.dispatchers_look().await;
     assert_eq!(bench.status(id).await, MessageStatus::Canceled);
-    assert_eq!(bench.service.retry(id, Actor::Operator).await, Err(MoveError::Stands(MessageStatus::Canceled)));
+    assert_eq!(
+        bench.service.retry(id, Actor::Operator).await,
+        Err(MoveError::Stands(MessageStatus::Canceled))
+    );
 }
 
 #[tokio::test]

@@ -48,8 +48,7 @@ enum Verb {
 
 impl Keys {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
-        let store =
-            database::open(config, Access::Migrating).await.context("the store can't be opened")?;
+        let store = database::open(config, Access::Migrating).await.context("the store can't be opened")?;
         let done = self.verb.run(&*store).await;
         store.close().await;
         done

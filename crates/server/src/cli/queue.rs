@@ -10,9 +10,9 @@ use domain::message::MessageStatus;
 use domain::time::{Clock as _, Timestamp};
 use gateway::SystemClock;
 use gateway::operate::RETRIABLE;
+use store::Store;
 use store::port::messages::{Cancel, Resend};
 use store::port::queue::AGES;
-use store::Store;
 
 use super::{print, say};
 use crate::config::Config;

@@ -50,7 +50,8 @@ impl Bench {
     }
 
     async fn entries(&self, query: &str) -> Vec<Value> {
-        let answer = self.app.anonymous(Method::GET, &format!("/audit?{query}")).key(&self.admin).send().await;
+        let answer =
+            self.app.anonymous(Method::GET, &format!("/audit?{query}")).key(&self.admin).send().await;
         assert_eq!(answer.status, 200, "{}", answer.text);
         answer.json()["entries"].as_array().unwrap().clone()
     }
@@ -139,7 +140,9 @@ impl Bench {
                 self.reported().await;
                 Left::OfProvider("sms.delivered")
             }
-            other => panic!("a new operation: call POST {other} here, and say what it leaves in the audit trail"),
+            other => {
+                panic!("a new operation: call POST {other} here, and say what it leaves in the audit trail")
+            }
         }
     }
 }
@@ -175,7 +178,9 @@ fn verbs(command: &clap::Command) -> Vec<String> {
     let mut verbs = Vec::new();
     for below in below {
         let inner = verbs_below(below);
-        verbs.extend(inner.into_iter().map(|inner| format!("{} {inner}", below.get_name()).trim_end().to_owned()));
+        verbs.extend(
+            inner.into_iter().map(|inner| format!("{} {inner}", below.get_name()).trim_end().to_owned()),
+        );
     }
     verbs
 }

@@ -355,7 +355,8 @@ fn the_password_of_the_database_is_in_no_debug_output_and_no_error() {
     assert_eq!(config.database_url.expose(), url);
     assert!(!format!("{config:?}").contains("hunter2"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let opened = store::open(url, store::Options { migrate: false, exclusive: false, audit: crate::app::audit_key() });
+    let opened =
+        store::open(url, store::Options { migrate: false, exclusive: false, audit: crate::app::audit_key() });
     let refused = runtime.block_on(opened).unwrap_err();
     assert!(matches!(refused, store::StoreError::Unavailable(_)), "{refused}");
     assert!(!format!("{refused} {refused:?}").contains("hunter2"));

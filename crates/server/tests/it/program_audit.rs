@@ -67,7 +67,8 @@ impl Trail {
 
     /// Verifies after a change, and then takes it back.
     async fn is_broken(&self, change: &str, expected: &str) {
-        let kept = "CREATE TABLE kept AS SELECT * FROM audit; CREATE TABLE kept_heads AS SELECT * FROM audit_heads";
+        let kept =
+            "CREATE TABLE kept AS SELECT * FROM audit; CREATE TABLE kept_heads AS SELECT * FROM audit_heads";
         let back = "DELETE FROM audit; INSERT INTO audit SELECT * FROM kept; DROP TABLE kept; \
              DELETE FROM audit_heads; INSERT INTO audit_heads SELECT * FROM kept_heads; DROP TABLE kept_heads";
         execute(&self.database, kept);
@@ -101,7 +102,9 @@ async fn what_was_changed_is_found_and_named(trail: Trail) {
     let here = format!("WHERE chain = {chain} AND seq");
 
     let named = |seq: i64| format!("chain {chain}, entry {seq}, ");
-    for (column, value) in [("event", "'sms.refused'"), ("outcome", "'x'"), ("at", "at + 1"), ("receiver", "1")] {
+    for (column, value) in
+        [("event", "'sms.refused'"), ("outcome", "'x'"), ("at", "at + 1"), ("receiver", "1")]
+    {
         let change = format!("UPDATE audit SET {column} = {value} {here} = 5");
         trail.is_broken(&change, &named(5)).await;
     }
@@ -140,7 +143,8 @@ async fn checkpoint_is_logged_when_it_stops_and_a_kept_one_must_be_there() {
     served.terminate().await;
     let stopped = served.ended().await;
     let line = stopped.stderr.lines().find(|line| line.contains("audit.checkpoint")).unwrap();
-    let hash: String = line.split("hash").nth(1).unwrap().chars().filter(char::is_ascii_hexdigit).take(64).collect();
+    let hash: String =
+        line.split("hash").nth(1).unwrap().chars().filter(char::is_ascii_hexdigit).take(64).collect();
     let verified = site.run(&["audit", "verify", "--checkpoint", &hash]).await;
     assert_eq!(verified.code, Some(0), "{}{}", verified.stdout, verified.stderr);
     assert!(verified.stdout.contains(&hash), "{}", verified.stdout);

@@ -41,7 +41,8 @@ pub(super) fn add(statements: &mut Statements<'_>, entries: &[Entry]) -> Result<
     statements.execute(ADD, values).map(|_added| ())
 }
 
-const RECEIVERS: &str = "SELECT id, receiver FROM messages WHERE id = ANY($1::uuid[]) AND id BETWEEN $2 AND $3";
+const RECEIVERS: &str =
+    "SELECT id, receiver FROM messages WHERE id = ANY($1::uuid[]) AND id BETWEEN $2 AND $3";
 
 /// The receivers of messages, by their numbers.
 pub(super) fn receivers(
@@ -50,8 +51,8 @@ pub(super) fn receivers(
 ) -> Result<HashMap<MessageId, u64>, StoreError> {
     let (Some(first), Some(last)) = (ids.iter().min(), ids.iter().max()) else { return Ok(HashMap::new()) };
     let values = params![column(ids.iter().map(MessageId::as_bytes)), first.as_bytes(), last.as_bytes()];
-    let found =
-        statements.collect(RECEIVERS, values, |row| Ok((MessageId::from_bytes(get(row, 0)?), get(row, 1)?)))?;
+    let found = statements
+        .collect(RECEIVERS, values, |row| Ok((MessageId::from_bytes(get(row, 0)?), get(row, 1)?)))?;
     Ok(found.into_iter().collect())
 }
 

@@ -8,11 +8,13 @@ use domain::scenario::Scenario;
 use domain::time::Timestamp;
 use rusqlite::Connection;
 
-use super::read::{events as outbox, queue, watches as on_watch};
+use super::audit as audit_of_file;
+use super::read::{audit, events as outbox, queue, watches as on_watch};
 use super::write::{
     accept, claim, divert, doubt, events, finish, place, receipts, recover, resend, sweep, watches,
 };
 use super::{migrate, read, write};
+use crate::port::audit::{AuditFilter, AuditPage};
 use crate::port::messages::{Filter, Page};
 
 /// What SQLite says of statements, a line for each table that one visits.
@@ -192,6 +194,44 @@ fn what_may_tell_of_a_doubt_is_found_by_its_message_or_receiver() {
             "SEARCH m USING INDEX messages_scheduled (<expr>=? AND receiver=?)",
             "SEARCH a USING PRIMARY KEY (message_id=?)",
         ],
+    );
+}
+
+#[test]
+fn chain_is_gone_on_with_and_read_by_its_key() {
+    visits(
+        audit_of_file::LANE,
+        &[
+            "SEARCH h USING PRIMARY KEY (chain>?)",
+            "CORRELATED SCALAR SUBQUERY 1",
+            "SEARCH a USING PRIMARY KEY (chain=? AND seq>?)",
+        ],
+    );
+    visits(write::audit::MOVE_HEAD, &["SEARCH audit_heads USING PRIMARY KEY (chain=?)"]);
+    visits(audit_of_file::FORGET, &["SEARCH audit USING PRIMARY KEY (chain=? AND seq<?)"]);
+    visits(audit::PART, &["SEARCH audit USING PRIMARY KEY (chain=? AND seq>?)"]);
+    visits(audit::FIRST, &["SEARCH audit USING PRIMARY KEY (chain=? AND seq>?)"]);
+    visits(audit::LAST, &["SEARCH audit USING PRIMARY KEY (chain=?)"]);
+    visits(audit::RECEIVER, &["SEARCH audit USING PRIMARY KEY (chain=? AND seq>? AND seq<?)"]);
+    visits(audit::NEXT_WITH_ENTRIES, &["SEARCH audit USING PRIMARY KEY (chain>?)"]);
+    visits(audit::NEXT_WITH_HEAD, &["SEARCH audit_heads USING PRIMARY KEY (chain>?)"]);
+    visits(audit::HEAD, &["SEARCH audit_heads USING PRIMARY KEY (chain=?)"]);
+}
+
+#[test]
+fn entries_are_listed_by_the_way_that_leads_to_few() {
+    // What is sorted are the entries of a receiver in an hour.
+    visits(
+        &audit::of_receiver_sql(&AuditFilter::default(), 1, 1).0,
+        &[
+            "SEARCH audit USING INDEX audit_by_receiver (<expr>=? AND receiver=?)",
+            "USE TEMP B-TREE FOR ORDER BY",
+        ],
+    );
+    let page = AuditPage { after: None, limit: 1 };
+    visits(
+        &audit::of_no_message_sql(&AuditFilter::default(), page).0,
+        &["SCAN audit USING INDEX audit_of_no_message"],
     );
 }
 

@@ -3,7 +3,7 @@
 //! A test is a function over a [`Bench`](crate::support::Bench), listed below. One that is written but not
 //! listed is dead code, and so a warning.
 
-mod audit;
+pub(crate) mod audit;
 mod doubts;
 mod events;
 mod finish;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use store::{Options, Store, StoreError};
 
-use crate::support::{url, AUDIT_KEY};
+use crate::support::{AUDIT_KEY, url};
 
 const SERVE: Options = Options { migrate: true, exclusive: true, audit: AUDIT_KEY };
 

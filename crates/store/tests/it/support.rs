@@ -85,7 +85,9 @@ impl Fixture for SqliteFixture {
     }
 
     async fn open(&self) -> Arc<dyn Store> {
-        store::open(&url(&self.path()), Options { migrate: true, exclusive: true, audit: AUDIT_KEY }).await.unwrap()
+        store::open(&url(&self.path()), Options { migrate: true, exclusive: true, audit: AUDIT_KEY })
+            .await
+            .unwrap()
     }
 
     async fn open_beside(&self) -> Arc<dyn Store> {

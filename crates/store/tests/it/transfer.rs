@@ -11,7 +11,11 @@ use store::transfer::{BATCH, Outcome, Progress, Report, Stage, Transfer, Transfe
 use store::{Options, StoreError};
 
 use self::life::{Answers, TABLES, fill};
-use crate::support::{Bench, Fixture, HOUR, NOW, PostgresFixture, SqliteFixture, ids_of, message, receipt_by, receiver, url, AUDIT_KEY};
+use crate::conformance::audit::verified;
+use crate::support::{
+    AUDIT_KEY, Bench, Fixture, HOUR, NOW, PostgresFixture, SqliteFixture, ids_of, message, receipt_by,
+    receiver, url,
+};
 
 /// A place for a store that has an address.
 pub(crate) trait Addressed: Fixture + 'static {
@@ -73,6 +77,8 @@ async fn goes_on_as<F: Fixture>(target: F, before: &Answers) {
     let bench = Bench { fixture: target, store };
     let after = Answers::of(&*bench.store).await;
     before.assert_same(&after);
+    let entries = verified(&*bench.store).await.unwrap();
+    assert!(entries > 50, "{entries}");
     assert_eq!(bench.ping().await, Ok(()));
     // What waited is claimed, in its order, and ends.
     let claimed = bench.take(NOW.plus(HOUR)).await;
@@ -83,6 +89,9 @@ async fn goes_on_as<F: Fixture>(target: F, before: &Answers) {
     bench.receive(parked).await;
     bench.add([message(9_000)]).await;
     assert_eq!(bench.take(NOW.plus(2 * HOUR)).await.len(), 1);
+    // The trail goes on where it ended.
+    assert!(verified(&*bench.store).await.unwrap() > entries);
+    assert!(bench.checkpoint_audit(NOW.plus(2 * HOUR)).await.unwrap().is_some_and(|made| made.number == 2));
     bench.close().await;
 }
 

@@ -74,8 +74,24 @@ pub(super) struct SeenLine {
 
 /// The names of the columns, in the order of [`row`].
 const COLUMNS: [&str; 18] = [
-    "kind", "chain", "seq", "at", "at_us", "actor", "event", "message_id", "receiver", "provider", "length", "segments",
-    "outcome", "subject", "previous", "hash", "signature", "seen",
+    "kind",
+    "chain",
+    "seq",
+    "at",
+    "at_us",
+    "actor",
+    "event",
+    "message_id",
+    "receiver",
+    "provider",
+    "length",
+    "segments",
+    "outcome",
+    "subject",
+    "previous",
+    "hash",
+    "signature",
+    "seen",
 ];
 
 impl Export<'_> {
@@ -226,7 +242,8 @@ fn row(line: &Line) -> [String; 18] {
             String::new(),
         ],
         Line::Checkpoint(checkpoint) => {
-            let seen = checkpoint.seen.iter().map(|seen| format!("{}:{}:{}", seen.chain, seen.seq, seen.hash));
+            let seen =
+                checkpoint.seen.iter().map(|seen| format!("{}:{}:{}", seen.chain, seen.seq, seen.hash));
             let mut row: [String; 18] = std::array::from_fn(|_| String::new());
             row[0] = "checkpoint".into();
             row[1] = "0".into();

@@ -17,7 +17,8 @@ pub(super) async fn run(store: &dyn Store, keys: &AuditKeys, kept: Option<&str>)
     let (head, checkpoints) = store.audit_checkpoints().await?;
     let mut expected = held(check_checkpoints(keys, head.as_ref(), &checkpoints))?;
     if let Some(kept) = kept {
-        let is_there = checkpoints.iter().any(|checkpoint| checkpoint.name().eq_ignore_ascii_case(kept.trim()));
+        let is_there =
+            checkpoints.iter().any(|checkpoint| checkpoint.name().eq_ignore_ascii_case(kept.trim()));
         anyhow::ensure!(
             is_there,
             "the checkpoint that you have kept is not there: the database was put back to what it was before, or it is \
@@ -26,7 +27,12 @@ pub(super) async fn run(store: &dyn Store, keys: &AuditKeys, kept: Option<&str>)
     }
     let mut chains = store.audit_chains().await?;
     // A chain that a checkpoint saw, of which nothing is left, is one too.
-    for chain in expected.keys().filter(|chain| chains.iter().all(|known| known.chain != **chain)).copied().collect::<Vec<_>>() {
+    for chain in expected
+        .keys()
+        .filter(|chain| chains.iter().all(|known| known.chain != **chain))
+        .copied()
+        .collect::<Vec<_>>()
+    {
         chains.push(store::port::audit::AuditChain { chain, first: 0, last: 0 });
     }
     let bar = bar(chains.iter().map(|chain| (chain.last - chain.first + 1).max(0).cast_unsigned()).sum());

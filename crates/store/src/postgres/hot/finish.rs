@@ -58,11 +58,12 @@ pub(super) fn run(
     for (end, _) in ends.iter().filter(|(end, _)| closed.contains_key(&end.message_id)) {
         if let Some(stands) = standing.get_mut(&end.message_id) {
             let to = stands.after(StatusEvent::Accepted);
-            let entry = Event::of_move(StatusEvent::Accepted, to).filter(|_| to != *stands).map(|event| NewEntry {
-                message_id: Some(end.message_id),
-                provider: closed.get(&end.message_id).cloned().flatten(),
-                ..NewEntry::new(end.ended_at, Actor::System, event)
-            });
+            let entry =
+                Event::of_move(StatusEvent::Accepted, to).filter(|_| to != *stands).map(|event| NewEntry {
+                    message_id: Some(end.message_id),
+                    provider: closed.get(&end.message_id).cloned().flatten(),
+                    ..NewEntry::new(end.ended_at, Actor::System, event)
+                });
             entry.into_iter().for_each(|entry| statements.tell(entry));
             *stands = to;
         }
@@ -124,7 +125,7 @@ fn close(
         column(ends.iter().map(|(_, acceptance)| acceptance.cost.map(|cost| cost.currency().to_owned()))),
         column(ends.iter().map(|(end, _)| after(end))),
     ];
-    let closed =
-        statements.collect(CLOSE, values, |row| Ok((MessageId::from_bytes(get(row, 0)?), word(row, 1).ok())))?;
+    let closed = statements
+        .collect(CLOSE, values, |row| Ok((MessageId::from_bytes(get(row, 0)?), word(row, 1).ok())))?;
     Ok(closed.into_iter().collect())
 }

@@ -186,7 +186,8 @@ fn fate(
 /// What the audit trail is told of a receipt that moved its message.
 fn entry(receipt: &Receipt, fate: ReceiptFate, number: Option<u64>) -> Option<NewEntry> {
     let ReceiptFate::Matched { message_id, from, to } = fate else { return None };
-    let event = receipt.status.filter(|_| from != to).and_then(|status| Event::of_move(status.event(), to))?;
+    let event =
+        receipt.status.filter(|_| from != to).and_then(|status| Event::of_move(status.event(), to))?;
     let by = Actor::Provider(receipt.provider.clone());
     Some(NewEntry {
         message_id: Some(message_id),

@@ -27,7 +27,8 @@ pub(in super::super) const NEXT_WITH_HEAD: &str =
 
 pub(in super::super) const FIRST: &str =
     "SELECT seq, at FROM audit WHERE chain = ?1 AND seq >= ?2 ORDER BY seq LIMIT 1";
-pub(in super::super) const LAST: &str = "SELECT seq, at FROM audit WHERE chain = ?1 ORDER BY seq DESC LIMIT 1";
+pub(in super::super) const LAST: &str =
+    "SELECT seq, at FROM audit WHERE chain = ?1 ORDER BY seq DESC LIMIT 1";
 
 pub(in super::super) const PART: &str = "SELECT chain, seq, at, actor, event, message_id, receiver, provider, length, \
      segments, outcome, subject, hash FROM audit WHERE chain = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
@@ -35,7 +36,7 @@ pub(in super::super) const PART: &str = "SELECT chain, seq, at, actor, event, me
 const CHECKPOINTS: &str =
     "SELECT number, at, seen, previous, hash, signature FROM audit_checkpoints ORDER BY number";
 
-const RECEIVER: &str = "SELECT receiver FROM audit WHERE chain = ?1 AND seq >= ?2 AND seq < ?3 AND message_id = ?4 \
+pub(in super::super) const RECEIVER: &str = "SELECT receiver FROM audit WHERE chain = ?1 AND seq >= ?2 AND seq < ?3 AND message_id = ?4 \
      AND receiver IS NOT NULL LIMIT 1";
 
 /// How many entries are looked at for the first one of a message, from when it was accepted: some seconds' worth.
@@ -44,7 +45,8 @@ const NEAR: i64 = 200_000;
 /// A head as it is kept.
 pub(in super::super) fn sealed(row: &Row<'_>) -> Result<Sealed, StoreError> {
     let forgotten = Forgotten { seq: get(row, 4)?, hash: get(row, 5)? };
-    let head = Head { chain: get(row, 0)?, seq: get(row, 1)?, at: time(row, 2)?, hash: get(row, 3)?, forgotten };
+    let head =
+        Head { chain: get(row, 0)?, seq: get(row, 1)?, at: time(row, 2)?, hash: get(row, 3)?, forgotten };
     Ok(Sealed { head, code: get(row, 6)? })
 }
 
@@ -156,7 +158,9 @@ pub(in super::super) fn page(
     };
     match receiver {
         Some(receiver) => of_receiver(statements, filter, receiver, page),
-        None if filter.event.is_some_and(|event| !event.is_of_message()) => of_no_message(statements, filter, page),
+        None if filter.event.is_some_and(|event| !event.is_of_message()) => {
+            run(statements, of_no_message_sql(filter, page))
+        }
         None => newest(statements, filter, page),
     }
 }
@@ -215,13 +219,20 @@ impl Query {
         }
     }
 
-    fn run(mut self, statements: &mut Statements<'_>, order: &str, limit: u32) -> Result<Vec<Entry>, StoreError> {
+    fn ordered(mut self, order: &str, limit: u32) -> (String, Vec<Value>) {
         self.values.push(Value::Integer(limit.into()));
         let _ = write!(self.sql, " ORDER BY {order} LIMIT ?{}", self.values.len());
-        let found = statements.collect_of(&self.sql, sql::list(self.values), |row| Ok(entry(row).ok()))?;
-        // What can't be read is for whoever verifies.
-        Ok(found.into_iter().flatten().collect())
+        (self.sql, self.values)
     }
+}
+
+/// What can't be read is left out, for whoever verifies.
+fn run(
+    statements: &mut Statements<'_>,
+    (sql, values): (String, Vec<Value>),
+) -> Result<Vec<Entry>, StoreError> {
+    let found = statements.collect_of(&sql, sql::list(values), |row| Ok(entry(row).ok()))?;
+    Ok(found.into_iter().flatten().collect())
 }
 
 const NEWEST_FIRST: &str = "at DESC, chain DESC, seq DESC";
@@ -241,23 +252,33 @@ fn of_receiver(
     let Some((oldest, newest)) = span(statements)? else { return Ok(Vec::new()) };
     let accepted_at = filter.message_id.map(accepted_at);
     let from = [filter.since, accepted_at].into_iter().flatten().fold(oldest, Timestamp::max);
-    let to = [filter.until, page.after.map(|after| after.at)].into_iter().flatten().fold(newest, Timestamp::min);
+    let to =
+        [filter.until, page.after.map(|after| after.at)].into_iter().flatten().fold(newest, Timestamp::min);
     let mut found = Vec::new();
     let mut hour = to.as_micros() / HOUR;
     while hour >= from.as_micros() / HOUR && found.len() < page.limit as usize {
-        let mut query = Query::new();
-        query.and("at / 3600000000 = ?", Value::Integer(hour));
-        query.and("receiver = ?", Value::Integer(receiver));
-        // The same hour once more, by which PostgreSQL tells its week.
-        query.and("at >= ?", Value::Integer(hour * HOUR));
-        query.and("at < ?", Value::Integer((hour + 1) * HOUR));
-        query.filter(filter);
-        let of_hour = query.run(statements, NEWEST_FIRST, u32::MAX)?;
+        let of_hour = run(statements, of_receiver_sql(filter, receiver, hour))?;
         found.extend(of_hour.into_iter().filter(|entry| is_behind(entry, page)));
         hour -= 1;
     }
     found.truncate(page.limit as usize);
     Ok(found)
+}
+
+/// The query for a receiver's entries of an hour.
+pub(in super::super) fn of_receiver_sql(
+    filter: &AuditFilter,
+    receiver: i64,
+    hour: i64,
+) -> (String, Vec<Value>) {
+    let mut query = Query::new();
+    query.and("at / 3600000000 = ?", Value::Integer(hour));
+    query.and("receiver = ?", Value::Integer(receiver));
+    // The same hour once more, by which PostgreSQL tells its week.
+    query.and("at >= ?", Value::Integer(hour * HOUR));
+    query.and("at < ?", Value::Integer((hour + 1) * HOUR));
+    query.filter(filter);
+    query.ordered(NEWEST_FIRST, u32::MAX)
 }
 
 /// When the oldest and the newest entry were made.
@@ -274,12 +295,8 @@ fn span(statements: &mut Statements<'_>) -> Result<Option<(Timestamp, Timestamp)
     Ok(span)
 }
 
-/// What is not of a message is found among all others by an index of its own.
-fn of_no_message(
-    statements: &mut Statements<'_>,
-    filter: &AuditFilter,
-    page: AuditPage,
-) -> Result<Vec<Entry>, StoreError> {
+/// The query for what is not of a message, which is found among all others by an index of its own.
+pub(in super::super) fn of_no_message_sql(filter: &AuditFilter, page: AuditPage) -> (String, Vec<Value>) {
     let mut query = Query::new();
     // Word for word what the index says.
     query.sql.push_str(" AND message_id IS NULL");
@@ -289,7 +306,7 @@ fn of_no_message(
         let behind = format!("(at < ? OR chain < {chain} OR (chain = {chain} AND seq < {seq}))");
         query.and(&behind, Value::Integer(at.as_micros()));
     }
-    query.run(statements, NEWEST_FIRST, page.limit)
+    query.ordered(NEWEST_FIRST, page.limit)
 }
 
 /// Walks all chains back, each from the place of the cursor.
@@ -303,7 +320,11 @@ fn newest(
         let mut end = last + 1;
         if let Some(after) = page.after {
             // Of entries of one moment, those of higher chains come first.
-            let behind = if chain < after.chain { after.at.plus(std::time::Duration::from_micros(1)) } else { after.at };
+            let behind = if chain < after.chain {
+                after.at.plus(std::time::Duration::from_micros(1))
+            } else {
+                after.at
+            };
             end = if chain == after.chain { after.seq } else { place(statements, chain, behind)? };
         }
         if let Some(until) = filter.until {
@@ -321,7 +342,7 @@ fn newest(
         query.and("seq >= ?", Value::Integer(begin));
         query.and("seq < ?", Value::Integer(end));
         query.filter(filter);
-        found.extend(query.run(statements, "seq DESC", page.limit)?);
+        found.extend(run(statements, query.ordered("seq DESC", page.limit))?);
     }
     found.sort_by_key(|entry| std::cmp::Reverse(AuditCursor::from(entry)));
     found.truncate(page.limit as usize);

@@ -71,7 +71,8 @@ pub(in super::super) fn append(statements: &mut Statements<'_>, keys: &AuditKeys
 /// Finds the receivers of messages that were moved: the rooms that move them don't know.
 fn name_receivers(statements: &mut Statements<'_>, told: &mut [NewEntry]) -> Result<(), StoreError> {
     let is_nameless = |entry: &NewEntry| entry.receiver.is_none();
-    let ids: Vec<_> = told.iter().filter(|entry| is_nameless(entry)).filter_map(|entry| entry.message_id).collect();
+    let ids: Vec<_> =
+        told.iter().filter(|entry| is_nameless(entry)).filter_map(|entry| entry.message_id).collect();
     if ids.is_empty() {
         return Ok(());
     }

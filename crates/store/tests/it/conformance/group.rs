@@ -14,7 +14,10 @@ use store::port::receipts::NewReceipt;
 use store::{Store, StoreError};
 use tokio::task::JoinSet;
 
-use crate::support::{Bench, Fixture, HOUR, MINUTE, NOW, With, accepted, caller, claim, end, ids_of, message, node, receipt_for, operator};
+use crate::support::{
+    Bench, Fixture, HOUR, MINUTE, NOW, With, accepted, caller, claim, end, ids_of, message, node, operator,
+    receipt_for,
+};
 
 fn one(n: u64) -> Accept {
     Accept { messages: vec![message(n)], idempotency: None, no_repeats_since: None }

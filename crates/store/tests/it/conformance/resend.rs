@@ -1,7 +1,7 @@
 //! Sending again, and stopping.
 
-use domain::audit::Actor;
 use domain::attempt::{Failure, Reason};
+use domain::audit::Actor;
 use domain::message::MessageStatus;
 use domain::receipt::{Receipt, ReceiptStatus};
 use store::port::messages::{Cancel, Moved, Resend};
@@ -168,7 +168,11 @@ pub(crate) async fn row_left_over_does_not_expire_the_message_that_was_sent_agai
 pub(crate) async fn waiting_message_is_canceled_and_leaves_the_queue<F: Fixture>(bench: Bench<F>) {
     let scheduled = message(2).with(|message| message.scheduled_at = Some(NOW.plus(HOUR)));
     bench.add([message(1), scheduled]).await;
-    let cancel = Cancel { messages: vec![message(1).id(), message(2).id()], by: Actor::Operator, now: NOW.plus(SECOND) };
+    let cancel = Cancel {
+        messages: vec![message(1).id(), message(2).id()],
+        by: Actor::Operator,
+        now: NOW.plus(SECOND),
+    };
     let moved = bench.cancel(cancel).await.unwrap();
     let to = MessageStatus::Canceled;
     let expected = [(1, MessageStatus::Queued), (2, MessageStatus::Scheduled)]
@@ -186,7 +190,11 @@ pub(crate) async fn message_that_has_left_is_not_canceled<F: Fixture>(bench: Ben
     bench.receive(receipt_for(delivered, ReceiptStatus::Delivered)).await;
     bench.add_and_take(message(3)).await;
     let (sending, unknown) = (message(3).id(), message(9).id());
-    let cancel = Cancel { messages: vec![sent, unknown, delivered, sending, sent], by: Actor::Operator, now: NOW.plus(HOUR) };
+    let cancel = Cancel {
+        messages: vec![sent, unknown, delivered, sending, sent],
+        by: Actor::Operator,
+        now: NOW.plus(HOUR),
+    };
     let stays = |message_id, at| Some(Moved { message_id, from: at, to: at });
     let expected =
         [stays(sent, Sent), None, stays(delivered, Delivered), stays(sending, Sending), stays(sent, Sent)];
@@ -200,7 +208,11 @@ pub(crate) async fn canceled_message_that_waited_elsewhere_is_never_claimed<F: F
     bench.add([held]).await;
     let claimed = bench.add_and_take(message(2)).await;
     bench.end(&claimed, not_submitted(), retry(NOW.plus(HOUR))).await;
-    let cancel = Cancel { messages: vec![message(1).id(), message(2).id()], by: Actor::Operator, now: NOW.plus(MINUTE) };
+    let cancel = Cancel {
+        messages: vec![message(1).id(), message(2).id()],
+        by: Actor::Operator,
+        now: NOW.plus(MINUTE),
+    };
     assert!(bench.cancel(cancel).await.unwrap().iter().flatten().all(Moved::has_moved));
     assert_eq!(bench.take(NOW.plus(2 * HOUR)).await.len(), 0);
     assert_eq!(bench.depth(NOW).await, Ok(Vec::new()));

@@ -5,7 +5,10 @@ use domain::receipt::ReceiptStatus;
 use domain::scenario::{Priority, Scenario};
 use store::port::queue::{Claim, Diversion, LaneDepth, Next, Place, StuckCause, Waiting};
 
-use crate::support::{Bench, Fixture, HOUR, MINUTE, NOW, SECOND, With, ambiguous, claim, end, ids_of, message, message_at, not_submitted, provider, receipt_for, receiver, retry, operator};
+use crate::support::{
+    Bench, Fixture, HOUR, MINUTE, NOW, SECOND, With, ambiguous, claim, end, ids_of, message, message_at,
+    not_submitted, operator, provider, receipt_for, receiver, retry,
+};
 
 fn all_lanes(now: domain::time::Timestamp) -> Waiting {
     Waiting { provider: provider("twilio"), lanes: [true; 4], now, limit: 100 }

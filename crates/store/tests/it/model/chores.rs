@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use domain::audit::Actor;
 use domain::attempt::OutcomeKind;
+use domain::audit::Actor;
 use domain::ids::MessageId;
 use domain::message::{MessageStatus, StatusEvent};
 use proptest::sample::Index;

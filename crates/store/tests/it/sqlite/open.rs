@@ -10,10 +10,12 @@ use store::port::watches::TakeWatches;
 use store::{Options, StoreError};
 
 use super::{SERVE, folder_of_child, in_child, open, raw, refusal};
-use crate::support::{Bench, Fixture, MINUTE, NOW, SqliteFixture, With, claim, ids_of, message, url, AUDIT_KEY};
+use crate::support::{
+    AUDIT_KEY, Bench, Fixture, MINUTE, NOW, SqliteFixture, With, claim, ids_of, message, url,
+};
 
 /// The schema version that this program has.
-const KNOWN: u32 = 6;
+const KNOWN: u32 = 7;
 
 /// A store's file, closed, with one message in it.
 async fn closed_store() -> SqliteFixture {
@@ -183,7 +185,8 @@ async fn folder_or_missing_folder_is_an_io_error() {
     let folder = folder();
     for path in [folder.path().to_owned(), folder.path().join("missing").join("tuma.db")] {
         for exclusive in [true, false] {
-            let refused = store::open(&url(&path), Options { migrate: true, exclusive, audit: AUDIT_KEY }).await.err();
+            let refused =
+                store::open(&url(&path), Options { migrate: true, exclusive, audit: AUDIT_KEY }).await.err();
             assert!(matches!(refused, Some(StoreError::Io(_))), "{refused:?}");
         }
     }
@@ -211,7 +214,8 @@ async fn file_that_may_not_be_written_is_an_io_error() {
 async fn child_refuses_a_read_only_file() {
     let path = folder_of_child().join("tuma.db");
     for exclusive in [true, false] {
-        let refused = store::open(&url(&path), Options { migrate: true, exclusive, audit: AUDIT_KEY }).await.err();
+        let refused =
+            store::open(&url(&path), Options { migrate: true, exclusive, audit: AUDIT_KEY }).await.err();
         assert!(matches!(refused, Some(StoreError::Io(_))), "{refused:?}");
     }
 }

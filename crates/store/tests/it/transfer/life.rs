@@ -17,10 +17,13 @@ use store::port::messages::{
 use store::port::queue::{LaneDepth, Stuck, Waiting};
 use store::port::watches::WatchCount;
 
-use crate::support::{Bench, DAY, Fixture, HOUR, MINUTE, NOW, SECOND, With, caller, entropy, message, message_at, not_submitted, provider, receipt_by, receipt_for, receiver, rejected, resend, retry, operator};
+use crate::support::{
+    Bench, DAY, Fixture, HOUR, MINUTE, NOW, SECOND, With, caller, entropy, message, message_at,
+    not_submitted, operator, provider, receipt_by, receipt_for, receiver, rejected, resend, retry,
+};
 
 /// Every table that is carried.
-pub(crate) const TABLES: [&str; 11] = [
+pub(crate) const TABLES: [&str; 14] = [
     "api_keys",
     "drained",
     "messages",
@@ -30,6 +33,9 @@ pub(crate) const TABLES: [&str; 11] = [
     "rounds",
     "idempotency",
     "progress",
+    "audit",
+    "audit_heads",
+    "audit_checkpoints",
     "watches",
     "queue",
 ];
@@ -123,6 +129,7 @@ pub(crate) async fn fill<F: Fixture>(bench: &Bench<F>) {
     under_way(bench).await;
     waiting(bench).await;
     beside_messages(bench).await;
+    assert!(bench.checkpoint_audit(NOW).await.unwrap().is_some());
     let answers = Answers::of(&*bench.store).await;
     for status in MessageStatus::ALL {
         assert!(answers.has(*status), "no message is {status}");
@@ -154,7 +161,10 @@ async fn ended<F: Fixture>(bench: &Bench<F>) {
     bench.take(NOW.plus(2 * SECOND)).await;
     let canceled = message(6);
     bench.add([canceled.clone()]).await;
-    bench.cancel(Cancel { messages: vec![canceled.id()], by: Actor::Operator, now: NOW.plus(SECOND) }).await.unwrap();
+    bench
+        .cancel(Cancel { messages: vec![canceled.id()], by: Actor::Operator, now: NOW.plus(SECOND) })
+        .await
+        .unwrap();
 }
 
 async fn under_way<F: Fixture>(bench: &Bench<F>) {

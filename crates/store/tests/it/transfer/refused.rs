@@ -7,7 +7,9 @@ use store::transfer::{Outcome, Stage, Transfer, TransferError, transfer};
 use store::{Options, StoreError};
 
 use super::{Addressed, Answers, break_off, carry, filled, rows_of, what};
-use crate::support::{Bench, Fixture, MINUTE, NOW, PostgresFixture, SqliteFixture, message, node, operator, AUDIT_KEY};
+use crate::support::{
+    AUDIT_KEY, Bench, Fixture, MINUTE, NOW, PostgresFixture, SqliteFixture, message, node, operator,
+};
 
 async fn refused(what: Transfer) -> TransferError {
     carry(what).await.err().unwrap_or_else(|| panic!("it was moved"))
