@@ -35,7 +35,7 @@ pub(crate) async fn checkpoint(shared: &Shared) {
     match shared.store.checkpoint_audit(shared.clock.now()).await {
         Ok(None) => {}
         Ok(Some(Checkpoint { number, hash, signature, .. })) => {
-            tracing::info!(number, hash = hex(&hash), signature = hex(&signature), "audit.checkpoint")
+            tracing::info!(number, hash = hex(&hash), signature = hex(&signature), "audit.checkpoint");
         }
         Err(problem) => tracing::error!(%problem, "the audit trail could not be signed"),
     }

@@ -64,7 +64,7 @@ fn read_or_make(path: &Path) -> std::io::Result<String> {
     file.as_file().sync_all()?;
     match file.persist_noclobber(path) {
         Ok(_made) => {
-            tracing::info!(path = %path.display(), "the key of the audit trail was made: keep a copy of it")
+            tracing::info!(path = %path.display(), "the key of the audit trail was made: keep a copy of it");
         }
         Err(other) if other.error.kind() == std::io::ErrorKind::AlreadyExists => {}
         Err(other) => return Err(other.error),

@@ -216,8 +216,8 @@ impl<'keys> ChainCheck<'keys> {
             if kept.seq > head.seq {
                 return Err(self.broken(Some(kept.at), Fault::BehindHead));
             }
-            let held = kept.entry.as_ref().filter(|entry| entry.hash_behind(&self.hash) == entry.hash);
-            let Some(entry) = held else {
+            let whole = kept.entry.as_ref().filter(|entry| entry.hash_behind(&self.hash) == entry.hash);
+            let Some(entry) = whole else {
                 let belongs_here = |other: &Kept| self.is_next(other);
                 let is_moved = part.entries.iter().skip(at + 1).any(belongs_here);
                 return Err(self.broken(Some(kept.at), if is_moved { Fault::Order } else { Fault::Content }));

@@ -207,13 +207,10 @@ async fn run(site: &Site, verb: &str, [waiting, canceled]: [&str; 2]) -> Option<
         "queue cancel" => ran(&["queue", "cancel", waiting]).await,
         "queue retry" => ran(&["queue", "retry", canceled]).await,
         "migrate" => ran(&["migrate"]).await,
-        // What they change goes over HTTP, to a database of their own, or is told by what happens in it.
-        "send" | "serve" | "demo" => return None,
-        // Source and target are the same after it, the trail too.
-        "move" => return None,
-        // They only read.
-        "health" | "check" | "explain" | "keys list" | "queue stuck" | "audit verify" | "audit export"
-        | "audit tail" => return None,
+        // Of the first three, what they change goes over HTTP, to a database of their own, or is told by what happens in it.
+        // A move leaves source and target the same, the trail too. All others only read.
+        "send" | "serve" | "demo" | "move" | "health" | "check" | "explain" | "keys list" | "queue stuck"
+        | "audit verify" | "audit export" | "audit tail" => return None,
         other => panic!("a new verb: run tuma {other} here, and say what it leaves in the audit trail"),
     }
     Some(match verb {

@@ -49,8 +49,8 @@ impl<'connection> Statements<'connection> {
     }
 
     /// Tells the audit trail what this transaction does: see `write::audit`.
-    pub(super) fn tell(&mut self, entry: NewEntry) {
-        self.told.push(entry);
+    pub(super) fn tell(&mut self, entry: impl Into<Option<NewEntry>>) {
+        self.told.extend(entry.into());
     }
 
     pub(super) fn take_told(&mut self) -> Vec<NewEntry> {

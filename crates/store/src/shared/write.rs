@@ -103,7 +103,9 @@ pub(super) fn run(
 /// Enters what is not told by a change.
 pub(super) fn note(statements: &mut Statements<'_>, pendings: &mut [Pending<Vec<NewEntry>, ()>]) {
     for pending in pendings {
-        pending.question.iter().cloned().for_each(|entry| statements.tell(entry));
+        for entry in &pending.question {
+            statements.tell(entry.clone());
+        }
         pending.answer = Some(());
     }
 }
@@ -192,8 +194,8 @@ fn move_from(
         from.as_str(),
     ];
     let has_moved = statements.execute(MOVE, values)? > 0;
-    if has_moved && let Some(entry) = change.entry(from.after(change.event)) {
-        statements.tell(entry);
+    if has_moved {
+        statements.tell(change.entry(from.after(change.event)));
     }
     Ok(has_moved)
 }

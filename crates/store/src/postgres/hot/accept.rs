@@ -76,7 +76,9 @@ pub(super) fn run(
     let messages: Vec<&NewMessage> = new.iter().flat_map(|at| &pendings[*at].question.messages).collect();
     if !messages.is_empty() {
         insert(statements, &messages)?;
-        messages.iter().for_each(|new| statements.tell(accepted(new)));
+        for new in messages {
+            statements.tell(accepted(new));
+        }
     }
     for at in new {
         pendings[at].answer = Some(Accepted::Stored);

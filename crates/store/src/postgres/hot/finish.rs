@@ -64,7 +64,7 @@ pub(super) fn run(
                     provider: closed.get(&end.message_id).cloned().flatten(),
                     ..NewEntry::new(end.ended_at, Actor::System, event)
                 });
-            entry.into_iter().for_each(|entry| statements.tell(entry));
+            statements.tell(entry);
             *stands = to;
         }
     }

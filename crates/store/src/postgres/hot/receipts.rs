@@ -127,7 +127,7 @@ pub(super) fn run(
         let fates = pending.question.iter().map(|new| {
             let fate = fate(&new.receipt, standing, &mut moved)?;
             let number = names(new).and_then(|names| targets.get(&names)).map(|target| target.receiver);
-            entry(&new.receipt, fate, number).into_iter().for_each(|entry| statements.tell(entry));
+            statements.tell(entry(&new.receipt, fate, number));
             Some(fate)
         });
         pending.answer = fates.collect();

@@ -170,15 +170,15 @@ pub(super) fn checkpoint(
     now: Timestamp,
 ) -> Result<Option<Checkpoint>, StoreError> {
     let heads = heads(statements, keys)?;
-    let last = match head(statements, keys, CHECKPOINTS)? {
-        Some(last) => last,
-        None => {
-            let first = Head::new(CHECKPOINTS);
-            if add_head(statements, &keys.seal(&first))? == 0 {
-                return Err(StoreError::Corrupt);
-            }
-            first
+    let last = if let Some(last) = head(statements, keys, CHECKPOINTS)? {
+        last
+    } else {
+        let first = Head::new(CHECKPOINTS);
+        // One that is there and does not hold is for whoever verifies.
+        if add_head(statements, &keys.seal(&first))? == 0 {
+            return Err(StoreError::Corrupt);
         }
+        first
     };
     let (made, head) = Checkpoint::make(keys, &last, now, &heads);
     let seen: Option<Vec<u8>> = statements.first(LAST_SEEN, params![last.seq], |row| get(row, 0))?;

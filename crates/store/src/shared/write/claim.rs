@@ -317,7 +317,7 @@ fn give_up(statements: &mut Statements<'_>, claim: &Claim, message_id: MessageId
             let (status, reason) = (MessageStatus::Failed.as_str(), failure.reason.as_str());
             let values = params![message_id.as_bytes(), status, reason, claim.now.as_micros()];
             statements.execute(GIVE_UP, values)?;
-            change.entry(MessageStatus::Failed).into_iter().for_each(|entry| statements.tell(entry));
+            statements.tell(change.entry(MessageStatus::Failed));
             Ok(())
         }
         moved => moved.map(|_moved| ()),

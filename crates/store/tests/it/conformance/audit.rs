@@ -150,8 +150,8 @@ pub(crate) async fn each_change_of_status_that_others_hear_of_has_an_entry<F: Fi
     for n in 1..=6 {
         bench.add_and_send(message(n), &format!("SM{n}")).await;
     }
-    let receipts = (1..=6).map(|n| {
-        let status = ReceiptStatus::ALL[n as usize % ReceiptStatus::ALL.len()];
+    let receipts = (1..=6).zip(ReceiptStatus::ALL.iter().cycle()).map(|(n, status)| {
+        let status = *status;
         NewReceipt { receipt: receipt_for(message(n).id(), status), raw: Vec::new() }
     });
     bench.record_receipts(receipts.collect()).await.unwrap();
@@ -369,7 +369,9 @@ async fn found_after<F: Fixture>(bench: &Bench<F>, statements: &[&str]) -> Optio
         bench.add([message(n)]).await;
     }
     assert_eq!(verified(&*bench.store).await, Ok(20));
-    statements.iter().for_each(|sql| bench.fixture.run(sql));
+    for sql in statements {
+        bench.fixture.run(sql);
+    }
     verified(&*bench.store).await.err().map(|broken| (broken.place, broken.fault))
 }
 
@@ -415,7 +417,9 @@ pub(crate) async fn head_that_was_put_back_is_named_and_the_gateway_goes_on<F: F
     for n in 1..=20 {
         bench.add([message(n)]).await;
     }
-    back.iter().for_each(|sql| bench.fixture.run(sql));
+    for sql in back {
+        bench.fixture.run(sql);
+    }
     let found = verified(&*bench.store).await.unwrap_err();
     assert_eq!((found.place, found.fault), (entry(2), Fault::BehindHead));
     bench.add([message(99)]).await;
@@ -439,7 +443,9 @@ pub(crate) async fn trail_that_was_put_back_as_a_whole_is_found_by_a_checkpoint<
         bench.add([message(n)]).await;
     }
     bench.checkpoint_audit(NOW.plus(MINUTE)).await.unwrap();
-    back.iter().for_each(|sql| bench.fixture.run(sql));
+    for sql in back {
+        bench.fixture.run(sql);
+    }
     let found = verified(&*bench.store).await.unwrap_err();
     assert_eq!((found.place, found.fault), (entry(2), Fault::TailCut));
     // Entries that were made anew stand where a checkpoint saw others.
