@@ -80,6 +80,9 @@ async fn gateway_on_the_target_knows_all_and_sends_what_waited() {
     let bodies: Vec<_> = sim.ledger().entries_where(|_| true).into_iter().map(|entry| entry.body).collect();
     assert_eq!(bodies, ["Leo", "Kesho"]);
     stop(served).await;
+    // The audit trail came along, and goes on: one key, two messages accepted, two sent.
+    let verified = on_target.run(&["audit", "verify"]).await;
+    assert!(verified.stdout.starts_with("5 entries in "), "{}{}", verified.stdout, verified.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
