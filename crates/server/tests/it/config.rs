@@ -402,3 +402,19 @@ fn subjects_and_streams_of_the_broker_are_words_and_apart() {
         assert!(refused.contains("broker.") && refused.contains(problem), "{key}: {refused}");
     }
 }
+
+#[test]
+fn audit_trail_is_kept_for_ninety_days_at_least_and_signed_at_least_each_day() {
+    let table = [
+        ("TUMA_AUDIT__KEEP_DAYS", "89", "audit.keep_days: must be at least 90"),
+        ("TUMA_AUDIT__KEEP_DAYS", "0", "audit.keep_days: must be at least 90"),
+        ("TUMA_AUDIT__CHECKPOINT_MINUTES", "0", "from 1 to 1440"),
+        ("TUMA_AUDIT__CHECKPOINT_MINUTES", "1441", "from 1 to 1440"),
+    ];
+    for (variable, value, problem) in table {
+        let refused = refusal(&[(variable, value)]);
+        assert!(refused.contains(problem), "{refused}");
+    }
+    let longer = load(&[("TUMA_AUDIT__KEEP_DAYS", "365")]).unwrap();
+    assert_eq!(longer.gateway().keep_audit, std::time::Duration::from_hours(365 * 24));
+}

@@ -212,7 +212,6 @@ fn chain_is_gone_on_with_and_read_by_its_key() {
     visits(audit::PART, &["SEARCH audit USING PRIMARY KEY (chain=? AND seq>?)"]);
     visits(audit::FIRST, &["SEARCH audit USING PRIMARY KEY (chain=? AND seq>?)"]);
     visits(audit::LAST, &["SEARCH audit USING PRIMARY KEY (chain=?)"]);
-    visits(audit::RECEIVER, &["SEARCH audit USING PRIMARY KEY (chain=? AND seq>? AND seq<?)"]);
     visits(audit::NEXT_WITH_ENTRIES, &["SEARCH audit USING PRIMARY KEY (chain>?)"]);
     visits(audit::NEXT_WITH_HEAD, &["SEARCH audit_heads USING PRIMARY KEY (chain>?)"]);
     visits(audit::HEAD, &["SEARCH audit_heads USING PRIMARY KEY (chain=?)"]);
@@ -220,17 +219,15 @@ fn chain_is_gone_on_with_and_read_by_its_key() {
 
 #[test]
 fn entries_are_listed_by_the_way_that_leads_to_few() {
-    // What is sorted are the entries of a receiver in an hour.
+    // What is sorted are the few entries of a message.
+    let id = MessageId::new(Timestamp::from_micros(0), [0; 10]);
     visits(
-        &audit::of_receiver_sql(&AuditFilter::default(), 1, 1).0,
-        &[
-            "SEARCH audit USING INDEX audit_by_receiver (<expr>=? AND receiver=?)",
-            "USE TEMP B-TREE FOR ORDER BY",
-        ],
+        &audit::of_message_sql(&AuditFilter::default(), id).0,
+        &["SEARCH audit USING INDEX audit_by_message (message_id=?)", "USE TEMP B-TREE FOR ORDER BY"],
     );
     let page = AuditPage { after: None, limit: 1 };
     visits(
-        &audit::of_no_message_sql(&AuditFilter::default(), page).0,
+        &audit::of_no_message_sql(&AuditFilter::default(), None, page).0,
         &["SCAN audit USING INDEX audit_of_no_message"],
     );
 }

@@ -1,6 +1,7 @@
 //! Reading the audit trail.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use domain::audit::{Checkpoint, Entry, Forgotten, Head, Kept, Part, Sealed};
 use domain::ids::MessageId;
@@ -8,9 +9,9 @@ use domain::time::Timestamp;
 
 use super::super::row::time;
 use super::super::sql::{self, Row, Statements, Value, get, params};
-use super::HOUR;
 use crate::StoreError;
 use crate::port::audit::{AuditChain, AuditCursor, AuditFilter, AuditPage};
+use crate::port::messages::{Filter, Page};
 
 /// The columns of an entry, for [`kept`].
 const ENTRY: &str = "chain, seq, at, actor, event, message_id, receiver, provider, length, segments, outcome, \
@@ -36,11 +37,13 @@ pub(in super::super) const PART: &str = "SELECT chain, seq, at, actor, event, me
 const CHECKPOINTS: &str =
     "SELECT number, at, seen, previous, hash, signature FROM audit_checkpoints ORDER BY number";
 
-pub(in super::super) const RECEIVER: &str = "SELECT receiver FROM audit WHERE chain = ?1 AND seq >= ?2 AND seq < ?3 AND message_id = ?4 \
-     AND receiver IS NOT NULL LIMIT 1";
+/// How many of a receiver's messages are looked at, newest first.
+const MESSAGES_OF_RECEIVER: u32 = 1_000;
 
-/// How many entries are looked at for the first one of a message, from when it was accepted: some seconds' worth.
-const NEAR: i64 = 200_000;
+/// How long before its first entry a message may have been accepted: scheduled far ahead, and a time to spare. And how far
+/// clocks that were set may put an entry before its message.
+const LONGEST_LIFE: Duration = Duration::from_hours(40 * 24);
+const SLACK: Duration = Duration::from_hours(24);
 
 /// A head as it is kept.
 pub(in super::super) fn sealed(row: &Row<'_>) -> Result<Sealed, StoreError> {
@@ -142,40 +145,33 @@ pub(in super::super) fn place(
     Ok(low)
 }
 
-/// A page of entries, newest first: by the way that leads to few of them.
+/// A page of entries, newest first: by the way that leads to few of them. `receiver` is the keyed hash of the filter's.
 pub(in super::super) fn page(
     statements: &mut Statements<'_>,
     filter: &AuditFilter,
     receiver: Option<i64>,
     page: AuditPage,
 ) -> Result<Vec<Entry>, StoreError> {
-    let receiver = match (receiver, filter.message_id) {
-        (None, Some(id)) => match receiver_of(statements, id)? {
-            Some(receiver) => Some(receiver),
-            None => return Ok(Vec::new()),
-        },
-        (receiver, _) => receiver,
-    };
-    match receiver {
-        Some(receiver) => of_receiver(statements, filter, receiver, page),
-        None if filter.event.is_some_and(|event| !event.is_of_message()) => {
-            run(statements, of_no_message_sql(filter, page))
+    match (filter.message_id, receiver) {
+        (Some(id), _) => {
+            let mut found = run(statements, of_message_sql(filter, id))?;
+            found.retain(|entry| receiver.is_none_or(|receiver| entry.receiver == Some(receiver)));
+            Ok(cut(found, page))
         }
-        None => newest(statements, filter, page),
+        (None, Some(receiver)) => of_receiver(statements, filter, receiver, page),
+        (None, None) if filter.event.is_some_and(|event| !event.is_of_message()) => {
+            run(statements, of_no_message_sql(filter, None, page))
+        }
+        (None, None) => newest(statements, filter, page),
     }
 }
 
-/// The hash of a message's receiver, from the entry of its being accepted.
-fn receiver_of(statements: &mut Statements<'_>, id: MessageId) -> Result<Option<i64>, StoreError> {
-    let accepted_at = accepted_at(id);
-    for AuditChain { chain, .. } in chains(statements)? {
-        let first = place(statements, chain, accepted_at)?;
-        let values = params![chain, first, first + NEAR, id.as_bytes()];
-        if let Some(receiver) = statements.first(RECEIVER, values, |row| get(row, 0))? {
-            return Ok(Some(receiver));
-        }
-    }
-    Ok(None)
+/// The page out of all that there is.
+fn cut(mut found: Vec<Entry>, page: AuditPage) -> Vec<Entry> {
+    found.retain(|entry| page.after.is_none_or(|after| AuditCursor::from(entry) < after));
+    found.sort_by_key(|entry| std::cmp::Reverse(AuditCursor::from(entry)));
+    found.truncate(page.limit as usize);
+    found
 }
 
 /// An id begins with the millisecond at which its message was accepted.
@@ -208,9 +204,6 @@ impl Query {
         if let Some(actor) = &filter.actor {
             self.and("actor = ?", Value::Text(actor.to_string()));
         }
-        if let Some(id) = filter.message_id {
-            self.and("message_id = ?", Value::Blob(id.as_bytes().to_vec()));
-        }
         if let Some(since) = filter.since {
             self.and("at >= ?", Value::Integer(since.as_micros()));
         }
@@ -237,70 +230,51 @@ fn run(
 
 const NEWEST_FIRST: &str = "at DESC, chain DESC, seq DESC";
 
-/// Whether an entry is behind the cursor, going back in time.
-fn is_behind(entry: &Entry, page: AuditPage) -> bool {
-    page.after.is_none_or(|after| AuditCursor::from(entry) < after)
+/// The query for a message's entries.
+pub(in super::super) fn of_message_sql(filter: &AuditFilter, id: MessageId) -> (String, Vec<Value>) {
+    let mut query = Query::new();
+    query.and("message_id = ?", Value::Blob(id.as_bytes().to_vec()));
+    // By which PostgreSQL tells the weeks.
+    query.and("at >= ?", Value::Integer(accepted_at(id).minus(SLACK).as_micros()));
+    query.filter(filter);
+    query.ordered(NEWEST_FIRST, u32::MAX)
 }
 
-/// The index is by hour first: walks back hour by hour.
+/// By way of the receiver's messages, and of what was refused.
 fn of_receiver(
     statements: &mut Statements<'_>,
     filter: &AuditFilter,
     receiver: i64,
     page: AuditPage,
 ) -> Result<Vec<Entry>, StoreError> {
-    let Some((oldest, newest)) = span(statements)? else { return Ok(Vec::new()) };
-    let accepted_at = filter.message_id.map(accepted_at);
-    let from = [filter.since, accepted_at].into_iter().flatten().fold(oldest, Timestamp::max);
-    let to =
-        [filter.until, page.after.map(|after| after.at)].into_iter().flatten().fold(newest, Timestamp::min);
-    let mut found = Vec::new();
-    let mut hour = to.as_micros() / HOUR;
-    while hour >= from.as_micros() / HOUR && found.len() < page.limit as usize {
-        let of_hour = run(statements, of_receiver_sql(filter, receiver, hour))?;
-        found.extend(of_hour.into_iter().filter(|entry| is_behind(entry, page)));
-        hour -= 1;
+    let until = [filter.until, page.after.map(|after| after.at.plus(SLACK))].into_iter().flatten().min();
+    let of_messages = Filter {
+        receiver: filter.receiver,
+        since: filter.since.map(|since| since.minus(LONGEST_LIFE)),
+        until,
+        ..Filter::default()
+    };
+    let newest = Page { after: None, limit: MESSAGES_OF_RECEIVER };
+    let mut found = run(statements, of_no_message_sql(filter, Some(receiver), page))?;
+    for message in super::messages(statements, &of_messages, newest)? {
+        found.extend(run(statements, of_message_sql(filter, message.message.id))?);
     }
-    found.truncate(page.limit as usize);
-    Ok(found)
-}
-
-/// The query for a receiver's entries of an hour.
-pub(in super::super) fn of_receiver_sql(
-    filter: &AuditFilter,
-    receiver: i64,
-    hour: i64,
-) -> (String, Vec<Value>) {
-    let mut query = Query::new();
-    query.and("at / 3600000000 = ?", Value::Integer(hour));
-    query.and("receiver = ?", Value::Integer(receiver));
-    // The same hour once more, by which PostgreSQL tells its week.
-    query.and("at >= ?", Value::Integer(hour * HOUR));
-    query.and("at < ?", Value::Integer((hour + 1) * HOUR));
-    query.filter(filter);
-    query.ordered(NEWEST_FIRST, u32::MAX)
-}
-
-/// When the oldest and the newest entry were made.
-fn span(statements: &mut Statements<'_>) -> Result<Option<(Timestamp, Timestamp)>, StoreError> {
-    let mut span: Option<(Timestamp, Timestamp)> = None;
-    for AuditChain { chain, .. } in chains(statements)? {
-        let at = |row: &Row<'_>| time(row, 1);
-        let first = statements.first(FIRST, params![chain, i64::MIN], at)?;
-        let last = statements.first(LAST, params![chain], at)?;
-        if let (Some(first), Some(last)) = (first, last) {
-            span = Some(span.map_or((first, last), |(oldest, newest)| (oldest.min(first), newest.max(last))));
-        }
-    }
-    Ok(span)
+    Ok(cut(found, page))
 }
 
 /// The query for what is not of a message, which is found among all others by an index of its own.
-pub(in super::super) fn of_no_message_sql(filter: &AuditFilter, page: AuditPage) -> (String, Vec<Value>) {
+pub(in super::super) fn of_no_message_sql(
+    filter: &AuditFilter,
+    receiver: Option<i64>,
+    page: AuditPage,
+) -> (String, Vec<Value>) {
     let mut query = Query::new();
     // Word for word what the index says.
     query.sql.push_str(" AND message_id IS NULL");
     query.filter(filter);
+    if let Some(receiver) = receiver {
+        query.and("receiver = ?", Value::Integer(receiver));
+    }
     if let Some(AuditCursor { at, chain, seq }) = page.after {
         query.and("at <= ?", Value::Integer(at.as_micros()));
         let behind = format!("(at < ? OR chain < {chain} OR (chain = {chain} AND seq < {seq}))");
@@ -320,11 +294,7 @@ fn newest(
         let mut end = last + 1;
         if let Some(after) = page.after {
             // Of entries of one moment, those of higher chains come first.
-            let behind = if chain < after.chain {
-                after.at.plus(std::time::Duration::from_micros(1))
-            } else {
-                after.at
-            };
+            let behind = if chain < after.chain { after.at.plus(Duration::from_micros(1)) } else { after.at };
             end = if chain == after.chain { after.seq } else { place(statements, chain, behind)? };
         }
         if let Some(until) = filter.until {
@@ -344,7 +314,5 @@ fn newest(
         query.filter(filter);
         found.extend(run(statements, query.ordered("seq DESC", page.limit))?);
     }
-    found.sort_by_key(|entry| std::cmp::Reverse(AuditCursor::from(entry)));
-    found.truncate(page.limit as usize);
-    Ok(found)
+    Ok(cut(found, page))
 }
