@@ -19,6 +19,16 @@ impl Body {
         Self(text.into())
     }
 
+    /// What is left of a text that was erased: nothing. No message is accepted with an empty text.
+    pub fn erased() -> Self {
+        Self::new("")
+    }
+
+    /// Whether the text was erased.
+    pub fn is_erased(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The text itself: for a provider's request, the store, and a caller with the right to read it.
     pub fn expose(&self) -> &str {
         &self.0

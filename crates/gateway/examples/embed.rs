@@ -42,7 +42,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let database = format!("sqlite:{}", folder.path().join("tuma.db").display());
     let service = SmsService::new(Parts {
-        store: store::open(&database, Options { migrate: true, exclusive: true }).await?,
+        store: store::open(&database, Options { migrate: true, exclusive: true, keys: None }).await?,
         providers: factory.create_configured()?,
         default_provider: factory.default_provider().clone(),
         clock: Arc::new(SystemClock::new()),

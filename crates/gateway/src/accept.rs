@@ -12,7 +12,6 @@ use domain::phone::Msisdn;
 use domain::scenario::{Priority, Scenario};
 use domain::secret::Body;
 use domain::time::Timestamp;
-use sha2::{Digest as _, Sha256};
 use store::port::messages::{Accept, Accepted, Idempotency, NewMessage};
 use store::{Store, StoreError};
 
@@ -21,6 +20,7 @@ use crate::request::{
     BulkAnswer, BulkRequest, Caller, Content, FieldError, FieldProblem, Reply, ReplyVerdict, SendAnswer,
     SendError, SendRequest, Verdict,
 };
+use crate::request_key::RequestKey;
 use crate::routing::{Router, Traveler};
 use crate::settings::{MAX_RECEIVERS, MAX_SEGMENTS, Settings};
 
@@ -38,6 +38,7 @@ pub(crate) struct Acceptor<'a> {
     pub(crate) store: &'a dyn Store,
     pub(crate) router: &'a Router,
     pub(crate) settings: &'a Settings,
+    pub(crate) requests: &'a RequestKey,
 }
 
 /// A request that was checked, on its way into the store.
@@ -107,9 +108,9 @@ impl Acceptor<'_> {
         now: Timestamp,
     ) -> Result<Prepared, SendError> {
         let (receiver, common) = self.check_one(caller, &request, now).map_err(SendError::Invalid)?;
-        let idempotency = request
-            .idempotency_key
-            .map(|key| (key, fingerprint(ONE, std::slice::from_ref(&request.receiver), &request.content)));
+        let idempotency = request.idempotency_key.map(|key| {
+            (key, self.fingerprint(ONE, std::slice::from_ref(&request.receiver), &request.content))
+        });
         let message = self.message(receiver, &request.content, &common, None).ok_or(SendError::NoProvider)?;
         let verdicts = vec![Prospect::Accepted(message.message.id, receiver)];
         Ok(Prepared { messages: vec![message], verdicts, common, bulk_id: None, idempotency })
@@ -173,8 +174,9 @@ impl Acceptor<'_> {
         if messages.is_empty() {
             return Err(SendError::Invalid(refusals(verdicts)));
         }
-        let idempotency =
-            request.idempotency_key.map(|key| (key, fingerprint(BULK, &request.receivers, &request.content)));
+        let idempotency = request
+            .idempotency_key
+            .map(|key| (key, self.fingerprint(BULK, &request.receivers, &request.content)));
         Ok(Prepared { messages, verdicts, common, bulk_id: Some(bulk_id), idempotency })
     }
 
@@ -298,6 +300,14 @@ impl Acceptor<'_> {
         Some(NewMessage { message, provider, held_until })
     }
 
+    fn fingerprint(&self, kind: &str, receivers: &[String], content: &Content) -> [u8; 32] {
+        self.requests.fingerprint(kind, receivers, content)
+    }
+
+    fn scoped_key(&self, caller: Caller, key: &str) -> [u8; 32] {
+        self.requests.scoped(caller, key)
+    }
+
     /// What a request that can't be accepted was answered when it was made before, if it was: a repeated request
     /// gets its first answer, also when its time has passed or a setting has changed since.
     pub(crate) async fn earlier(
@@ -308,8 +318,8 @@ impl Acceptor<'_> {
     ) -> Result<Option<Stored>, SendError> {
         let Some(key) = request.key else { return Ok(None) };
         let asked = Idempotency {
-            key: scoped_key(caller, key),
-            request: fingerprint(request.kind, request.receivers, request.content),
+            key: self.scoped_key(caller, key),
+            request: self.fingerprint(request.kind, request.receivers, request.content),
             reply: String::new(),
             now,
             since: now.minus(self.settings.idempotency_window),
@@ -328,7 +338,7 @@ impl Acceptor<'_> {
         let reply = prepared.reply();
         let idempotency = prepared.idempotency.as_ref().map(|(key, request)| -> Result<_, StoreError> {
             Ok(Idempotency {
-                key: scoped_key(prepared.common.caller, key),
+                key: self.scoped_key(prepared.common.caller, key),
                 request: *request,
                 reply: serde_json::to_string(&reply)
                     .map_err(|error| StoreError::Internal(error.to_string()))?,
@@ -474,35 +484,4 @@ fn refusals(verdicts: Vec<Prospect>) -> Vec<FieldError> {
             Prospect::Accepted(..) => None,
         })
         .collect()
-}
-
-/// What identifies a request: every field, each with its length, so that no two requests look alike.
-fn fingerprint(kind: &str, receivers: &[String], content: &Content) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    let mut feed = |text: &str| {
-        hash.update((text.len() as u64).to_be_bytes());
-        hash.update(text);
-    };
-    feed(kind);
-    for receiver in receivers {
-        feed(receiver);
-    }
-    feed(&content.message);
-    for optional in [&content.scenario, &content.sender, &content.reference, &content.group] {
-        feed(if optional.is_some() { "+" } else { "-" });
-        feed(optional.as_deref().unwrap_or_default());
-    }
-    for time in [content.scheduled_at, content.expires_at] {
-        feed(&time.map_or_else(String::new, |time| time.as_micros().to_string()));
-    }
-    content.metadata.iter().for_each(|(name, value)| {
-        feed(name);
-        feed(value);
-    });
-    hash.finalize().into()
-}
-
-/// An idempotency key belongs to its caller: another caller's same key is another key.
-fn scoped_key(caller: Caller, key: &str) -> [u8; 32] {
-    Sha256::new().chain_update(caller.key.as_bytes()).chain_update(key).finalize().into()
 }

@@ -14,6 +14,8 @@ pub mod fault;
 
 pub mod request;
 
+mod request_key;
+
 mod metrics;
 
 pub mod stop;
@@ -46,7 +48,7 @@ mod nodes;
 
 mod divert;
 
-mod sweep;
+pub mod sweep;
 
 pub mod workers;
 

@@ -22,6 +22,7 @@ use store::port::history::Forgotten;
 use store::port::messages::Swept;
 use store::port::queue::{AttemptEnd, Claimed, LaneDepth, Next};
 use store::port::receipts::ReceiptFate;
+use store::port::sealing::Erased;
 use store::port::watches::{WatchCount, WatchKind};
 
 use crate::request::SendError;
@@ -65,6 +66,7 @@ pub(crate) struct Metrics {
     diverted: Counter<u64>,
     without_receipt: Counter<u64>,
     forgotten: Counter<u64>,
+    erased: Counter<u64>,
     overdue: Counter<u64>,
     stalled: Gauge<u64>,
     watches: Arc<Mutex<Vec<WatchCount>>>,
@@ -160,6 +162,7 @@ impl Metrics {
                 "sms.diverted.count",
                 "Waiting messages that took another route because theirs could not be used.",
             ),
+            erased: counter("sms.erased.count", "Texts that were erased."),
             forgotten: counter("sms.forgotten.count", "Messages that were no longer kept; about how many."),
             without_receipt: counter("sms.no_receipt.count", "Messages whose receipt never came."),
             overdue: counter("sms.overdue.count", "Messages that expired in the queue at the horizon."),
@@ -428,6 +431,10 @@ impl Metrics {
     }
 
     /// What was no longer kept.
+    pub(crate) fn erased(&self, erased: Erased) {
+        self.erased.add(erased.codes + erased.texts, &[]);
+    }
+
     pub(crate) fn forgotten(&self, forgotten: Forgotten) {
         self.forgotten.add(forgotten.messages, &[]);
     }

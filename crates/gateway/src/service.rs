@@ -25,6 +25,7 @@ use crate::metrics::{Arrival, Metrics};
 use crate::receipts::{self, CallbackRefusal};
 use crate::reconcile::{self, Reconciler, ReconcilerReport};
 use crate::request::{BulkAnswer, BulkRequest, Caller, SendAnswer, SendError, SendRequest};
+use crate::request_key::RequestKey;
 use crate::routing::Router;
 use crate::settings::{Roles, Settings};
 use crate::share::Nodes;
@@ -76,8 +77,10 @@ impl SmsService {
         };
         let health = Health::new(settings.breaker);
         let router = Router::new(table, providers, health, settings.bulk_patience);
+        let requests = RequestKey::of(&*store);
         let shared = Shared {
             store,
+            requests,
             node: fresh::node_id(clock.now()),
             router,
             wakeups: Wakeups::new(names.iter().cloned(), settings.roles.dispatch),
@@ -130,6 +133,7 @@ impl SmsService {
             // By what this node has learned of routes while it dispatched.
             self.start_worker("divert", divert::TURN, divert::run);
         }
+        self.start_worker("data-keys", sweep::DATA_KEYS_TURN, sweep::renew_data_keys_regularly);
         let workers = Arc::clone(&self.workers);
         self.start_worker("watchdog", WATCHDOG_TURN, move |shared, stop| {
             watch_workers(shared, Arc::clone(&workers), stop)
@@ -156,6 +160,7 @@ impl SmsService {
         self.start_worker("recovery", sweep::RECOVERY_TURN, sweep::recover_regularly);
         self.start_worker("sweep", sweep::SWEEP_TURN, sweep::sweep_regularly);
         self.start_worker("history", sweep::HISTORY_TURN, sweep::keep_history_regularly);
+        self.start_worker("erase", sweep::ERASE_TURN, sweep::erase_regularly);
         self.start_worker("depth", sweep::DEPTH_TURN, sweep::measure_depth);
     }
 
@@ -318,7 +323,12 @@ impl SmsService {
     }
 
     pub(crate) fn acceptor(&self) -> Acceptor<'_> {
-        Acceptor { store: &*self.shared.store, router: &self.shared.router, settings: &self.shared.settings }
+        Acceptor {
+            store: &*self.shared.store,
+            router: &self.shared.router,
+            settings: &self.shared.settings,
+            requests: &self.shared.requests,
+        }
     }
 
     fn counted<T>(&self, checked: Result<T, SendError>) -> Result<T, SendError> {

@@ -71,6 +71,8 @@ pub struct Settings {
     pub lease: Duration,
     /// How long a repeatable request is remembered.
     pub idempotency_window: Duration,
+    /// How long texts are kept; `None` for as long as their messages.
+    pub keep_texts: Option<Duration>,
     /// How long messages are kept; `None` for ever.
     pub keep_messages: Option<Duration>,
     /// How far ahead a message may be scheduled.
@@ -168,6 +170,7 @@ impl Default for Settings {
             no_repeats_within: None,
             lease: Duration::from_mins(2),
             idempotency_window: Duration::from_hours(24),
+            keep_texts: Some(Duration::from_hours(30 * 24)),
             keep_messages: Some(Duration::from_hours(90 * 24)),
             max_schedule_ahead: Duration::from_hours(35 * 24),
             soft_stop: Duration::from_secs(20),

@@ -9,6 +9,7 @@ use store::Store;
 use crate::arrivals::{Outcomes, Wakeups};
 use crate::metrics::Metrics;
 use crate::next::Decider;
+use crate::request_key::RequestKey;
 use crate::routing::Router;
 use crate::settings::Settings;
 use crate::share::Nodes;
@@ -18,6 +19,7 @@ use crate::silence::Silence;
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) requests: RequestKey,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) node: NodeId,
     pub(crate) settings: Settings,

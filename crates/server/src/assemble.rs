@@ -9,7 +9,7 @@ use axum::Router;
 use axum::serve::ListenerExt as _;
 use domain::time::Clock;
 use gateway::{Parts, Settings, SmsService};
-use store::{Options, Store};
+use store::Store;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -40,7 +40,7 @@ pub struct Gateway {
 impl Gateway {
     /// Opens the store, makes the providers, and starts listening and submitting.
     pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
-        let store = store::open(config.database_url.expose(), Options { migrate: true, exclusive: true })
+        let store = store::open(config.database_url.expose(), config.store_options(true, true))
             .await
             .context("the store can't be opened")?;
         let figures = Figures::start(&config.metrics)?;

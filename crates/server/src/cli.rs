@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod explain;
+mod forget;
 mod health;
 mod keys;
 mod migrate;
@@ -48,6 +49,8 @@ enum Verb {
     Explain(explain::Explain),
     /// Make, list and end API keys.
     Keys(keys::Keys),
+    /// Erase what is known of a person.
+    Forget(forget::Forget),
     /// Bring the database's schema up to date.
     Migrate,
     /// Carry all of a database into an empty one, such as from SQLite to PostgreSQL, and compare the two.
@@ -81,6 +84,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
                 Verb::Queue(queue) => queue.run(&config).await,
                 Verb::Explain(explain) => explain.run(&config).await,
                 Verb::Keys(keys) => keys.run(&config).await,
+                Verb::Forget(forget) => forget.run(&config).await,
                 Verb::Migrate => migrate::run(&config).await,
                 Verb::Demo(_) | Verb::Send(_) | Verb::Health(_) | Verb::Move(_) => Ok(()),
             }

@@ -16,12 +16,14 @@ use std::time::Duration;
 use domain::phone::Country;
 use domain::route::{Price, Rule};
 use domain::scenario::Scenario;
+use domain::secret::{ExposeSecret as _, SecretString};
 use gateway::Settings;
 use gateway::settings::MAX_SEGMENTS;
 use providers::address::Addresses;
 use providers::factory::{ConfigError, ProviderConfig};
 use providers::{ProviderFactory, REGISTRY, settings};
 use serde::{Deserialize, Deserializer};
+use store::MasterKeys;
 use url::Url;
 
 pub use self::broker::{Broker, Secret, Servers};
@@ -45,6 +47,8 @@ pub struct Config {
     pub operations_listen: Option<SocketAddr>,
     /// Where messages are kept.
     pub database_url: DatabaseUrl,
+    /// What opens the keys of the data.
+    pub data_key: DataKey,
     /// What this node does.
     pub roles: Roles,
     /// This gateway's address as seen from outside.
@@ -114,6 +118,20 @@ impl std::fmt::Debug for DatabaseUrl {
     }
 }
 
+/// Master keys, or none. Shows neither.
+#[derive(Debug, Clone)]
+pub struct DataKey(Option<MasterKeys>);
+
+impl<'de> Deserialize<'de> for DataKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = SecretString::from(String::deserialize(deserializer)?);
+        match text.expose_secret() {
+            "" => Ok(Self(None)),
+            text => MasterKeys::read(text).map(|keys| Self(Some(keys))).map_err(serde::de::Error::custom),
+        }
+    }
+}
+
 /// What messages may be.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -123,6 +141,7 @@ pub struct Messages {
     pub max_characters: usize,
     pub max_schedule_ahead_days: u32,
     pub no_repeats_within_s: u64,
+    pub keep_texts_days: u32,
     pub keep_days: u32,
     pub max_characters_by_scenario: BTreeMap<Scenario, usize>,
 }
@@ -290,6 +309,11 @@ impl Config {
         Ok(())
     }
 
+    /// How the store is opened.
+    pub fn store_options(&self, migrate: bool, exclusive: bool) -> store::Options {
+        store::Options { migrate, exclusive, keys: self.data_key.0.clone() }
+    }
+
     /// What the use cases need to be told.
     pub fn gateway(&self) -> Settings {
         Settings {
@@ -311,6 +335,7 @@ impl Config {
                 .filter(|within| !within.is_zero()),
             lease: Duration::from_secs(self.dispatch.lease_s),
             idempotency_window: Duration::from_secs(u64::from(self.http.idempotency_hours) * 3_600),
+            keep_texts: Some(days(self.messages.keep_texts_days)).filter(|keep| !keep.is_zero()),
             keep_messages: Some(days(self.messages.keep_days)).filter(|keep| !keep.is_zero()),
             max_schedule_ahead: days(self.messages.max_schedule_ahead_days),
             soft_stop: Duration::from_secs(self.dispatch.soft_stop_s),

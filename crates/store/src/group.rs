@@ -21,8 +21,11 @@ use crate::port::messages::{Accept, Accepted, Cancel, Moved, Resend, Sweep, Swep
 use crate::port::nodes::Beat;
 use crate::port::queue::{AttemptEnd, Claim, Claims, Diversion, Recovery};
 use crate::port::receipts::{NewReceipt, ReceiptFate};
+use crate::port::sealing::ForgottenReceiver;
 use crate::port::watches::{Settled, TakeWatches, WatchId, WatchKind};
+use crate::seal::{ResealedRows, WrappedKey};
 use domain::ids::{KeyId, NodeId};
+use domain::phone::Msisdn;
 use domain::route::ProviderName;
 use domain::time::Timestamp;
 
@@ -88,6 +91,26 @@ pub(crate) struct Taken {
 pub(crate) struct Drain {
     pub(crate) provider: ProviderName,
     pub(crate) since: Option<Timestamp>,
+}
+
+/// Changes to data keys.
+pub(crate) enum DataKeyChange {
+    Add(WrappedKey),
+    Use(u32),
+    Forget { before: u32 },
+}
+
+/// Texts that are to be erased, by the ids of their messages.
+#[derive(Debug)]
+pub(crate) struct ServedTexts {
+    /// One-time codes.
+    pub(crate) codes: Vec<[u8; 16]>,
+    /// Those that were kept for as long as texts are.
+    pub(crate) texts: Vec<[u8; 16]>,
+    /// Messages that are as old and have not ended: their texts are erased when they have served.
+    pub(crate) later: Vec<[u8; 16]>,
+    /// How far all of these are gone through.
+    pub(crate) mark: Option<[u8; 16]>,
 }
 
 /// What nodes say of themselves.
@@ -182,6 +205,10 @@ operations! {
     Node in nodes: NodeChange => Vec<NodeId>, |_| 1;
     Forget in forgotten: Vec<i64> => (), Vec::len;
     Lease in leases: LeaseChange => bool, |_| 1;
+    DataKey in data_keys: DataKeyChange => u64, |_| 1;
+    Reseal in resealed: ResealedRows => (), |rows| rows.messages.len() + rows.callbacks.len();
+    Erase in erasures: ServedTexts => (), |served| served.codes.len() + served.texts.len();
+    ForgetReceiver in forgotten_receivers: Msisdn => ForgottenReceiver, |_| MAX_ROWS;
     Keep in keeps: bool => (), |_| 1;
     Ping in pings: () => (), |()| 1;
 }

@@ -13,6 +13,8 @@ pub mod error;
 
 pub mod port;
 
+pub mod seal;
+
 mod answering;
 
 mod group;
@@ -32,6 +34,7 @@ use std::sync::Arc;
 
 pub use error::StoreError;
 pub use port::Store;
+pub use seal::MasterKeys;
 
 /// How to open a store.
 #[derive(Debug, Clone)]
@@ -40,6 +43,9 @@ pub struct Options {
     pub migrate: bool,
     /// Refuse to open what another `tuma serve` has open. Of use only for SQLite, which one process serves.
     pub exclusive: bool,
+    /// What opens the data keys. Without it, that in the file beside an SQLite database, which is made with a new one; a
+    /// database of PostgreSQL does not open without it.
+    pub keys: Option<MasterKeys>,
 }
 
 /// Opens the store at a URL: `sqlite:<path>`, or `postgres://user@host/database`.

@@ -9,6 +9,7 @@ pub mod nodes;
 pub mod queue;
 pub mod receipts;
 pub mod routes;
+pub mod sealing;
 pub mod watches;
 
 pub use events::Events;
@@ -19,6 +20,7 @@ pub use nodes::Nodes;
 pub use queue::Queue;
 pub use receipts::Receipts;
 pub use routes::Routes;
+pub use sealing::Sealing;
 pub use watches::Watches;
 
 use async_trait::async_trait;
@@ -28,7 +30,7 @@ use crate::StoreError;
 /// Everything that is kept.
 #[async_trait]
 pub trait Store:
-    Messages + Queue + Receipts + Watches + Routes + Nodes + History + Keys + Events + std::fmt::Debug
+    Messages + Queue + Receipts + Watches + Routes + Nodes + History + Keys + Sealing + Events + std::fmt::Debug
 {
     /// Whether the store answers, for readiness: reads something, and writes something to disk.
     async fn ping(&self) -> Result<(), StoreError>;

@@ -72,9 +72,13 @@ const fn table(name: &'static str, key: usize, columns: &'static [Column]) -> Ta
     Table { name, key, columns, only: None }
 }
 
+/// The keys under which all else is sealed.
+pub(crate) const DATA_KEYS: &str = "data_keys";
+
 /// All that is carried, in this order: what is read by many first, what says that there is work last. A partitioned table
 /// is named once, by its own name.
 pub(crate) const TABLES: &[Table] = &[
+    table(DATA_KEYS, 1, &[int("id"), bytes("wrapped"), int("in_use")]),
     table("api_keys", 1, API_KEYS),
     table("drained", 1, &[text("provider"), big("since")]),
     table("messages", 1, MESSAGES),
@@ -86,6 +90,7 @@ pub(crate) const TABLES: &[Table] = &[
     table("idempotency", 2, &[big("day"), bytes("key"), bytes("request"), text("reply"), big("created_at")]),
     Table { only: Some(NO_MARK_OF_A_MOVE), ..table("progress", 1, &[text("chore"), bytes("mark")]) },
     table("outbox", 1, OUTBOX),
+    table("erasable", 1, &[id("message_id")]),
     table("watches", 2, WATCHES),
     table("queue", 4, QUEUE),
 ];
@@ -121,12 +126,11 @@ const MESSAGES: &[Column] = &[
     id("id"),
     id("bulk_id"),
     id("caller"),
-    big("receiver"),
+    big("receiver_hash"),
     text("country"),
     text("sender"),
     text("scenario"),
     text("priority"),
-    text("body"),
     text("encoding"),
     int("segments"),
     text("reference"),
@@ -135,6 +139,8 @@ const MESSAGES: &[Column] = &[
     big("scheduled_at"),
     big("expires_at"),
     big("created_at"),
+    bytes("sealed_receiver"),
+    bytes("sealed_body"),
 ];
 
 const STATES: &[Column] = &[
@@ -168,14 +174,14 @@ const CALLBACKS: &[Column] = &[
     big("received_at"),
     text("provider"),
     text("provider_message_id"),
-    big("receiver"),
+    big("receiver_hash"),
     id("message_id"),
     text("provider_status"),
     text("status"),
     text("reason"),
     text("provider_code"),
     text("network_code"),
-    bytes("raw"),
+    bytes("sealed_raw"),
     int("attempt"),
 ];
 
@@ -185,7 +191,7 @@ const WATCHES: &[Column] = &[
     text("kind"),
     int("attempt"),
     text("provider"),
-    big("receiver"),
+    big("receiver_hash"),
     int("resends"),
 ];
 

@@ -252,7 +252,12 @@ impl Setup {
             None => factory.default_provider().clone(),
         };
         Arc::new(SmsService::new(Parts {
-            store: store::open(database.url(), Options { migrate: true, exclusive: true }).await.unwrap(),
+            store: store::open(
+                database.url(),
+                Options { migrate: true, exclusive: true, keys: Some(testkit::database::data_key()) },
+            )
+            .await
+            .unwrap(),
             providers: factory.create_configured().unwrap().into_iter().chain(self.more.clone()).collect(),
             default_provider,
             clock: Arc::clone(clock) as _,

@@ -9,7 +9,7 @@ use gateway::SystemClock;
 use providers::factory::ConfigError;
 use providers::provider::ProbeError;
 use providers::{ProviderFactory, REGISTRY};
-use store::{Options, StoreError};
+use store::StoreError;
 
 use super::print;
 use crate::broker;
@@ -90,7 +90,7 @@ impl Check {
 }
 
 async fn check_store(config: &Config, findings: &mut Findings) {
-    match store::open(config.database_url.expose(), Options { migrate: false, exclusive: false }).await {
+    match store::open(config.database_url.expose(), config.store_options(false, false)).await {
         Ok(store) => {
             match store.ping().await {
                 Ok(()) => fine("store", "can be read and written"),
@@ -113,8 +113,7 @@ async fn check_caller(config: &Config, findings: &mut Findings) {
     let Some(key) = config.broker.api_key.get() else {
         return findings.wrong("broker.api_key", broker::NO_KEY);
     };
-    let Ok(store) =
-        store::open(config.database_url.expose(), Options { migrate: false, exclusive: false }).await
+    let Ok(store) = store::open(config.database_url.expose(), config.store_options(false, false)).await
     else {
         return note("broker.api_key", "can't be looked up before the store is there");
     };

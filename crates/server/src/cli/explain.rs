@@ -10,7 +10,7 @@ use domain::time::{Clock, Timestamp};
 use gateway::explain::Explanation;
 use gateway::request::Content;
 use gateway::{Caller, SendError, SendRequest, SystemClock};
-use store::{Options, Store, StoreError};
+use store::{Store, StoreError};
 use tempfile::TempDir;
 
 use super::{print, say};
@@ -80,12 +80,12 @@ impl Explain {
 
 /// The database of the settings; where there is none yet, an empty one for as long as this takes.
 async fn open(config: &Config) -> anyhow::Result<(Arc<dyn Store>, Option<TempDir>)> {
-    let options = Options { migrate: false, exclusive: false };
+    let options = config.store_options(false, false);
     match store::open(config.database_url.expose(), options).await {
         Err(StoreError::Missing | StoreError::OlderSchema { found: 0, .. }) => {
             let folder = tempfile::tempdir().context("no temporary folder can be made")?;
             let url = format!("sqlite:{}", folder.path().join("empty.db").display());
-            let store = store::open(&url, Options { migrate: true, exclusive: false }).await?;
+            let store = store::open(&url, config.store_options(true, false)).await?;
             Ok((store, Some(folder)))
         }
         opened => Ok((opened.context("the store can't be opened")?, None)),

@@ -1,5 +1,7 @@
 //! `tuma keys`.
 
+mod rotate_data;
+
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -7,7 +9,7 @@ use clap::{Args, Subcommand};
 use domain::ids::KeyId;
 use domain::secret::ExposeSecret as _;
 use domain::time::Clock as _;
-use store::{Options, Store};
+use store::{MasterKeys, Store};
 
 use super::{print, say};
 use crate::config::Config;
@@ -37,6 +39,11 @@ enum Verb {
     },
     /// List all keys.
     List,
+    /// Print a new key for `TUMA_DATA_KEY`, which opens what is sealed. Nothing keeps it.
+    GenerateDataKey,
+    /// Seal all numbers and texts under a new data key. A gateway may serve meanwhile; whoever is stopped goes on where
+    /// it was with the same command.
+    RotateData,
     /// End a key.
     Revoke {
         /// Its id, as `list` shows it.
@@ -46,7 +53,14 @@ enum Verb {
 
 impl Keys {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
-        let store = store::open(config.database_url.expose(), Options { migrate: true, exclusive: false })
+        if let Verb::GenerateDataKey = self.verb {
+            say(
+                "the key is shown this once: set TUMA_DATA_KEY to it, and keep a copy apart from the database",
+            );
+            print(&*MasterKeys::generate().1);
+            return Ok(());
+        }
+        let store = store::open(config.database_url.expose(), config.store_options(true, false))
             .await
             .context("the store can't be opened")?;
         let done = self.verb.run(&*store).await;
@@ -78,6 +92,8 @@ impl Verb {
                     print(format_args!("{}\t{}\t{}\t{state}", key.id, key.name, key.scopes.join(",")));
                 }
             }
+            Self::GenerateDataKey => {}
+            Self::RotateData => rotate_data::run(store).await?,
             Self::Revoke { id } => {
                 anyhow::ensure!(store.revoke_key(id, now).await?, "there is no key {id}");
                 say(format_args!("{id} is revoked; running gateways notice within http.key_cache_ms"));

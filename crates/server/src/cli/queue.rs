@@ -9,9 +9,9 @@ use domain::message::MessageStatus;
 use domain::time::{Clock as _, Timestamp};
 use gateway::SystemClock;
 use gateway::operate::RETRIABLE;
+use store::Store;
 use store::port::messages::{Cancel, Resend};
 use store::port::queue::AGES;
-use store::{Options, Store};
 
 use super::{print, say};
 use crate::config::Config;
@@ -51,7 +51,7 @@ enum Verb {
 
 impl Queue {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
-        let store = store::open(config.database_url.expose(), Options { migrate: false, exclusive: false })
+        let store = store::open(config.database_url.expose(), config.store_options(false, false))
             .await
             .context("the store can't be opened")?;
         let now = SystemClock::new().now();

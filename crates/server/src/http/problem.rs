@@ -145,7 +145,9 @@ impl Problem {
     pub fn of_move(error: MoveError, code: Code) -> Self {
         match error {
             MoveError::NotFound => Self::new(Code::NotFound, "there is no message of that id"),
-            MoveError::Stands(_) | MoveError::TooOld => Self::new(code, error.to_string()),
+            MoveError::Stands(_) | MoveError::TooOld | MoveError::Erased => {
+                Self::new(code, error.to_string())
+            }
             MoveError::NoProvider => Self::new(Code::NoProvider, error.to_string()),
             MoveError::Store(error) => error.into(),
         }

@@ -14,7 +14,7 @@ use server::assemble::Gateway;
 use server::config::Config;
 use server::keys::{self, Scope};
 use store::Options;
-use testkit::database::Database;
+use testkit::database::{DATA_KEY, Database};
 use testkit::endpoint::{Endpoint, Received};
 use testkit::sim::{
     AFRICASTALKING_API_KEY, AFRICASTALKING_SENDER, AFRICASTALKING_USERNAME, SimConfig, Simulator,
@@ -207,7 +207,7 @@ impl Setup {
 
 /// Makes a key that may send in a database that no gateway serves yet.
 pub(crate) async fn key_before_the_start(database: &Database) -> String {
-    let options = Options { migrate: true, exclusive: false };
+    let options = Options { migrate: true, exclusive: false, keys: Some(testkit::database::data_key()) };
     let store = store::open(database.url(), options).await.unwrap();
     let (secret, key) = keys::create("broker", &[Scope::Send], None, SystemClock::new().now());
     store.create_key(key).await.unwrap();
@@ -220,6 +220,7 @@ pub(crate) fn environment(simulator: &str, database: &str) -> Vec<(String, Strin
     let variables = [
         ("TUMA_LISTEN", "127.0.0.1:0"),
         ("TUMA_DATABASE_URL", database),
+        ("TUMA_DATA_KEY", DATA_KEY),
         ("TWILIO_ACCOUNT_SID", TWILIO_ACCOUNT_SID),
         ("TWILIO_AUTH_TOKEN", TWILIO_AUTH_TOKEN),
         ("TWILIO_PHONE_NUMBER", TWILIO_PHONE_NUMBER),

@@ -148,7 +148,9 @@ fn check_numbers(told: &BTreeMap<String, Vec<Told>>) {
 }
 
 async fn store(url: &str) -> std::sync::Arc<dyn Store> {
-    store::open(url, Options { migrate: false, exclusive: false }).await.unwrap()
+    store::open(url, Options { migrate: false, exclusive: false, keys: Some(testkit::database::data_key()) })
+        .await
+        .unwrap()
 }
 
 /// Nothing is under way, and all that happened was told.

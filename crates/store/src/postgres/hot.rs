@@ -7,6 +7,7 @@
 
 mod accept;
 mod claim;
+mod erase;
 mod events;
 mod finish;
 mod idle;
@@ -37,7 +38,9 @@ pub(super) fn has_work(batch: &Batch) -> bool {
         && batch.nodes.is_empty()
         && batch.wakes.is_empty()
         && batch.forgotten.is_empty()
-        && batch.leases.is_empty())
+        && batch.leases.is_empty()
+        && batch.resealed.is_empty()
+        && batch.erasures.is_empty())
 }
 
 /// Outcomes and receipts first: what is decided after them knows them. Claims last: they find what was accepted.
@@ -65,7 +68,9 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
         pending.answer = Some(());
     }
     events::forget(statements, &mut batch.forgotten)?;
-    events::lease(statements, &mut batch.leases)
+    events::lease(statements, &mut batch.leases)?;
+    erase::reseal(statements, &mut batch.resealed)?;
+    erase::texts(statements, &mut batch.erasures)
 }
 
 const LOCK: &str = "SELECT message_id, status FROM states WHERE message_id = ANY($1::uuid[]) \

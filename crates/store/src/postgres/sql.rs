@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use bytes::{BufMut as _, BytesMut};
 use postgres::types::{FromSql, IsNull, ToSql, Type};
@@ -13,6 +14,7 @@ use postgres::{Client, Statement};
 
 use super::connection::error;
 use crate::StoreError;
+use crate::seal::Vault;
 
 /// Statements of one connection, prepared when they are first needed.
 #[derive(Default)]
@@ -28,6 +30,7 @@ pub(super) struct Statements<'connection> {
     client: &'connection mut Client,
     prepared: &'connection mut Prepared,
     is_committed: bool,
+    vault: Arc<Vault>,
 }
 
 /// A row of an answer.
@@ -39,11 +42,17 @@ impl<'connection> Statements<'connection> {
         client: &'connection mut Client,
         begin: &str,
         prepared: &'connection mut Prepared,
+        vault: Arc<Vault>,
     ) -> Result<Self, StoreError> {
         // From here on it is taken back, also if only a part of the words was done.
-        let statements = Self { client, prepared, is_committed: false };
+        let statements = Self { client, prepared, is_committed: false, vault };
         statements.client.batch_execute(begin).map_err(error)?;
         Ok(statements)
+    }
+
+    /// What seals and opens.
+    pub(super) fn vault(&self) -> Arc<Vault> {
+        Arc::clone(&self.vault)
     }
 
     /// Commits what they did. Without it, it is all taken back.
@@ -346,6 +355,10 @@ impl<T: Column> Column for Option<T> {
         if raw.1.is_none() { Some(None) } else { T::read(raw).map(Some) }
     }
 }
+
+/// Callbacks behind one, oldest first.
+pub(super) const CALLBACKS_BEHIND: &str = "SELECT id, received_at, provider_message_id, receiver_hash, sealed_raw \
+     FROM callbacks WHERE (received_at, id) > (?1, ?2) ORDER BY received_at, id LIMIT ?3";
 
 /// The column by which messages in trouble are found, among `states s`.
 pub(super) const TROUBLE: &str = "s.trouble";

@@ -5,12 +5,15 @@
 //! batch, which is rare, is done row by row by the same code as for SQLite; it was written for one writer, and so it
 //! runs alone: under the same lock, taken for itself.
 
+use std::sync::Arc;
+
 use super::connection::{Address, Connection};
 use super::sql::Statements;
 use super::{history, hot, write};
 use crate::StoreError;
 use crate::group::{Backend, Batch};
 use crate::port::history::{Forgotten, KeepHistory};
+use crate::seal::Keyring;
 
 /// How a transaction begins: with the lock that all writers share, or one has for itself, to the end of a transaction: "Tuma" in ASCII, and a two.
 const SIDE_BY_SIDE: &str = "BEGIN; SELECT pg_advisory_xact_lock_shared(1416981601, 2)";
@@ -25,12 +28,13 @@ const TRIES: usize = 8;
 /// A connection that writes, made anew when it is lost.
 pub(super) struct Writer {
     address: Address,
+    keyring: Arc<Keyring>,
     connection: Option<Connection>,
 }
 
 impl Writer {
-    pub(super) fn new(address: Address) -> Self {
-        Self { address, connection: None }
+    pub(super) fn new(address: Address, keyring: Arc<Keyring>) -> Self {
+        Self { address, keyring, connection: None }
     }
 
     /// Runs one transaction, again if it got into another's way.
@@ -57,7 +61,7 @@ impl Writer {
             Some(connection) => self.connection.insert(connection),
             None => self.connection.insert(self.address.connect()?),
         };
-        connection.transact(begin, |statements| run(statements))
+        connection.transact(begin, self.keyring.vault(), |statements| run(statements))
     }
 }
 

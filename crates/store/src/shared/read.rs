@@ -1,5 +1,7 @@
 //! What readers ask.
 
+#[path = "read/erase.rs"]
+pub(super) mod erase;
 #[path = "read/events.rs"]
 pub(super) mod events;
 #[path = "read/queue.rs"]
@@ -32,7 +34,7 @@ pub(super) const ATTEMPTS: &str = "SELECT number, provider, started_at, ended_at
      provider_message_id, segments, cost_micros, cost_currency FROM attempts WHERE message_id = ?1 ORDER BY number";
 
 pub(super) const RECEIPTS: &str = "SELECT received_at, provider, provider_status, status, reason, provider_code, \
-     network_code, raw, attempt FROM callbacks WHERE message_id = ?1 ORDER BY id";
+     network_code, sealed_raw, attempt, provider_message_id FROM callbacks WHERE message_id = ?1 ORDER BY id";
 
 pub(super) const DRAINED: &str = "SELECT provider, since FROM drained ORDER BY provider";
 
@@ -71,12 +73,13 @@ pub(super) fn message(
     statements: &mut Statements<'_>,
     id: MessageId,
 ) -> Result<Option<MessageRecord>, StoreError> {
-    let values = params![id.as_bytes()];
-    let Some(summary) = statements.collect_of(&message_sql(), values, row::summary)?.pop() else {
+    let (vault, values) = (statements.vault(), params![id.as_bytes()]);
+    let read = |row: &Row<'_>| row::summary(&vault, row);
+    let Some(summary) = statements.collect_of(&message_sql(), values, read)?.pop() else {
         return Ok(None);
     };
     let attempts = statements.collect(ATTEMPTS, params![id.as_bytes()], row::attempt)?;
-    let receipts = statements.collect(RECEIPTS, params![id.as_bytes()], row::receipt)?;
+    let receipts = statements.collect(RECEIPTS, params![id.as_bytes()], |row| row::receipt(&vault, row))?;
     Ok(Some(MessageRecord { summary, attempts, receipts }))
 }
 
@@ -127,8 +130,10 @@ fn newest(
     hour: Option<i64>,
     limit: u32,
 ) -> Result<Vec<MessageSummary>, StoreError> {
-    let (sql, values) = newest_sql(filter, page, hour, limit);
-    statements.collect_of(&sql, sql::list(values), row::summary)
+    let vault = statements.vault();
+    let receiver = filter.receiver.map(|receiver| vault.blind(receiver));
+    let (sql, values) = newest_sql(filter, receiver, page, hour, limit);
+    statements.collect_of(&sql, sql::list(values), |row| row::summary(&vault, row))
 }
 
 /// The words of the partial index `states_in_trouble`.
@@ -138,7 +143,13 @@ fn is_trouble(status: MessageStatus) -> bool {
 }
 
 /// The query for a page, within one hour of the index by receiver where the receiver is given.
-pub(super) fn newest_sql(filter: &Filter, page: Page, hour: Option<i64>, limit: u32) -> (String, Vec<Value>) {
+pub(super) fn newest_sql(
+    filter: &Filter,
+    receiver: Option<i64>,
+    page: Page,
+    hour: Option<i64>,
+    limit: u32,
+) -> (String, Vec<Value>) {
     let mut sql = format!("SELECT {MESSAGE}, {STATE} FROM ");
     let mut values: Vec<Value> = Vec::new();
     let mut conditions: Vec<String> = Vec::new();
@@ -150,7 +161,7 @@ pub(super) fn newest_sql(filter: &Filter, page: Page, hour: Option<i64>, limit: 
     // apart. The rows of states are a tenth of those of messages.
     let in_trouble = filter.status.is_some_and(is_trouble);
     let stands_somewhere = filter.status.is_some() || filter.provider.is_some();
-    let by_state = filter.receiver.is_none() && (in_trouble || (stands_somewhere && filter.caller.is_none()));
+    let by_state = receiver.is_none() && (in_trouble || (stands_somewhere && filter.caller.is_none()));
     let (tables, id) = if by_state {
         ("states s CROSS JOIN messages m ON m.id = s.message_id", "s.message_id")
     } else {
@@ -166,12 +177,12 @@ pub(super) fn newest_sql(filter: &Filter, page: Page, hour: Option<i64>, limit: 
     if let Some(hour) = hour {
         condition("m.created_at / 3600000000 = ?", Value::Integer(hour));
     }
-    if let Some(receiver) = filter.receiver {
-        condition("m.receiver = ?", Value::Integer(receiver.number().cast_signed()));
+    if let Some(receiver) = receiver {
+        condition("m.receiver_hash = ?", Value::Integer(receiver));
     }
     if let Some(caller) = filter.caller {
         // A plus keeps a column from choosing the index: these have better ones.
-        let better = filter.receiver.is_some() || by_state;
+        let better = receiver.is_some() || by_state;
         let of_caller = if better { "+m.caller = ?" } else { "m.caller = ?" };
         condition(of_caller, Value::Blob(caller.as_bytes().to_vec()));
     }
@@ -211,7 +222,9 @@ pub(super) fn messages_of_bulk(
     let (mut begin, mut end) = (*id.as_bytes(), *id.as_bytes());
     begin[6..].fill(0);
     end[6..].fill(0xff);
-    statements.collect_of(&of_bulk_sql(), params![begin, end, id.as_bytes()], row::summary)
+    let vault = statements.vault();
+    let read = |row: &Row<'_>| row::summary(&vault, row);
+    statements.collect_of(&of_bulk_sql(), params![begin, end, id.as_bytes()], read)
 }
 
 pub(super) fn of_bulk_sql() -> String {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::ids::{BulkId, KeyId, MessageId, NodeId};
 use domain::message::MessageStatus;
+use domain::phone::Msisdn;
 use domain::route::ProviderName;
 use domain::time::Timestamp;
 use parking_lot::Mutex;
@@ -12,9 +13,11 @@ use tokio::sync::mpsc;
 
 use super::connection::{READERS, Readers};
 use super::sql::Statements;
-use super::{outbox, read, write};
+use super::{data_keys, outbox, read, write};
 use crate::answering::Answering;
-use crate::group::{Backend, Drain, GroupCommit, KeyChange, LeaseChange, NodeChange, Operation};
+use crate::group::{
+    Backend, DataKeyChange, Drain, GroupCommit, KeyChange, LeaseChange, NodeChange, Operation,
+};
 use crate::port::events::{Event, Events, Lease, Outbox};
 use crate::port::history::{Forgotten, History, KeepHistory};
 use crate::port::keys::{ApiKey, Keys};
@@ -28,7 +31,9 @@ use crate::port::queue::{
 };
 use crate::port::receipts::{NewReceipt, ReceiptFate, Receipts};
 use crate::port::routes::Routes;
+use crate::port::sealing::{EraseTexts, Erased, ForgottenReceiver, Reseal, Resealed, Sealing};
 use crate::port::watches::{Settled, TakeWatches, WatchCount, Watched, Watches};
+use crate::seal::{Key, Keyring};
 use crate::{Store, StoreError};
 
 /// A store of this backend.
@@ -36,6 +41,7 @@ pub(crate) struct BackendStore {
     group: Mutex<Option<GroupCommit>>,
     writers: Mutex<Vec<std::thread::JoinHandle<()>>>,
     readers: Arc<Readers>,
+    keyring: Arc<Keyring>,
     reading: Arc<Answering>,
 }
 
@@ -47,10 +53,14 @@ impl std::fmt::Debug for BackendStore {
 
 impl BackendStore {
     /// Starts a thread for each writer.
-    pub(super) fn start(writers: Vec<impl Backend>, readers: Arc<Readers>) -> Result<Self, StoreError> {
+    pub(super) fn start(
+        writers: Vec<impl Backend>,
+        readers: Arc<Readers>,
+        keyring: Arc<Keyring>,
+    ) -> Result<Self, StoreError> {
         let reading = Arc::new(Answering::new(READERS));
         let (group, threads) = GroupCommit::start(writers)?;
-        Ok(Self { group: Mutex::new(Some(group)), writers: Mutex::new(threads), readers, reading })
+        Ok(Self { group: Mutex::new(Some(group)), writers: Mutex::new(threads), readers, keyring, reading })
     }
 
     fn group(&self) -> Result<GroupCommit, StoreError> {
@@ -231,6 +241,67 @@ impl Keys for BackendStore {
 
     async fn revoke_key(&self, id: KeyId, now: Timestamp) -> Result<bool, StoreError> {
         self.group()?.ask(KeyChange::Revoke(id, now), Operation::Key).await
+    }
+}
+
+#[async_trait]
+impl Sealing for BackendStore {
+    fn derive_key(&self, purpose: &str) -> Key {
+        self.keyring.vault().derive(purpose)
+    }
+
+    fn receiver_hash(&self, receiver: Msisdn) -> i64 {
+        self.keyring.vault().blind(receiver)
+    }
+
+    async fn renew_data_keys(&self) -> Result<(), StoreError> {
+        let kept = self.read(data_keys::kept).await?;
+        self.keyring.renew(&kept)
+    }
+
+    async fn add_data_key(&self) -> Result<u32, StoreError> {
+        let kept = self.read(data_keys::kept).await?;
+        if let Some(waiting) = kept.iter().find(|key| !key.is_in_use) {
+            return Ok(waiting.id);
+        }
+        let key = self.keyring.next(&kept)?;
+        let id = key.id;
+        self.group()?.ask(DataKeyChange::Add(key), Operation::DataKey).await?;
+        self.renew_data_keys().await.map(|()| id)
+    }
+
+    async fn use_data_key(&self, id: u32) -> Result<(), StoreError> {
+        self.group()?.ask(DataKeyChange::Use(id), Operation::DataKey).await?;
+        self.renew_data_keys().await
+    }
+
+    async fn reseal(&self, reseal: Reseal) -> Result<Resealed, StoreError> {
+        let sealed = self.read(move |statements| data_keys::reseal(statements, reseal)).await?;
+        let resealed = (sealed.messages.len() + sealed.callbacks.len()) as u64;
+        let (rows, behind) = (sealed.rows, sealed.behind);
+        if resealed > 0 {
+            self.group()?.ask(sealed, Operation::Reseal).await?;
+        }
+        Ok(Resealed { rows, resealed, behind })
+    }
+
+    async fn forget_data_keys(&self, before: u32) -> Result<u64, StoreError> {
+        let forgotten = self.group()?.ask(DataKeyChange::Forget { before }, Operation::DataKey).await?;
+        self.renew_data_keys().await.map(|()| forgotten)
+    }
+
+    async fn erase_texts(&self, erase: EraseTexts) -> Result<Erased, StoreError> {
+        // Beside the writer: to find them takes longer than a commit should.
+        let (served, is_done) = self.read(move |statements| read::erase::served(statements, &erase)).await?;
+        let erased = Erased { codes: served.codes.len() as u64, texts: served.texts.len() as u64, is_done };
+        if served.mark.is_some() || erased.codes > 0 {
+            self.group()?.ask(served, Operation::Erase).await?;
+        }
+        Ok(erased)
+    }
+
+    async fn forget_receiver(&self, receiver: Msisdn) -> Result<ForgottenReceiver, StoreError> {
+        self.group()?.ask(receiver, Operation::ForgetReceiver).await
     }
 }
 

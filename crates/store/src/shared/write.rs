@@ -13,6 +13,8 @@ pub(super) mod claim;
 pub(super) mod divert;
 #[path = "write/doubt.rs"]
 pub(super) mod doubt;
+#[path = "write/erase.rs"]
+pub(super) mod erase;
 #[path = "write/events.rs"]
 pub(super) mod events;
 #[path = "write/finish.rs"]
@@ -39,10 +41,11 @@ use domain::message::{MessageStatus, StatusEvent};
 use domain::route::ProviderName;
 use domain::time::Timestamp;
 
+use super::data_keys;
 use super::row::word;
 use super::sql::{Statements, params};
 use crate::StoreError;
-use crate::group::{Batch, Drain, KeyChange};
+use crate::group::{Batch, DataKeyChange, Drain, KeyChange};
 use crate::port::keys::ApiKey;
 use domain::attempt::Failure;
 
@@ -75,6 +78,10 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
     answer!(batch.histories, |keep| history::keep(statements, keep));
     answer!(batch.forgotten, |numbers| events::forget(statements, numbers));
     answer!(batch.leases, |change| events::lease(statements, change));
+    answer!(batch.data_keys, |change| change_data_key(statements, change));
+    answer!(batch.resealed, |rows| super::sealed::write(statements, &rows.messages, &rows.callbacks));
+    answer!(batch.erasures, |served| erase::texts(statements, served));
+    answer!(batch.forgotten_receivers, |receiver| erase::receiver(statements, *receiver));
     answer!(batch.keeps, |keep| events::keep(statements, *keep));
     if !batch.pings.is_empty() {
         statements.execute("UPDATE probe SET writes = writes + 1", params![])?;
@@ -189,6 +196,15 @@ fn change_key(statements: &mut Statements<'_>, change: &KeyChange) -> Result<boo
         )?,
     };
     Ok(changed > 0)
+}
+
+/// Answers the id of the key, or how many are gone.
+fn change_data_key(statements: &mut Statements<'_>, change: &DataKeyChange) -> Result<u64, StoreError> {
+    match change {
+        DataKeyChange::Add(key) => data_keys::keep(statements, key).map(|()| key.id.into()),
+        DataKeyChange::Use(id) => data_keys::put_to_use(statements, *id).map(|()| (*id).into()),
+        DataKeyChange::Forget { before } => data_keys::forget(statements, *before),
+    }
 }
 
 const DRAIN: &str = "INSERT INTO drained (provider, since) VALUES (?1, ?2) ON CONFLICT DO NOTHING";

@@ -18,6 +18,7 @@ mod quiet;
 mod receipts;
 mod resend;
 mod routes;
+mod sealing;
 mod sweep;
 mod watches;
 
@@ -43,6 +44,14 @@ macro_rules! conformance {
                 accept_of_nothing_stores_nothing,
                 unknown_message_is_none,
                 times_keep_their_microseconds,
+            );
+            conformance!(@room sealing, $fixture,
+                all_that_is_sealed_is_read_under_a_new_key_and_the_old_one_can_go,
+                key_that_went_too_early_is_told_and_takes_only_what_it_sealed,
+                text_of_a_code_is_erased_once_it_has_served,
+                texts_are_kept_for_as_long_as_they_are_to_be,
+                person_is_forgotten_with_all_that_happened_but_for_what_waits,
+                keys_for_other_purposes_are_the_same_each_time_and_differ_by_purpose,
             );
             conformance!(@room idempotency, $fixture,
                 repeated_request_is_answered_as_before_and_stores_nothing,

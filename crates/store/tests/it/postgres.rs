@@ -46,7 +46,13 @@ async fn week_that_lies_in_the_default_partition_stays_there() {
 async fn newer_schema_is_served_by_the_programs_that_it_names() {
     let fixture = PostgresFixture::fresh();
     fixture.open().await.close().await;
-    let open = || async { store::open(&fixture.url(), Options { migrate: true, exclusive: true }).await };
+    let open = || async {
+        store::open(
+            &fixture.url(),
+            Options { migrate: true, exclusive: true, keys: Some(crate::support::keys()) },
+        )
+        .await
+    };
     fixture.execute("UPDATE tuma_schema SET version = 1000");
     open().await.unwrap().close().await;
     fixture.execute("UPDATE tuma_schema SET needs = 1000");

@@ -20,7 +20,7 @@ use store::port::messages::{Accept, Accepted, Filter, MessageRecord, NewMessage,
 use store::port::queue::{AttemptEnd, Claim, Claimed, Claims, Next};
 use store::port::receipts::{NewReceipt, ReceiptFate};
 use store::port::watches::{Settled, TakeWatches, Verdict, Watched};
-use store::{Options, Store};
+use store::{MasterKeys, Options, Store};
 
 /// When every test begins. Not at the full millisecond: ids know milliseconds only.
 pub(crate) const NOW: Timestamp = Timestamp::from_micros(1_795_422_600_123_456);
@@ -29,6 +29,11 @@ pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) const MINUTE: Duration = Duration::from_mins(1);
 pub(crate) const HOUR: Duration = Duration::from_hours(1);
 pub(crate) const DAY: Duration = Duration::from_hours(24);
+
+/// What opens the data of all stores that are tried.
+pub(crate) fn keys() -> MasterKeys {
+    MasterKeys::read("dGVzdHMgb25seTogdGhpcyBpcyBubyBzZWNyZXQga2U=").unwrap()
+}
 
 /// How long a claim's lease runs.
 pub(crate) const LEASE: Duration = MINUTE;
@@ -70,7 +75,9 @@ impl Fixture for SqliteFixture {
     }
 
     async fn open(&self) -> Arc<dyn Store> {
-        store::open(&url(&self.path()), Options { migrate: true, exclusive: true }).await.unwrap()
+        store::open(&url(&self.path()), Options { migrate: true, exclusive: true, keys: Some(keys()) })
+            .await
+            .unwrap()
     }
 
     fn counts(&self, statements: Vec<String>) -> Vec<u64> {
@@ -123,7 +130,9 @@ impl Fixture for PostgresFixture {
     }
 
     async fn open(&self) -> Arc<dyn Store> {
-        store::open(&self.url(), Options { migrate: true, exclusive: true }).await.unwrap()
+        store::open(&self.url(), Options { migrate: true, exclusive: true, keys: Some(keys()) })
+            .await
+            .unwrap()
     }
 
     fn counts(&self, statements: Vec<String>) -> Vec<u64> {

@@ -135,7 +135,7 @@ async fn interrupted_move_goes_on<S: Addressed, T: Addressed>() {
             Ok(report) => break report,
             Err(stopped) => assert!(matches!(stopped, TransferError::Stopped), "{stopped}"),
         }
-        let options = Options { migrate: true, exclusive: true };
+        let options = Options { migrate: true, exclusive: true, keys: Some(crate::support::keys()) };
         let opened = store::open(&target.address(), options).await.err();
         assert_eq!(opened, Some(StoreError::Moving), "a part of a database is no database");
         let rows = rows_of(&target).iter().sum();
@@ -216,7 +216,7 @@ async fn changed_added_or_missing_row_is_found_and_the_target_stays_closed() {
             .map(|compared| compared.table)
             .collect();
         assert_eq!(different, [table]);
-        let options = Options { migrate: false, exclusive: false };
+        let options = Options { migrate: false, exclusive: false, keys: Some(crate::support::keys()) };
         assert_eq!(store::open(&target.address(), options).await.err(), Some(StoreError::Moving));
         assert_eq!(carry(what(&source, &target)).await.unwrap().outcome, Outcome::Differs, "it stays so");
     }

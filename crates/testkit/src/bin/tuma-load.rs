@@ -13,6 +13,7 @@ use base64::Engine as _;
 use clap::Parser;
 use hdrhistogram::Histogram;
 use tempfile::TempDir;
+use testkit::database::DATA_KEY;
 use testkit::load::codes::{self, Waits};
 use testkit::load::connection::{self, Connection, post};
 use testkit::load::history;
@@ -231,6 +232,7 @@ impl Load {
             .arg("serve")
             .current_dir(folder)
             .env("TUMA_DATABASE_URL", database)
+            .env("TUMA_DATA_KEY", DATA_KEY)
             .env("TUMA_LISTEN", &address)
             .env("RUST_LOG", "warn")
             .env("TWILIO_ACCOUNT_SID", TWILIO_ACCOUNT_SID)

@@ -1,5 +1,6 @@
 //! The processes under load: the simulator and the gateway, on free ports and in a folder of their own.
 
+use crate::database::DATA_KEY;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -99,6 +100,7 @@ pub fn create_key(tuma: &Path, database: &str) -> anyhow::Result<String> {
     let output = Command::new(tuma)
         .args(["keys", "create", "--name", "load", "--scopes", "admin"])
         .env("TUMA_DATABASE_URL", database)
+        .env("TUMA_DATA_KEY", DATA_KEY)
         .stderr(Stdio::null())
         .output()
         .with_context(|| format!("{} can't be started", tuma.display()))?;

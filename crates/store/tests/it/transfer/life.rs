@@ -22,7 +22,8 @@ use crate::support::{
 };
 
 /// Every table that is carried.
-pub(crate) const TABLES: [&str; 11] = [
+pub(crate) const TABLES: [&str; 13] = [
+    "data_keys",
     "api_keys",
     "drained",
     "messages",
@@ -32,6 +33,7 @@ pub(crate) const TABLES: [&str; 11] = [
     "rounds",
     "idempotency",
     "progress",
+    "erasable",
     "watches",
     "queue",
 ];
@@ -145,7 +147,8 @@ async fn ended<F: Fixture>(bench: &Bench<F>) {
     };
     assert_eq!(bench.sweep(sweep).await.unwrap().without_receipt, 1);
 
-    let delivered = bench.add_and_send(message(3), "SM3").await;
+    let delivered =
+        bench.add_and_send(message(3).with(|message| message.scenario = Scenario::Otp), "SM3").await;
     for status in [ReceiptStatus::Sent, ReceiptStatus::Delivered] {
         bench.receive(receipt_for(delivered, status)).await;
     }
