@@ -187,6 +187,11 @@ impl Served {
         signal(&self.child, "TERM").await;
     }
 
+    /// Tells it to look at its files again.
+    pub(crate) async fn hang_up(&self) {
+        signal(&self.child, "HUP").await;
+    }
+
     /// Waits until it has ended.
     pub(crate) async fn ended(mut self) -> Finished {
         let status = tokio::time::timeout(LONG, self.child.wait()).await;

@@ -1,0 +1,166 @@
+//! Schemathesis asks a running gateway everything that its OpenAPI document allows, and much that it does not, and holds
+//! each answer to the document.
+//!
+//! Its rounds have seeds that count up from one, so that a failure can be had again.
+
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use crate::{shell, tools};
+
+/// The release that runs here, from `PyPI`.
+const VERSION: &str = "4.32.5";
+
+/// An answer of 500 or more, and whatever the document does not say; beside it, whether a route that asks for a key lets
+/// somebody in without.
+const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,\
+                      response_schema_conformance,ignored_auth";
+
+/// How long the gateway and the simulator may take to listen.
+const START: Duration = Duration::from_secs(60);
+
+/// How long.
+#[derive(Args)]
+pub(crate) struct Extent {
+    /// Seconds after which no further round is begun
+    #[arg(long, default_value_t = 300)]
+    seconds: u64,
+    /// The seed of the first round
+    #[arg(long, default_value_t = 1)]
+    seed: u32,
+}
+
+#[expect(clippy::disallowed_methods, reason = "bounds a chore, which no test fakes")]
+pub(crate) fn run(extent: &Extent) -> Result<()> {
+    tools::compiler()?;
+    let program = install()?;
+    let site = Site::start()?;
+    let begun = Instant::now();
+    for seed in extent.seed.. {
+        let mut command = Command::new(&program);
+        command.args(["run", "--no-color", "--checks", CHECKS, "--continue-on-failure", "--max-examples", "200"]);
+        command.args(["--workers", "2", "--request-timeout", "40", "--seed", &seed.to_string()]);
+        command.args(["-H", &format!("Authorization: Bearer {}", site.key)]);
+        command.arg(format!("http://{}/openapi.json", site.address)).current_dir(&site.folder);
+        // The key is of a database that is thrown away, but it is a key: the line is not shown.
+        shell::say(format_args!("$ schemathesis run --seed {seed} (round {})", seed - extent.seed + 1));
+        let status = command.stdin(Stdio::null()).status().context("schemathesis can't be started")?;
+        if !status.success() {
+            bail!("failed ({status}): again with --seed {seed}; the gateway's log is {}", site.keep_log()?.display());
+        }
+        if begun.elapsed() >= Duration::from_secs(extent.seconds) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Puts Schemathesis into an environment of its own under `target`, unless it stands there already.
+fn install() -> Result<PathBuf> {
+    let home = shell::target().join("schemathesis");
+    let (program, stamp) = (home.join("bin/schemathesis"), home.join("installed-version"));
+    if program.exists() && fs::read_to_string(&stamp).is_ok_and(|installed| installed == VERSION) {
+        return Ok(program);
+    }
+    tools::python()?;
+    shell::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home))?;
+    let mut pip = Command::new(home.join("bin/pip"));
+    shell::run(pip.args(["install", "--quiet", "--disable-pip-version-check", &format!("schemathesis=={VERSION}")]))?;
+    fs::write(&stamp, VERSION).context("could not write the stamp")?;
+    Ok(program)
+}
+
+/// A gateway with a new database, and the simulated networks that it submits to.
+struct Site {
+    folder: PathBuf,
+    address: SocketAddr,
+    key: String,
+    children: Vec<Child>,
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        for child in &mut self.children {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl Site {
+    fn start() -> Result<Self> {
+        let mut build = shell::cargo("build");
+        build.args(["--package", "server", "--bin", "tuma", "--package", "testkit", "--bin", "provider-sim"]);
+        shell::run(&mut build)?;
+        let programs = shell::target().join("debug");
+        let folder = std::env::temp_dir().join(format!("tuma-schemathesis-{}", std::process::id()));
+        fs::create_dir_all(&folder)?;
+        let (address, simulator) = (free_address()?, free_address()?);
+        let mut site = Self { folder, address, key: String::new(), children: Vec::new() };
+        let mut networks = Command::new(programs.join("provider-sim"));
+        site.spawn(networks.args(["--listen", &simulator.to_string()]), simulator)?;
+        let environment = environment(address, simulator, &site.folder);
+        let mut make_key = Command::new(programs.join("tuma"));
+        make_key.args(["keys", "create", "--name", "schemathesis", "--scopes", "admin"]);
+        let key = shell::answer(make_key.env_clear().envs(environment.clone())).context("no key can be made")?;
+        key.trim().clone_into(&mut site.key);
+        let mut gateway = Command::new(programs.join("tuma"));
+        site.spawn(gateway.arg("serve").env_clear().envs(environment), address)?;
+        Ok(site)
+    }
+
+    /// Starts a program, and waits until it listens.
+    #[expect(clippy::disallowed_methods, reason = "a chore waits for another program, and no test fakes it")]
+    fn spawn(&mut self, command: &mut Command, address: SocketAddr) -> Result<()> {
+        let name = PathBuf::from(command.get_program());
+        let name = name.file_name().context("a program without a name")?.to_owned();
+        let log = File::create(self.folder.join(&name).with_extension("log"))?;
+        command.current_dir(&self.folder).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        self.children.push(command.spawn().with_context(|| format!("{} can't be started", name.display()))?);
+        let begun = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            if begun.elapsed() > START {
+                bail!("{} does not listen; its log is {}", name.display(), self.keep_log()?.display());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// The gateway's log, in a place where it stays.
+    fn keep_log(&self) -> Result<PathBuf> {
+        let kept = shell::target().join("schemathesis.log");
+        fs::copy(self.folder.join("tuma.log"), &kept).context("there is no log")?;
+        Ok(kept)
+    }
+}
+
+/// Both providers at the simulator, with the credentials that it knows (`crates/testkit/src/sim/config.rs`).
+fn environment(address: SocketAddr, simulator: SocketAddr, folder: &Path) -> Vec<(&'static str, String)> {
+    let simulator = format!("http://{simulator}");
+    vec![
+        ("RUST_LOG", "warn".into()),
+        ("TUMA_LISTEN", address.to_string()),
+        ("TUMA_DATABASE_URL", format!("sqlite:{}", folder.join("tuma.db").display())),
+        ("TUMA_PUBLIC_URL", format!("http://{address}")),
+        ("TWILIO_API_BASE_URL", simulator.clone()),
+        ("TWILIO_ACCOUNT_SID", concat!("AC", "fa4efa4efa4efa4efa4efa4efa4efa4e").into()),
+        ("TWILIO_AUTH_TOKEN", concat!("7e57", "7e577e577e577e577e577e577e57").into()),
+        ("TWILIO_PHONE_NUMBER", "+15005550006".into()),
+        ("SMS_AT_API_BASE_URL", simulator),
+        ("SMS_AT_USERNAME", "sandbox".into()),
+        ("SMS_AT_API_KEY", concat!("atsk_", "simulated_key_of_the_sandbox").into()),
+        ("SMS_AT_CALLBACK_SECRET", "schemathesis-callback".into()),
+    ]
+}
+
+fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
