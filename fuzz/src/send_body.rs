@@ -13,8 +13,8 @@ pub fn check(data: &[u8]) {
         Err(problem) => return super::repeats_no_number(problem, data),
     };
     let once = written(&request);
-    let again = read_send(once.as_bytes(), "key", MAX_BYTES).expect("what was read can be read again");
-    // Texts, because times are written to the millisecond.
+    let again = read_send(once.as_bytes(), "key", MAX_BYTES).unwrap();
+    // What was read can be read again. Texts are compared, because times are written to the millisecond.
     assert_eq!(written(&again), once);
 }
 

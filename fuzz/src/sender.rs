@@ -14,5 +14,7 @@ pub fn check(data: &[u8]) {
     let json = serde_json::to_string(&sender).unwrap();
     assert_eq!(serde_json::from_str::<SenderId>(&json).unwrap(), sender);
     // It stands in a form, and behind a plus a number has at most 15 digits.
-    assert!(text.len() <= 16 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" +".contains(&byte)));
+    assert!(
+        text.len() <= 16 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" +".contains(&byte))
+    );
 }

@@ -30,7 +30,8 @@ pub fn check(data: &[u8]) {
             let said = problem.to_string();
             for (name, value) in &variables {
                 let is_secret = value.len() >= 8 && value.bytes().all(|byte| byte.is_ascii_digit());
-                let is_name = file.contains(value) || name.contains(value) || default_settings().contains(value);
+                let is_name =
+                    file.contains(value) || name.contains(value) || default_settings().contains(value);
                 assert!(!is_secret || is_name || !said.contains(value), "a value is repeated: {said}");
             }
         }

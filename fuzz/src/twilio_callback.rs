@@ -29,7 +29,8 @@ static PROVIDER: LazyLock<Arc<dyn SmsProvider>> = LazyLock::new(|| {
         "phone_number": "+15017122661",
     });
     let registration = providers::twilio::REGISTRATION;
-    let config = registration.configure(keys.as_object().unwrap().clone(), Some(BASE.parse().unwrap())).unwrap();
+    let config =
+        registration.configure(keys.as_object().unwrap().clone(), Some(BASE.parse().unwrap())).unwrap();
     (registration.create)(config).unwrap()
 });
 
@@ -98,8 +99,9 @@ impl Request {
         })
     }
 
+    /// Whether it is refused for its signature. One that is signed may still speak for an account that is not ours.
     fn is_forged(&self) -> bool {
-        matches!(self.parse(), Err(CallbackError::Forged(_)))
+        matches!(self.parse(), Err(CallbackError::Forged(why)) if why != "for another account")
     }
 
     fn header(&self, name: &str) -> &str {
@@ -119,9 +121,10 @@ impl Request {
     /// Signs it as Twilio would, with the hash of a body that is no form in its URL.
     fn sign(&mut self) {
         if !self.is_form() {
-            let hash: String = Sha256::digest(&self.body).iter().map(|byte| format!("{byte:02x}")).collect();
+            let hash: Vec<String> =
+                Sha256::digest(&self.body).iter().map(|byte| format!("{byte:02x}")).collect();
             let path = self.url.split(['?', '#']).next().unwrap_or_default();
-            self.url = format!("{path}?bodySHA256={hash}");
+            self.url = format!("{path}?bodySHA256={}", hash.concat());
         }
         let signature = self.signatures().swap_remove(0);
         self.set("x-twilio-signature", &signature);

@@ -69,7 +69,8 @@ fn targets() -> Result<BTreeSet<String>> {
 
 /// Builds all targets with the versions that the program is built with; gives the folder of the programs.
 fn build() -> Result<PathBuf> {
-    fs::copy(shell::root().join("Cargo.lock"), home().join("Cargo.lock")).context("could not copy Cargo.lock")?;
+    fs::copy(shell::root().join("Cargo.lock"), home().join("Cargo.lock"))
+        .context("could not copy Cargo.lock")?;
     let about = shell::answer(Command::new("rustc").arg("-vV")).context("rustc does not answer")?;
     let host = about.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc names no host")?;
     let mut command = shell::cargo("build");

@@ -23,7 +23,7 @@ const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_co
                       response_schema_conformance,ignored_auth";
 
 /// How long the gateway and the simulator may take to listen.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// How long.
 #[derive(Args)]
@@ -44,7 +44,15 @@ pub(crate) fn run(extent: &Extent) -> Result<()> {
     let begun = Instant::now();
     for seed in extent.seed.. {
         let mut command = Command::new(&program);
-        command.args(["run", "--no-color", "--checks", CHECKS, "--continue-on-failure", "--max-examples", "200"]);
+        command.args([
+            "run",
+            "--no-color",
+            "--checks",
+            CHECKS,
+            "--continue-on-failure",
+            "--max-examples",
+            "200",
+        ]);
         command.args(["--workers", "2", "--request-timeout", "40", "--seed", &seed.to_string()]);
         command.args(["-H", &format!("Authorization: Bearer {}", site.key)]);
         command.arg(format!("http://{}/openapi.json", site.address)).current_dir(&site.folder);
@@ -52,7 +60,10 @@ pub(crate) fn run(extent: &Extent) -> Result<()> {
         shell::say(format_args!("$ schemathesis run --seed {seed} (round {})", seed - extent.seed + 1));
         let status = command.stdin(Stdio::null()).status().context("schemathesis can't be started")?;
         if !status.success() {
-            bail!("failed ({status}): again with --seed {seed}; the gateway's log is {}", site.keep_log()?.display());
+            bail!(
+                "failed ({status}): again with --seed {seed}; the gateway's log is {}",
+                site.keep_log()?.display()
+            );
         }
         if begun.elapsed() >= Duration::from_secs(extent.seconds) {
             break;
@@ -71,7 +82,12 @@ fn install() -> Result<PathBuf> {
     tools::python()?;
     shell::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&home))?;
     let mut pip = Command::new(home.join("bin/pip"));
-    shell::run(pip.args(["install", "--quiet", "--disable-pip-version-check", &format!("schemathesis=={VERSION}")]))?;
+    shell::run(pip.args([
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        &format!("schemathesis=={VERSION}"),
+    ]))?;
     fs::write(&stamp, VERSION).context("could not write the stamp")?;
     Ok(program)
 }
@@ -109,7 +125,8 @@ impl Site {
         let environment = environment(address, simulator, &site.folder);
         let mut make_key = Command::new(programs.join("tuma"));
         make_key.args(["keys", "create", "--name", "schemathesis", "--scopes", "admin"]);
-        let key = shell::answer(make_key.env_clear().envs(environment.clone())).context("no key can be made")?;
+        let key =
+            shell::answer(make_key.env_clear().envs(environment.clone())).context("no key can be made")?;
         key.trim().clone_into(&mut site.key);
         let mut gateway = Command::new(programs.join("tuma"));
         site.spawn(gateway.arg("serve").env_clear().envs(environment), address)?;

@@ -94,11 +94,12 @@ fn node(text: &str) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    fn caller(peer: &str, name: HeaderName, lines: &[&str], written: ForwardedHeader) -> Option<String> {
-        let trusted: Addresses = serde_json::from_str(r#"["127.0.0.1", "10.0.0.0/8", "2001:db8:1::/48"]"#).unwrap();
+    fn caller(peer: &str, name: &HeaderName, lines: &[&str], written: ForwardedHeader) -> Option<String> {
+        let trusted: Addresses =
+            serde_json::from_str(r#"["127.0.0.1", "10.0.0.0/8", "2001:db8:1::/48"]"#).unwrap();
         let mut headers = HeaderMap::new();
         for line in lines {
-            headers.append(&name, line.parse().unwrap());
+            headers.append(name, line.parse().unwrap());
         }
         let caller = client_address(peer.parse().unwrap(), &headers, &trusted, written);
         caller.map(|address| address.to_string())
@@ -121,7 +122,7 @@ mod tests {
             ("127.0.0.1", &["198.51.100.1, "], None),
         ];
         for (peer, lines, expected) in table {
-            let found = caller(peer, X_FORWARDED_FOR, lines, ForwardedHeader::XForwardedFor);
+            let found = caller(peer, &X_FORWARDED_FOR, lines, ForwardedHeader::XForwardedFor);
             assert_eq!(found.as_deref(), expected, "{peer} {lines:?}");
         }
     }
@@ -138,16 +139,17 @@ mod tests {
             ("proto=https", None),
         ];
         for (line, expected) in table {
-            let found = caller("127.0.0.1", header::FORWARDED, &[line], ForwardedHeader::Forwarded);
+            let found = caller("127.0.0.1", &header::FORWARDED, &[line], ForwardedHeader::Forwarded);
             assert_eq!(found.as_deref(), expected, "{line}");
         }
     }
 
     #[test]
     fn the_header_that_the_proxy_does_not_write_is_not_looked_at() {
-        let said = caller("127.0.0.1", X_FORWARDED_FOR, &["203.0.113.5"], ForwardedHeader::Forwarded);
+        let said = caller("127.0.0.1", &X_FORWARDED_FOR, &["203.0.113.5"], ForwardedHeader::Forwarded);
         assert_eq!(said.as_deref(), Some("127.0.0.1"));
-        let said = caller("127.0.0.1", header::FORWARDED, &["for=203.0.113.5"], ForwardedHeader::XForwardedFor);
+        let said =
+            caller("127.0.0.1", &header::FORWARDED, &["for=203.0.113.5"], ForwardedHeader::XForwardedFor);
         assert_eq!(said.as_deref(), Some("127.0.0.1"));
     }
 }

@@ -85,7 +85,9 @@ pub(super) async fn whole(body: axum::body::Body, max_bytes: usize, state: &Stat
         Ok(Ok(read)) => Ok(read.to_bytes()),
         Ok(Err(problem)) if problem.is::<LengthLimitError>() => Err(too_large(max_bytes)),
         Ok(Err(_broken_off)) => Err(Problem::new(Code::MalformedJson, "the body could not be read")),
-        Err(_elapsed) => Err(Problem::new(Code::BodyTimeout, "send the body at once, with the same Idempotency-Key")),
+        Err(_elapsed) => {
+            Err(Problem::new(Code::BodyTimeout, "send the body at once, with the same Idempotency-Key"))
+        }
     }
 }
 

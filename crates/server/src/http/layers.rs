@@ -59,17 +59,16 @@ pub(crate) fn full() -> Vec<u8> {
     let code = Code::TooManyConnections;
     let problem = Problem::new(code, "try again later, or keep connections and use them again");
     let body = serde_json::to_vec(&ProblemBody::from(problem)).unwrap_or_default();
-    let mut answer = format!(
-        "HTTP/1.1 {}\r\ncontent-type: application/problem+json\r\nretry-after: {RETRY_AFTER_S}\r\nconnection: close\r\n\
-         content-length: {}\r\n",
+    let headers: Vec<String> =
+        GUARDS.iter().chain(&FOR_DATA).map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let head = format!(
+        "HTTP/1.1 {}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\nconnection: close\r\n\
+         retry-after: {RETRY_AFTER_S}\r\n{}\r\n",
         code.status(),
         body.len(),
+        headers.concat(),
     );
-    for (name, value) in GUARDS.iter().chain(&FOR_DATA) {
-        answer.push_str(&format!("{name}: {value}\r\n"));
-    }
-    answer.push_str("\r\n");
-    [answer.into_bytes(), body].concat()
+    [head.into_bytes(), body].concat()
 }
 
 pub(super) async fn not_found() -> Problem {

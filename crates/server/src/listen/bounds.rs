@@ -101,7 +101,8 @@ mod tests {
     #[test]
     fn one_address_has_its_share_and_all_together_have_theirs() {
         let bounds = Bounds::new(3, 2, Addresses::default());
-        let (first, _second) = (take(&bounds, "192.0.2.1").unwrap(), take(&bounds, "::ffff:192.0.2.1").unwrap());
+        let (first, _second) =
+            (take(&bounds, "192.0.2.1").unwrap(), take(&bounds, "::ffff:192.0.2.1").unwrap());
         assert_eq!(take(&bounds, "192.0.2.1").unwrap_err(), Full::Source);
         let _third = take(&bounds, "192.0.2.2").unwrap();
         assert_eq!(take(&bounds, "192.0.2.3").unwrap_err(), Full::All);

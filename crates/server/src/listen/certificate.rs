@@ -36,7 +36,7 @@ const KEY: &str = "http.tls_key_file";
 
 /// Why a pair can't be used. Names settings, never what stands in the files.
 #[derive(Debug, thiserror::Error)]
-pub enum CertificateError {
+pub(crate) enum CertificateError {
     /// A file can't be read.
     #[error("{setting}: the file can't be read: {error}")]
     Unreadable {
@@ -291,13 +291,13 @@ mod tests {
     #[tokio::test]
     async fn a_pair_that_can_not_be_used_leaves_the_one_before_in_use() {
         let folder = TempDir::new().unwrap();
-        let files =
-            Files { certificate: folder.path().join("tls.crt"), key: folder.path().join("tls.key") };
+        let files = Files { certificate: folder.path().join("tls.crt"), key: folder.path().join("tls.key") };
         let write = |certificate: &str, key: &str| {
             std::fs::write(&files.certificate, certificate).unwrap();
             std::fs::write(&files.key, key).unwrap();
         };
-        let ((first, first_key), (second, second_key), (ended, ended_key)) = (pair(2100), pair(2101), pair(2021));
+        let ((first, first_key), (second, second_key), (ended, ended_key)) =
+            (pair(2100), pair(2101), pair(2021));
         write(&first, &first_key);
         let certificate = Certificate::load(files.clone(), NOW).unwrap();
         let end_after = async |certificate_file: &str, key_file: &str| {

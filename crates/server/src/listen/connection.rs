@@ -117,7 +117,7 @@ impl Serving {
             let answering = router.clone().call(request);
             async move {
                 let answer: Result<Response<Body>, std::convert::Infallible> = answering.await;
-                answer.map(|answer| answer.map(|body| Answer { body, under_way }))
+                answer.map(|answer| answer.map(|body| Answer { body, _under_way: under_way }))
             }
         });
         let mut connection = std::pin::pin!(self.http.serve_connection(stream, service));
@@ -147,11 +147,10 @@ impl Serving {
 
 /// Whether a connection failed because what was written was not taken. Other ends are the caller's business.
 fn cut_by(problem: &(dyn Error + 'static)) -> Option<Cut> {
-    let mut causes = std::iter::successors(Some(problem), |problem| problem.source());
+    let mut causes = std::iter::successors(Some(problem), |cause| (*cause).source());
     // The system has a time-out too, for callers that have gone.
-    let is_ours = |cause: &io::Error| {
-        cause.kind() == io::ErrorKind::TimedOut && cause.raw_os_error().is_none()
-    };
+    let is_ours =
+        |cause: &io::Error| cause.kind() == io::ErrorKind::TimedOut && cause.raw_os_error().is_none();
     let is_late = causes.any(|cause| cause.downcast_ref().is_some_and(is_ours));
     is_late.then_some(Cut::SlowReader)
 }

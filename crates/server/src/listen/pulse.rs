@@ -121,7 +121,7 @@ impl Drop for UnderWay {
 /// An answer's body. Its request is under way until the last of it is written.
 pub(super) struct Answer {
     pub(super) body: axum::body::Body,
-    pub(super) under_way: UnderWay,
+    pub(super) _under_way: UnderWay,
 }
 
 impl Body for Answer {
@@ -157,11 +157,7 @@ impl<S> Watched<S> {
     }
 
     /// Counts from the first write that had to wait until all is taken: a byte now and then is no progress.
-    fn in_time<T>(
-        &mut self,
-        context: &mut Context<'_>,
-        written: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
+    fn in_time<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_pending() {
             let patience = self.pulse.patience.write;
             self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
@@ -296,6 +292,7 @@ mod tests {
             failed = writing => failed,
             () = taking => io::ErrorKind::Other,
         };
-        assert_eq!((failed, begun.elapsed().as_secs()), (io::ErrorKind::TimedOut, 30));
+        assert_eq!(failed, io::ErrorKind::TimedOut);
+        assert!((30..=36).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
     }
 }

@@ -11,7 +11,8 @@ fn folder(name: &str) -> PathBuf {
 
 /// The names in a folder, without their endings.
 fn names(folder: &Path) -> BTreeSet<String> {
-    let entries = std::fs::read_dir(folder).unwrap_or_else(|problem| panic!("{}: {problem}", folder.display()));
+    let entries =
+        std::fs::read_dir(folder).unwrap_or_else(|problem| panic!("{}: {problem}", folder.display()));
     let stem = |entry: std::fs::DirEntry| entry.path().file_stem().unwrap().to_str().unwrap().to_owned();
     entries.map(|entry| stem(entry.unwrap())).collect()
 }
@@ -35,7 +36,10 @@ fn every_property_has_a_program_that_looks_for_exceptions_and_inputs_to_begin_wi
     assert_eq!(names(&folder("corpus")), targets);
     let manifest = std::fs::read_to_string(folder("Cargo.toml")).unwrap();
     for target in &targets {
-        assert!(manifest.contains(&format!("name = \"{target}\"")), "{target} is no program of fuzz/Cargo.toml");
+        assert!(
+            manifest.contains(&format!("name = \"{target}\"")),
+            "{target} is no program of fuzz/Cargo.toml"
+        );
         assert!(!names(&folder("corpus").join(target)).is_empty(), "{target} has no inputs");
     }
 }

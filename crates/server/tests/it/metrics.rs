@@ -221,6 +221,9 @@ async fn every_figure_that_is_described_can_be_seen() {
         "sms_queue_depth",
         "sms_overdue_count_total",
         "sms_no_receipt_count_total",
+        // Where callers are slow, or too many; where there is TLS.
+        "sms_http_cut_count_total",
+        "sms_http_certificate_end_seconds",
         // Where there is a broker.
         "sms_broker_consumed_count_total",
         "sms_broker_published_count_total",

@@ -72,18 +72,22 @@ async fn start(files: &Files) -> (TestApp, Arc<FakeClock>) {
     (app, clock)
 }
 
-/// What a client needs that trusts this certificate alone.
-fn trusting(pair: &Pair) -> ClientConfig {
+/// What a client needs that trusts this certificate alone, and offers these protocols.
+fn trusting(pair: &Pair, protocols: &[&str]) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap()).unwrap();
     let ring = Arc::new(rustls::crypto::ring::default_provider());
     let tls = ClientConfig::builder_with_provider(ring).with_safe_default_protocol_versions().unwrap();
-    tls.with_root_certificates(roots).with_no_client_auth()
+    let mut tls = tls.with_root_certificates(roots).with_no_client_auth();
+    tls.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    tls
 }
 
 /// Asks whether the gateway lives.
 async fn ask(address: SocketAddr, trusted: &Pair) -> reqwest::Result<reqwest::Response> {
-    let client = reqwest::Client::builder().tls_backend_preconfigured(trusting(trusted)).no_proxy();
+    let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(trusting(trusted, &["h2", "http/1.1"]))
+        .no_proxy();
     let client = client.timeout(LONG).build().unwrap();
     client.request(Method::GET, format!("https://{address}/sms")).send().await
 }
@@ -114,7 +118,10 @@ async fn callers_that_know_http_1_only_are_served_too() {
     let pair = pair(2020, 2200);
     let files = Files::new(&pair);
     let (app, _clock) = start(&files).await;
-    let client = reqwest::Client::builder().tls_backend_preconfigured(trusting(&pair)).no_proxy().http1_only();
+    let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(trusting(&pair, &["http/1.1"]))
+        .no_proxy()
+        .http1_only();
     let url = format!("https://{}/sms", app.gateway.address);
     let answer = client.build().unwrap().request(Method::GET, url).send().await.unwrap();
     assert_eq!((answer.status(), answer.version()), (StatusCode::UNAUTHORIZED, Version::HTTP_11));
@@ -153,7 +160,7 @@ async fn a_handshake_that_does_not_come_is_cut_off() {
     // With TLS, and then without a word.
     let socket = TcpStream::connect(app.gateway.address).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
-    let mut silent = TlsConnector::from(Arc::new(trusting(&pair))).connect(name, socket).await.unwrap();
+    let mut silent = TlsConnector::from(Arc::new(trusting(&pair, &[]))).connect(name, socket).await.unwrap();
     let _ = timeout(LONG, silent.read(&mut [0; 8])).await.unwrap();
     let cut = async || {
         let text = app.metrics().await;
