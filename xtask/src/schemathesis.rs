@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use serde_json::Value;
 
 use crate::{shell, tools};
 
@@ -21,6 +22,9 @@ const VERSION: &str = "4.32.5";
 /// somebody in without.
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,\
                       response_schema_conformance,ignored_auth";
+
+/// The last part of the address that Africa's Talking would call.
+const CALLBACK_SECRET: &str = concat!("schemathesis-", "callback");
 
 /// How long the gateway and the simulator may take to listen.
 const START: Duration = Duration::from_mins(1);
@@ -130,7 +134,20 @@ impl Site {
         key.trim().clone_into(&mut site.key);
         let mut gateway = Command::new(programs.join("tuma"));
         site.spawn(gateway.arg("serve").env_clear().envs(environment), address)?;
+        let message = site.send(&programs, &["0712345678"])?;
+        let bulk = site.send(&programs, &["0712345678", "+14155550100"])?;
+        let words = words(&text(&message, "id")?, &text(&bulk, "bulk_id")?);
+        fs::write(site.folder.join("schemathesis.toml"), words)?;
         Ok(site)
+    }
+
+    /// Sends a message, so that there is something to ask for; gives the answer.
+    fn send(&self, programs: &Path, receivers: &[&str]) -> Result<Value> {
+        let mut send = Command::new(programs.join("tuma"));
+        send.args(["send", "--message", "Habari", "--url", &format!("http://{}", self.address)]);
+        send.args(receivers.iter().flat_map(|receiver| ["--to", receiver]));
+        let answer = shell::answer(send.env("TUMA_API_KEY", &self.key)).context("a message was not taken")?;
+        serde_json::from_str(&answer).context("the answer is not JSON")
     }
 
     /// Starts a program, and waits until it listens.
@@ -174,8 +191,48 @@ fn environment(address: SocketAddr, simulator: SocketAddr, folder: &Path) -> Vec
         ("SMS_AT_API_BASE_URL", simulator),
         ("SMS_AT_USERNAME", "sandbox".into()),
         ("SMS_AT_API_KEY", concat!("atsk_", "simulated_key_of_the_sandbox").into()),
-        ("SMS_AT_CALLBACK_SECRET", "schemathesis-callback".into()),
+        ("SMS_AT_CALLBACK_SECRET", CALLBACK_SECRET.into()),
     ]
+}
+
+fn text(answer: &Value, field: &str) -> Result<String> {
+    Ok(answer
+        .get(field)
+        .and_then(Value::as_str)
+        .with_context(|| format!("no {field} in an answer"))?
+        .to_owned())
+}
+
+/// What is asked for among all that is made up, so that more than refusals is seen: what there is in the path, and words
+/// that mean something in bodies and queries.
+fn words(message: &str, bulk: &str) -> String {
+    format!(
+        r#"[dictionaries.messages]
+values = ["{message}"]
+[dictionaries.bulks]
+values = ["{bulk}"]
+[dictionaries.names]
+values = ["africastalking", "twilio", "dispatch.twilio", "sweep", "reconcile"]
+[dictionaries.providers]
+values = ["africastalking", "twilio"]
+[dictionaries.kinds]
+values = ["status", "incoming", "opt-out"]
+[dictionaries.tokens]
+values = ["{CALLBACK_SECRET}"]
+[dictionaries.words]
+values = ["0712345678", "+14155550100", "+256772123456", "otp", "alert", "general", "Habari", "Café 👋", "SAFESHOP",
+  "queued", "sent", "twilio", "2099-01-01T00:00:00Z", "2026-01-01T00:00:00+03:00", "{message}"]
+[parameters]
+"path.id" = {{ dictionary = "messages", probability = 0.5 }}
+"path.bulk_id" = {{ dictionary = "bulks", probability = 0.5 }}
+"path.name" = {{ dictionary = "names", probability = 0.5 }}
+"path.provider" = {{ dictionary = "providers", probability = 0.7 }}
+"path.kind" = {{ dictionary = "kinds", probability = 0.7 }}
+"path.token" = {{ dictionary = "tokens", probability = 0.5 }}
+[generation.dictionaries]
+string = {{ dictionary = "words", probability = 0.3 }}
+"#
+    )
 }
 
 fn free_address() -> Result<SocketAddr> {
