@@ -13,6 +13,8 @@ mod figures;
 
 mod connection;
 
+mod descriptors;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +33,7 @@ use self::bounds::{Bounds, Full, Place};
 use self::certificate::Certificate;
 pub(crate) use self::certificate::{CertificateError, Files};
 use self::connection::Serving;
+pub(crate) use self::descriptors::take_all as take_descriptors;
 use self::figures::{Cut, Figures};
 use self::pulse::{Patience, Pulse};
 use crate::config::Http;
