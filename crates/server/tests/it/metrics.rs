@@ -178,6 +178,7 @@ async fn labels_are_closed_sets() {
         ("verdict", words(&["found", "absent", "given_up", "resent"])),
         ("worker", words(&["dispatch.twilio", "dispatch.africastalking", "reconcile", "sweep"])),
         ("code", words(&["invalid_receiver", "required"])),
+        ("listener", words(&["api", "operations"])),
     ]);
     for figure in figures(&app.metrics().await) {
         for (label, value) in &figure.labels {
