@@ -24,20 +24,20 @@ use tokio_util::task::TaskTracker;
 use tower::Service as _;
 
 use super::figures::Cut;
-use super::pulse::{Answer, Look, Phase, Pulse, Watched};
+use super::pulse::{Look, Phase, Pulse, Watched};
 use crate::config::Http;
 use crate::http::{OverTls, full};
 
 /// Headers in a head unless set otherwise. hyper keeps room for so many without asking for memory.
 const USUAL_HEADERS: usize = 100;
 
-/// Requests at once on one connection of HTTP/2.
-const STREAMS: u32 = 200;
+/// Requests at once on one connection of HTTP/2: as many as callers may count on (RFC 9113, section 6.5.2).
+const STREAMS: u32 = 100;
 
 /// How long a connection that is refused may take to hear of it.
 const REFUSAL: Duration = Duration::from_millis(500);
 
-/// How long a connection that has rested for too long may take to end.
+/// How long a connection that ends may take for that, beside what it is answering: for a head that is on its way.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Runs what hyper wants to run beside a connection, so that somebody waits for it.
@@ -94,7 +94,7 @@ impl Serving {
     ) -> Option<Cut> {
         let agreed = tokio::select! {
             agreed = tls.accept(stream) => agreed,
-            () = sleep_until(pulse.first_look()) => return Some(Cut::Handshake),
+            () = sleep_until(pulse.first_head()) => return Some(Cut::Handshake),
             () = self.stopping.cancelled() => return None,
         };
         let Ok(stream) = agreed else { return Some(Cut::Handshake) };
@@ -117,27 +117,27 @@ impl Serving {
             let answering = router.clone().call(request);
             async move {
                 let answer: Result<Response<Body>, std::convert::Infallible> = answering.await;
-                answer.map(|answer| answer.map(|body| Answer { body, _under_way: under_way }))
+                answer.map(|answer| answer.map(|body| under_way.answer(body)))
             }
         });
         let mut connection = std::pin::pin!(self.http.serve_connection(stream, service));
-        let (mut next, mut is_ending) = (pulse.first_look(), false);
+        let (mut next, mut is_ending) = (Instant::now(), false);
         loop {
             tokio::select! {
                 ended = connection.as_mut() => return ended.err().and_then(|problem| cut_by(&*problem)),
                 () = self.stopping.cancelled(), if !is_ending => {
-                    is_ending = true;
+                    (is_ending, next) = (true, Instant::now() + FAREWELL);
                     connection.as_mut().graceful_shutdown();
                 }
                 () = sleep_until(next) => match pulse.look(Instant::now()) {
+                    _ if is_ending && !pulse.is_busy() => return None,
                     Look::Again(moment) => next = moment,
                     Look::Overdue(Phase::Head) => return Some(Cut::SlowHead),
-                    Look::Overdue(_) if is_ending => return None,
+                    Look::Overdue(Phase::Busy) => return Some(Cut::SlowReader),
                     // With HTTP/2 the caller is told, so that it sends no request into a connection that ends.
-                    Look::Overdue(_) => {
-                        is_ending = true;
+                    Look::Overdue(Phase::Rest) => {
+                        (is_ending, next) = (true, Instant::now() + FAREWELL);
                         connection.as_mut().graceful_shutdown();
-                        next = Instant::now() + FAREWELL;
                     }
                 },
             }

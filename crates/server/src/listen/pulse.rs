@@ -1,9 +1,11 @@
 //! What a connection is doing, so that one that keeps us waiting can be closed.
 //!
 //! hyper has a time-out for heads, but it runs also while a connection rests between two requests: a caller that keeps
-//! its connections would lose them after seconds. And it has none for a caller that does not take its answer. So both
-//! are watched here: what comes in and goes out is seen by [`Watched`], what is asked by [`Pulse::begin`].
+//! its connections would lose them after seconds. And it has none for a caller that does not take its answer: one that
+//! lets no byte through, or one of HTTP/2 that gives an answer no window. So all is watched here: what comes in and goes
+//! out is seen by [`Watched`], what is asked by [`Pulse::begin`], what is answered by [`Answer`].
 
+use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -59,6 +61,9 @@ struct State {
     phase: Phase,
     since: Instant,
     under_way: usize,
+    /// Since when answers wait to be taken, by the numbers of their requests.
+    answered: BTreeMap<u64, Instant>,
+    requests: u64,
     /// HTTP/2 has frames between requests that begin none.
     has_frames: bool,
 }
@@ -66,25 +71,42 @@ struct State {
 impl Pulse {
     /// Of a connection that has just been opened: its first head is awaited.
     pub(super) fn new(patience: Patience) -> Arc<Self> {
-        let state = State { phase: Phase::Head, since: Instant::now(), under_way: 0, has_frames: false };
+        let state = State {
+            phase: Phase::Head,
+            since: Instant::now(),
+            under_way: 0,
+            answered: BTreeMap::new(),
+            requests: 0,
+            has_frames: false,
+        };
         Arc::new(Self { patience, state: Mutex::new(state) })
     }
 
     /// Whether something is overdue, or when to look again. A wait that begins after this look ends at the earliest when
-    /// the shorter of both patiences is over, so that no look comes too late.
+    /// the shortest patience is over, so that no look comes too late.
     pub(super) fn look(&self, now: Instant) -> Look {
         let state = self.state.lock();
-        let shorter = now + self.patience.head.min(self.patience.rest);
+        let Patience { head, rest, write } = self.patience;
+        let shortest = now + head.min(rest).min(write);
         let ends = match state.phase {
-            Phase::Busy => return Look::Again(shorter),
-            Phase::Head => state.since + self.patience.head,
-            Phase::Rest => state.since + self.patience.rest,
+            // The first answer that waits has waited for the longest.
+            Phase::Busy => match state.answered.values().min() {
+                Some(answered) => *answered + write,
+                None => return Look::Again(shortest),
+            },
+            Phase::Head => state.since + head,
+            Phase::Rest => state.since + rest,
         };
-        if ends <= now { Look::Overdue(state.phase) } else { Look::Again(ends.min(shorter)) }
+        if ends <= now { Look::Overdue(state.phase) } else { Look::Again(ends.min(shortest)) }
     }
 
-    /// When the first look is due.
-    pub(super) fn first_look(&self) -> Instant {
+    /// Whether we have something to answer.
+    pub(super) fn is_busy(&self) -> bool {
+        self.state.lock().phase == Phase::Busy
+    }
+
+    /// When the first head must have come.
+    pub(super) fn first_head(&self) -> Instant {
         self.state.lock().since + self.patience.head
     }
 
@@ -92,9 +114,10 @@ impl Pulse {
     pub(super) fn begin(self: &Arc<Self>, version: Version) -> UnderWay {
         let mut state = self.state.lock();
         state.under_way += 1;
+        state.requests += 1;
         state.phase = Phase::Busy;
         state.has_frames = version == Version::HTTP_2;
-        UnderWay(Arc::clone(self))
+        UnderWay { pulse: Arc::clone(self), number: state.requests }
     }
 
     fn received(&self) {
@@ -106,11 +129,23 @@ impl Pulse {
 }
 
 /// A request that is not answered to its end yet.
-pub(super) struct UnderWay(Arc<Pulse>);
+pub(super) struct UnderWay {
+    pulse: Arc<Pulse>,
+    number: u64,
+}
+
+impl UnderWay {
+    /// Its answer is there, and waits to be taken.
+    pub(super) fn answer(self, body: axum::body::Body) -> Answer {
+        self.pulse.state.lock().answered.insert(self.number, Instant::now());
+        Answer { body, _under_way: self }
+    }
+}
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        let mut state = self.0.state.lock();
+        let mut state = self.pulse.state.lock();
+        state.answered.remove(&self.number);
         state.under_way -= 1;
         if state.under_way == 0 {
             (state.phase, state.since) = (Phase::Rest, Instant::now());
@@ -120,8 +155,8 @@ impl Drop for UnderWay {
 
 /// An answer's body. Its request is under way until the last of it is written.
 pub(super) struct Answer {
-    pub(super) body: axum::body::Body,
-    pub(super) _under_way: UnderWay,
+    body: axum::body::Body,
+    _under_way: UnderWay,
 }
 
 impl Body for Answer {
@@ -267,6 +302,18 @@ mod tests {
         // Frames between requests begin none.
         pulse.received();
         assert_eq!(pulse.look(seconds(opened, 75)), Look::Overdue(Phase::Rest));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_nobody_takes_is_overdue_whatever_else_is_asked() {
+        let pulse = Pulse::new(PATIENCE);
+        let opened = Instant::now();
+        let answer = pulse.begin(Version::HTTP_2).answer(axum::body::Body::empty());
+        let _later = pulse.begin(Version::HTTP_2);
+        assert_eq!(pulse.look(seconds(opened, 25)), Look::Again(seconds(opened, 30)));
+        assert_eq!(pulse.look(seconds(opened, 30)), Look::Overdue(Phase::Busy));
+        drop(answer);
+        assert_eq!(pulse.look(seconds(opened, 30)), Look::Again(seconds(opened, 40)));
     }
 
     #[tokio::test(start_paused = true)]
