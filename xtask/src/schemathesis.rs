@@ -1,6 +1,7 @@
 //! Schemathesis asks a running gateway everything that its OpenAPI document allows, and much that it does not, and holds
 //! each answer to the document.
 //!
+//! One worker: with two, Python 3.11 now and then fails in its own parser ("AST constructor recursion depth mismatch").
 //! Its rounds have seeds that count up from one, so that a failure can be had again.
 
 use std::fs::{self, File};
@@ -57,7 +58,7 @@ pub(crate) fn run(extent: &Extent) -> Result<()> {
             "--max-examples",
             "200",
         ]);
-        command.args(["--workers", "2", "--request-timeout", "40", "--seed", &seed.to_string()]);
+        command.args(["--workers", "1", "--request-timeout", "40", "--seed", &seed.to_string()]);
         command.args(["-H", &format!("Authorization: Bearer {}", site.key)]);
         command.arg(format!("http://{}/openapi.json", site.address)).current_dir(&site.folder);
         // The key is of a database that is thrown away, but it is a key: the line is not shown.

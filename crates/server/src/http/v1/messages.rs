@@ -88,7 +88,7 @@ pub fn read(body: &[u8], key: &str, max_bytes: usize) -> Result<SendRequest, Pro
 #[derive(Default)]
 pub(super) struct BulkBody {
     /// 1 to 100 phone numbers.
-    #[schema(required = true)]
+    #[schema(required = true, min_items = 1, max_items = 100)]
     receivers: Option<Vec<String>>,
     /// The text.
     #[schema(required = true, example = "Karibu chama chetu")]
