@@ -39,6 +39,12 @@ pub(crate) fn node() -> Result<()> {
     }
 }
 
+/// Schemathesis is written in Python, and lives in an environment of its own.
+pub(crate) fn python() -> Result<()> {
+    let can = shell::answer(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_some();
+    if can { Ok(()) } else { install_packages(&["python3", "python3-venv"]) }
+}
+
 /// Builds the tool if `cargo <verb>` does not answer. The dev profile: it takes a third of the time, and what the
 /// tool does itself is little.
 fn cargo_tool(verb: &str, install: &[&str]) -> Result<()> {

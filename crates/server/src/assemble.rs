@@ -5,19 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::Router;
-use axum::serve::ListenerExt as _;
 use domain::time::Clock;
 use gateway::{Parts, Settings, SmsService};
 use store::Store;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::broker;
 use crate::config::Config;
 use crate::http::{self, Limits, State};
 use crate::keys::Authenticator;
+use crate::listen::{self, Listeners};
 use crate::telemetry::Figures;
 
 /// A gateway that is accepting and submitting.
@@ -32,8 +29,7 @@ pub struct Gateway {
     /// The store, which [`stop`](Self::stop) closes.
     pub store: Arc<dyn Store>,
     figures: Figures,
-    listeners: TaskTracker,
-    stopping: CancellationToken,
+    listeners: Listeners,
     soft_stop: Duration,
 }
 
@@ -52,15 +48,19 @@ impl Gateway {
             figures: figures.clone(),
             public_url: config.public_url.clone(),
             trusted_proxies: config.http.trusted_proxies.clone(),
+            forwarded_header: config.http.forwarded_header,
             quiet_hours: config.quiet_hours(),
             limits: Limits {
                 max_body_bytes: config.http.max_body_bytes,
                 timeout: Duration::from_millis(config.http.request_timeout_ms),
+                body_timeout: Duration::from_millis(config.http.body_timeout_ms),
             },
         };
-        let api = bind(config.listen).await?;
+        let listeners = Listeners::new(config.http.clone(), figures.meter(), Arc::clone(&clock));
+        let certificate = listeners.certificate()?;
+        let api = listen::bind(config.listen).await?;
         let operations = match config.operations_listen {
-            Some(address) => Some(bind(address).await?),
+            Some(address) => Some(listen::bind(address).await?),
             None => None,
         };
         let address = api.local_addr()?;
@@ -82,13 +82,13 @@ impl Gateway {
             service,
             store,
             figures,
-            listeners: TaskTracker::new(),
-            stopping: CancellationToken::new(),
+            listeners,
             soft_stop: Duration::from_secs(config.dispatch.soft_stop_s),
         };
-        gateway.listen(api, http::router(state.clone(), &config.roles, operations.is_none()));
+        let router = http::router(state.clone(), &config.roles, operations.is_none());
+        gateway.listeners.serve(api, router, certificate)?;
         if let Some(operations) = operations {
-            gateway.listen(operations, http::operations_router(state));
+            gateway.listeners.serve_operations(operations, http::operations_router(state));
         }
         if let Some(edge) = edge {
             edge.start(&gateway.service);
@@ -96,28 +96,12 @@ impl Gateway {
         Ok(gateway)
     }
 
-    fn listen(&self, listener: TcpListener, router: Router) {
-        let stopping = self.stopping.clone();
-        // Small answers leave at once.
-        let listener = listener.tap_io(|connection| {
-            let _ = connection.set_nodelay(true);
-        });
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        let serving = axum::serve(listener, service).with_graceful_shutdown(stopping.cancelled_owned());
-        self.listeners.spawn(async move {
-            if let Err(problem) = serving.await {
-                tracing::error!(%problem, "a listener failed");
-            }
-        });
-    }
-
     /// Stops, within `dispatch.soft_stop_s` in all: no new requests, requests under way are answered, submissions
     /// under way are finished and recorded, what is left stays queued.
     pub async fn stop(self) {
-        self.stopping.cancel();
-        self.listeners.close();
+        self.listeners.stop();
         let listening = async {
-            if tokio::time::timeout(self.soft_stop, self.listeners.wait()).await.is_err() {
+            if tokio::time::timeout(self.soft_stop, self.listeners.stopped()).await.is_err() {
                 tracing::warn!("requests under way did not end in time");
             }
         };
@@ -150,8 +134,4 @@ pub fn service(
         settings: Settings { only_node: !store.is_shared(), ..config.gateway() },
         meter: figures.meter(),
     }))
-}
-
-async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}"))
 }

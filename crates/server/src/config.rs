@@ -2,6 +2,8 @@
 
 mod broker;
 
+mod http;
+
 mod layers;
 
 mod policy;
@@ -10,7 +12,7 @@ mod roles;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use domain::phone::Country;
@@ -27,6 +29,7 @@ use store::MasterKeys;
 use url::Url;
 
 pub use self::broker::{Broker, Secret, Servers};
+pub use self::http::ForwardedHeader;
 pub use self::layers::{LayerError, default_settings};
 pub use self::policy::{
     Breaker, Failover, GuaranteedPercent, Lanes, Quiet, QuietWindow, Reconcile, Retry, ScenarioRules,
@@ -176,6 +179,19 @@ pub struct Http {
     pub idempotency_hours: u32,
     pub key_cache_ms: u64,
     pub trusted_proxies: Addresses,
+    pub forwarded_header: ForwardedHeader,
+    #[serde(deserialize_with = "optional")]
+    pub tls_certificate_file: Option<PathBuf>,
+    #[serde(deserialize_with = "optional")]
+    pub tls_key_file: Option<PathBuf>,
+    pub header_timeout_ms: u64,
+    pub body_timeout_ms: u64,
+    pub write_timeout_ms: u64,
+    pub idle_timeout_ms: u64,
+    pub max_header_bytes: usize,
+    pub max_headers: usize,
+    pub max_connections: usize,
+    pub max_connections_per_address: usize,
 }
 
 /// How the log looks.
@@ -288,9 +304,7 @@ impl Config {
         }
         policy::validate(self)?;
         broker::validate(self)?;
-        if self.http.max_body_bytes < 1_024 {
-            return wrong("http.max_body_bytes", "must be at least 1024".into());
-        }
+        http::validate(&self.http)?;
         if self
             .public_url
             .as_ref()

@@ -8,6 +8,8 @@ pub mod keys;
 
 pub mod http;
 
+mod listen;
+
 mod broker;
 
 pub mod assemble;

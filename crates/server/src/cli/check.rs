@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use domain::route::ProviderName;
+use domain::time::Clock as _;
 use gateway::SystemClock;
 use providers::factory::ConfigError;
 use providers::provider::ProbeError;
@@ -15,6 +16,7 @@ use super::print;
 use crate::broker;
 use crate::config::{Config, default_settings};
 use crate::keys::{Authenticator, Scope};
+use crate::listen::Files;
 
 /// Say what is wrong with the settings, and whether each provider's credentials work.
 #[derive(Debug, Args)]
@@ -38,6 +40,7 @@ impl Check {
         let mut findings = Findings::default();
         check_store(config, &mut findings).await;
         check_addresses(config);
+        check_certificate(config, &mut findings);
         self.check_broker(config, &mut findings).await;
         for provider in REGISTRY {
             let name: ProviderName = provider.name.parse()?;
@@ -135,8 +138,21 @@ fn check_addresses(config: &Config) {
         }
         Some(_) => fine("public_url", "set"),
     }
-    if !config.listen.ip().is_loopback() {
-        note("listen", "is reachable from other machines without TLS: put a TLS proxy before it");
+    if !config.listen.ip().is_loopback() && Files::of(&config.http).is_none() {
+        note(
+            "listen",
+            "is reachable from other machines without TLS: set http.tls_certificate_file, or put a TLS proxy before it",
+        );
+    }
+}
+
+fn check_certificate(config: &Config, findings: &mut Findings) {
+    let Some(files) = Files::of(&config.http) else { return };
+    let now = SystemClock::new().now();
+    match files.load().and_then(|pair| pair.check(now).map(|()| pair.ends_soon(now))) {
+        Ok(None) => fine("certificate", "can be used, and fits its key"),
+        Ok(Some(end)) => note("certificate", &format!("can be used, but only until {end}")),
+        Err(problem) => findings.wrong("certificate", &problem.to_string()),
     }
 }
 

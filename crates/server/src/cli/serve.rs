@@ -6,6 +6,7 @@ use anyhow::Context as _;
 
 use crate::assemble::Gateway;
 use crate::config::{Config, Roles};
+use crate::listen;
 use gateway::SystemClock;
 
 /// What `tuma serve` may be told.
@@ -27,6 +28,7 @@ impl Serve {
 }
 
 async fn run(config: &Config) -> anyhow::Result<()> {
+    listen::take_descriptors(config.http.max_connections);
     let gateway = Gateway::start(config, Arc::new(SystemClock::new())).await?;
     tracing::info!(address = %gateway.address, "listening");
     if let Some(address) = gateway.operations_address {

@@ -1,11 +1,11 @@
 //! What a handler takes from a request: the caller, and a body with every mistake named.
 
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use bytes::Bytes;
 use domain::secret::SecretString;
 use http::{HeaderMap, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
 use super::problem::{Code, FieldProblem, Problem};
@@ -73,13 +73,21 @@ impl<T: DeserializeOwned> FromRequest<State> for Body<T> {
         if !json {
             return Err(Problem::new(Code::UnsupportedMediaType, "send application/json"));
         }
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
-            BytesRejection::FailedToBufferBody(
-                axum::extract::rejection::FailedToBufferBody::LengthLimitError(_),
-            ) => too_large(state.limits.max_body_bytes),
-            _ => Problem::new(Code::MalformedJson, "the body could not be read"),
-        })?;
+        let bytes = whole(request.into_body(), state.limits.max_body_bytes, state).await?;
         read(&bytes).map(Self)
+    }
+}
+
+/// All of a body, if it is no larger than it may be and does not take longer.
+pub(super) async fn whole(body: axum::body::Body, max_bytes: usize, state: &State) -> Result<Bytes, Problem> {
+    let reading = Limited::new(body, max_bytes).collect();
+    match tokio::time::timeout(state.limits.body_timeout, reading).await {
+        Ok(Ok(read)) => Ok(read.to_bytes()),
+        Ok(Err(problem)) if problem.is::<LengthLimitError>() => Err(too_large(max_bytes)),
+        Ok(Err(_broken_off)) => Err(Problem::new(Code::MalformedJson, "the body could not be read")),
+        Err(_elapsed) => {
+            Err(Problem::new(Code::BodyTimeout, "send the body at once, with the same Idempotency-Key"))
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use store::StoreError;
 use utoipa::ToSchema;
 
 /// Seconds after which a caller should try again when the store can't take its request.
-const RETRY_AFTER_S: u32 = 2;
+pub(super) const RETRY_AFTER_S: u32 = 2;
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident => $status:ident, $code:literal, $title:literal;)+) => {
@@ -77,6 +77,10 @@ codes! {
     MethodNotAllowed => METHOD_NOT_ALLOWED, "method_not_allowed", "The method is not allowed here";
     /// The body is too large.
     TooLarge => PAYLOAD_TOO_LARGE, "too_large", "The body is too large";
+    /// The body did not come in time.
+    BodyTimeout => REQUEST_TIMEOUT, "body_timeout", "The body did not come in time";
+    /// Too many connections are open.
+    TooManyConnections => SERVICE_UNAVAILABLE, "too_many_connections", "Too many connections are open";
     /// It took too long.
     Timeout => SERVICE_UNAVAILABLE, "timeout", "The request took too long";
     /// The store can't be used now.

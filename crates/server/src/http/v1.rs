@@ -21,7 +21,7 @@ use utoipa_axum::routes;
 
 use super::state::State;
 
-pub(crate) use self::messages::read as read_send;
+pub use self::messages::{read as read_send, read_bulk};
 
 pub(super) fn routes() -> OpenApiRouter<State> {
     OpenApiRouter::new()

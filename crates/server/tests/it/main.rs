@@ -46,6 +46,8 @@ mod nodes;
 
 mod health;
 
+mod connections;
+
 mod metrics;
 
 mod openapi;
@@ -75,6 +77,8 @@ mod program_serve;
 
 mod program_check;
 
+mod tls;
+
 mod program_send;
 
 mod program_health;
@@ -96,3 +100,8 @@ mod program_demo;
 mod deploy;
 
 mod canary;
+
+#[path = "../../../../fuzz/src/lib.rs"]
+mod fuzzed;
+
+mod fuzz_corpus;

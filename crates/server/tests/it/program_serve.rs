@@ -280,3 +280,14 @@ async fn only_the_owner_can_read_the_database() {
         assert_eq!(mode & 0o077, 0, "{name}: {mode:o}");
     }
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn it_takes_as_many_file_descriptors_as_it_may_have() {
+    let site = Site::new("http://127.0.0.1:9");
+    let served = site.serve().await;
+    let limits = served.limits();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let numbers: Vec<_> = line.split_whitespace().skip(3).take(2).collect();
+    assert_eq!(numbers[0], numbers[1], "{line}");
+}
