@@ -15,6 +15,10 @@ pub(crate) mod serve;
 pub mod database;
 
 pub mod nats;
+
+pub mod moto;
+
+pub mod vault;
 pub mod proxy;
 
 pub mod endpoint;

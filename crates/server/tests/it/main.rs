@@ -14,6 +14,8 @@ mod app;
 
 mod sms_send;
 
+mod sms_content;
+
 mod sms_bulk;
 
 mod sms_show;
@@ -61,6 +63,14 @@ mod limits;
 mod config;
 
 mod config_policy;
+
+mod secrets_read;
+
+mod secrets_vault;
+
+mod secrets_aws;
+
+mod secrets_renew;
 
 mod program;
 
