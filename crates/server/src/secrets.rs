@@ -16,6 +16,8 @@ use std::time::Duration;
 
 use domain::secret::SecretString;
 use domain::time::{Clock, Timestamp};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use self::aws::Aws;
 use self::vault::Vault;
@@ -127,6 +129,20 @@ impl Stores {
         };
         let value = value.ok_or_else(|| wrong(format!("has no text {} in {place}", field.unwrap_or("at all"))))?;
         Ok(Fetched { value, created_at: entry.created_at })
+    }
+}
+
+/// A text of an answer that is a secret. Numbers and words of JSON count as texts; lists and objects do not.
+struct Text(Option<SecretString>);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(match Value::deserialize(deserializer)? {
+            Value::String(text) => Some(text.into()),
+            Value::Number(number) => Some(number.to_string().into()),
+            Value::Bool(word) => Some(word.to_string().into()),
+            Value::Null | Value::Array(_) | Value::Object(_) => None,
+        }))
     }
 }
 

@@ -20,12 +20,12 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use url::Url;
 
-use super::{Entry, Fields, LARGEST_ANSWER, PATIENCE, cause};
+use super::{Entry, Fields, LARGEST_ANSWER, PATIENCE, Text, cause};
 use crate::config::secrets::read_file;
 use crate::config::{Config, Held, SecretError, Source, VaultSettings};
 
@@ -288,20 +288,6 @@ fn meaning(status: StatusCode) -> String {
         503 => "is sealed, or down for maintenance (503)".into(),
         429 | 472 | 473 => format!("is a standby that does not answer ({})", status.as_u16()),
         code => format!("answers with the status {code}"),
-    }
-}
-
-/// A text of an answer that is a secret. Numbers and words of JSON count as texts; lists and objects do not.
-struct Text(Option<SecretString>);
-
-impl<'de> Deserialize<'de> for Text {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self(match Value::deserialize(deserializer)? {
-            Value::String(text) => Some(text.into()),
-            Value::Number(number) => Some(number.to_string().into()),
-            Value::Bool(word) => Some(word.to_string().into()),
-            Value::Null | Value::Array(_) | Value::Object(_) => None,
-        }))
     }
 }
 
