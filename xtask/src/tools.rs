@@ -46,7 +46,9 @@ pub(crate) fn node() -> Result<()> {
 /// those in a package apart.
 pub(crate) fn python() -> Result<()> {
     let makes_environments = || {
-        shell::answer(Command::new("python3").args(["-c", "import ensurepip, venv, sys; print(sys.version_info[1])"]))
+        shell::answer(
+            Command::new("python3").args(["-c", "import ensurepip, venv, sys; print(sys.version_info[1])"]),
+        )
     };
     if makes_environments().is_none() {
         install_packages(&["python3", "python3-venv"])?;

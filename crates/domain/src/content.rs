@@ -127,7 +127,6 @@ pub enum ContentRulesError {
 }
 
 /// How a rule decides when the pass over the text has named it.
-#[derive(Debug, Clone)]
 enum Look {
     /// It is broken.
     None,
@@ -139,17 +138,21 @@ enum Look {
     Password(password::Words),
 }
 
-#[derive(Debug, Clone)]
 struct Rule {
     name: RuleName,
     look: Look,
 }
 
 /// The rules for texts, ready to be applied. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ContentRules(Arc<Compiled>);
 
-#[derive(Debug)]
+impl fmt::Debug for ContentRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.rules.iter().map(|rule| &rule.name)).finish()
+    }
+}
+
 struct Compiled {
     /// One pattern for each rule; a rule with several patterns stands in there several times.
     set: RegexSet,

@@ -141,7 +141,8 @@ impl ProviderConfig {
     /// The adapter's own keys, as its type: unknown keys are refused by name, and no value is ever quoted.
     /// White space around a text is dropped; keys that are left empty are absent.
     pub fn adapter_settings<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
-        settings::read(self.keys.clone(), self.secrets.clone()).map_err(|problem| problem_of(&self.name, &problem))
+        settings::read(self.keys.clone(), self.secrets.clone())
+            .map_err(|problem| problem_of(&self.name, &problem))
     }
 
     /// Refuses a setting of more receivers in a request than the adapter can carry and read the answers of.

@@ -188,7 +188,9 @@ impl<'de> Deserializer<'de> for Setting {
                 _ => Err(Problem::new("is out of range")),
             },
             Value::String(text) => visitor.visit_string(text),
-            Value::Array(values) => visitor.visit_seq(SeqDeserializer::new(values.into_iter().map(Self::Plain))),
+            Value::Array(values) => {
+                visitor.visit_seq(SeqDeserializer::new(values.into_iter().map(Self::Plain)))
+            }
             Value::Object(map) => visitor.visit_map(Keys::of_values(map)),
         }
     }

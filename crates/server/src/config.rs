@@ -38,7 +38,9 @@ pub use self::policy::{
     Breaker, Failover, GuaranteedPercent, Lanes, Quiet, QuietWindow, Reconcile, Retry, ScenarioRules,
 };
 pub use self::roles::{Role, Roles};
-pub use self::secrets::{AwsSettings, Fetched, Held, SecretError, SecretSettings, Secrets, Source, VaultSettings};
+pub use self::secrets::{
+    AwsSettings, Fetched, Held, SecretError, SecretSettings, Secrets, Source, VaultSettings,
+};
 
 /// The most characters that fit into the most segments that are ever allowed: 153 to a segment.
 const MAX_CHARACTERS: usize = MAX_SEGMENTS * 153;

@@ -127,7 +127,8 @@ impl Stores {
             (Fields::Named(fields), Some(field)) => fields.get(field).cloned(),
             (Fields::Named(_), None) => None,
         };
-        let value = value.ok_or_else(|| wrong(format!("has no text {} in {place}", field.unwrap_or("at all"))))?;
+        let value =
+            value.ok_or_else(|| wrong(format!("has no text {} in {place}", field.unwrap_or("at all"))))?;
         Ok(Fetched { value, created_at: entry.created_at })
     }
 }

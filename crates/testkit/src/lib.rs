@@ -18,8 +18,8 @@ pub mod nats;
 
 pub mod moto;
 
-pub mod vault;
 pub mod proxy;
+pub mod vault;
 
 pub mod endpoint;
 

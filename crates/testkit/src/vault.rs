@@ -189,7 +189,14 @@ fn refusal(status: StatusCode, words: &str) -> Said {
 }
 
 impl State {
-    fn answer(&mut self, method: &Method, path: &str, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Said {
+    fn answer(
+        &mut self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Said {
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         if self.is_sealed {
             return refusal(StatusCode::SERVICE_UNAVAILABLE, "Vault is sealed");
@@ -202,7 +209,8 @@ impl State {
             return self.log_in(body, now);
         }
         let token = header("x-vault-token").unwrap_or_default().to_owned();
-        let Some(ends_at) = self.tokens.get(&token).copied().filter(|ends| ends.is_none_or(|at| at > now)) else {
+        let Some(ends_at) = self.tokens.get(&token).copied().filter(|ends| ends.is_none_or(|at| at > now))
+        else {
             return refusal(StatusCode::FORBIDDEN, "permission denied");
         };
         match (method, path) {

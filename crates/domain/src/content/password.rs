@@ -17,7 +17,6 @@ const SAID: &str = concat!(
 const SHORTEST: usize = 4;
 
 /// Finds passwords.
-#[derive(Debug, Clone)]
 pub(super) struct Words(Regex);
 
 impl Words {
@@ -47,7 +46,9 @@ impl Words {
 fn is_code(value: &str) -> bool {
     let code = value.bytes().filter(|byte| *byte != b'-');
     let is_plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
-    code.clone().all(is_plain) && code.clone().any(|byte| byte.is_ascii_digit()) && (4..=10).contains(&code.count())
+    code.clone().all(is_plain)
+        && code.clone().any(|byte| byte.is_ascii_digit())
+        && (4..=10).contains(&code.count())
 }
 
 fn is_link(value: &str) -> bool {

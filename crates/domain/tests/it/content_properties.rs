@@ -40,12 +40,14 @@ fn check_digit(digits: &str) -> u32 {
 
 /// Numbers of cards, in one piece.
 fn cards() -> impl Strategy<Value = String> {
-    (prop::sample::select(ISSUERS), prop::collection::vec(0_u32..10, 19)).prop_map(|((prefix, length), rest)| {
-        let rest = rest.iter().map(u32::to_string).collect::<String>();
-        let mut number: String = format!("{prefix}{rest}").chars().take(length - 1).collect();
-        number.push_str(&check_digit(&number).to_string());
-        number
-    })
+    (prop::sample::select(ISSUERS), prop::collection::vec(0_u32..10, 19)).prop_map(
+        |((prefix, length), rest)| {
+            let rest = rest.iter().map(u32::to_string).collect::<String>();
+            let mut number: String = format!("{prefix}{rest}").chars().take(length - 1).collect();
+            number.push_str(&check_digit(&number).to_string());
+            number
+        },
+    )
 }
 
 /// A number in groups, with signs between them.

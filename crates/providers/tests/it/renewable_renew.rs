@@ -47,7 +47,8 @@ async fn the_next_message_goes_with_the_new_credentials() {
 
 #[tokio::test]
 async fn a_refusal_of_credentials_is_told() {
-    let server = Server::start([Reply::of(401, "text/plain", "The supplied authentication is invalid")]).await;
+    let server =
+        Server::start([Reply::of(401, "text/plain", "The supplied authentication is invalid")]).await;
     let (place, refused) = place(africastalking(&server.base(), json!({})));
     let outcome = place.send_sms(&submission(AMINA, "Habari")).await;
     assert_eq!(outcome.kind(), OutcomeKind::Rejected);

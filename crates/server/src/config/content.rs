@@ -33,8 +33,7 @@ impl TryFrom<Written> for Content {
     fn try_from(written: Written) -> Result<Self, Self::Error> {
         let Written { card_number, password, pin, transaction_id, transaction_ids, own } = written;
         let rulings = Rulings { card_number, password, pin, transaction_id };
-        let own: Vec<_> =
-            own.into_iter().map(|Own { name, pattern }| OwnRule { name, pattern }).collect();
+        let own: Vec<_> = own.into_iter().map(|Own { name, pattern }| OwnRule { name, pattern }).collect();
         ContentRules::new(rulings, &transaction_ids, &own).map(Self)
     }
 }

@@ -125,7 +125,7 @@ pub(super) fn merge(
             origins.texts.insert(path.join("."), Source::Environment(variable));
         }
     }
-    let secrets = origins.take(&mut settings)?;
+    let secrets = origins.take(&mut settings, &defaults)?;
     Ok(Merged { settings, secrets })
 }
 
@@ -139,13 +139,14 @@ impl Origins {
     }
 
     /// Takes the secrets out of the settings.
-    fn take(mut self, settings: &mut Table) -> Result<BTreeMap<String, Given>, LayerError> {
+    fn take(mut self, settings: &mut Table, defaults: &Table) -> Result<BTreeMap<String, Given>, LayerError> {
         let mut secrets = BTreeMap::new();
         for key in secrets::keys() {
             let Some(source) = self.texts.remove(&key) else { continue };
             // One that is no text stays, for whoever reads the settings to complain of.
             let Some(Value::String(text)) = value_mut(settings, &key) else { continue };
-            if !text.trim().is_empty() {
+            let is_default = value(defaults, &key).and_then(Value::as_str) == Some(text.as_str());
+            if !is_default && !text.trim().is_empty() {
                 secrets.insert(key, Given::Text(std::mem::take(text).into(), source));
             }
         }

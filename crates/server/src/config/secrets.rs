@@ -144,7 +144,9 @@ impl fmt::Display for Source {
             Self::SettingsFile => f.write_str("the settings file"),
             Self::Environment(variable) => write!(f, "the environment ({variable})"),
             Self::File { path, variable } => write!(f, "the file {} ({variable})", path.display()),
-            Self::Vault(VaultField { mount, path, field }) => write!(f, "Vault ({mount}/{path}, field {field})"),
+            Self::Vault(VaultField { mount, path, field }) => {
+                write!(f, "Vault ({mount}/{path}, field {field})")
+            }
             Self::Aws(AwsField { id, field: None }) => write!(f, "AWS Secrets Manager ({id})"),
             Self::Aws(AwsField { id, field: Some(field) }) => {
                 write!(f, "AWS Secrets Manager ({id}, field {field})")
@@ -284,10 +286,8 @@ impl Given {
         let wrong = |problem: &str| SettingsError::Value { key: key.into(), problem: problem.into() };
         let (text, source) = match self {
             Self::File(source) => {
-                let fetched = read_file(&source).map_err(|problem| SettingsError::Secret {
-                    key: key.into(),
-                    problem,
-                })?;
+                let fetched = read_file(&source)
+                    .map_err(|problem| SettingsError::Secret { key: key.into(), problem })?;
                 return Ok(Held { source, fetched: Some(fetched) });
             }
             Self::Text(text, source) => (text, source),
@@ -362,7 +362,8 @@ pub(super) fn validate(config: &Config) -> Result<(), SettingsError> {
     }
     let vault = &settings.vault;
     if let Some(address) = &vault.address {
-        let is_plain = address.query().is_none() && address.fragment().is_none() && address.username().is_empty();
+        let is_plain =
+            address.query().is_none() && address.fragment().is_none() && address.username().is_empty();
         let is_safe = address.scheme() == "https"
             || (address.scheme() == "http" && providers::client::is_this_machine(address));
         if !is_safe || !is_plain {

@@ -68,18 +68,26 @@ impl Keeper {
         if !config.held.iter().any(|(_, held)| held.source.can_change()) {
             return None;
         }
-        let in_force = config.held.iter().filter_map(|(key, held)| {
-            Some((key.to_owned(), held.fetched.as_ref()?.value.clone()))
-        });
-        let known =
-            Known { in_force: in_force.collect(), told: BTreeMap::new(), old_told: BTreeMap::new() };
+        let in_force = config
+            .held
+            .iter()
+            .filter_map(|(key, held)| Some((key.to_owned(), held.fetched.as_ref()?.value.clone())));
+        let known = Known { in_force: in_force.collect(), told: BTreeMap::new(), old_told: BTreeMap::new() };
         let ages = config.held.iter().filter_map(|(key, held)| {
             Some((key.to_owned(), held.fetched.as_ref()?.created_at?)).filter(|_| !is_identity(key))
         });
         let ages: Ages = Arc::new(Mutex::new(ages.collect()));
         observe(meter, Arc::clone(&ages), Arc::clone(&clock));
         let stores = Stores::of(config, Arc::clone(&clock));
-        Some(Self { config: config.clone(), stores, providers, refused, clock, known: Mutex::new(known), ages })
+        Some(Self {
+            config: config.clone(),
+            stores,
+            providers,
+            refused,
+            clock,
+            known: Mutex::new(known),
+            ages,
+        })
     }
 
     /// Runs until stopped.
@@ -138,7 +146,9 @@ impl Keeper {
                 self.renew(provider, &prefix, fetched, &mut known, now);
             }
         }
-        for setting in changed.into_iter().filter(|it| !it.starts_with(PROVIDERS) && !it.starts_with(OF_STORES)) {
+        for setting in
+            changed.into_iter().filter(|it| !it.starts_with(PROVIDERS) && !it.starts_with(OF_STORES))
+        {
             let Some(secret) = fetched.get(setting) else { continue };
             if !is_same(known.told.get(setting), &secret.value) {
                 tracing::warn!(setting, "a secret has changed: the new one is used from the next start on");
@@ -163,16 +173,17 @@ impl Keeper {
         now: Timestamp,
     ) {
         let name = provider.provider_name();
-        let made = self.config.with_secrets(fetched.clone()).and_then(|config| {
-            Ok(config.factory()?.create_provider(Some(name))?)
-        });
+        let made = self
+            .config
+            .with_secrets(fetched.clone())
+            .and_then(|config| Ok(config.factory()?.create_provider(Some(name))?));
         match made {
             Ok(made) => {
                 provider.renew(made, now.plus(self.config.secrets.previous_valid()));
                 let of_provider = fetched.iter().filter(|(setting, _)| setting.starts_with(prefix));
-                known.in_force.extend(
-                    of_provider.map(|(setting, secret)| (setting.clone(), secret.value.clone())),
-                );
+                known
+                    .in_force
+                    .extend(of_provider.map(|(setting, secret)| (setting.clone(), secret.value.clone())));
                 tracing::info!(provider = %name, "new credentials are in force");
             }
             Err(problem) => {

@@ -19,8 +19,8 @@ use reqwest::{Request, Response};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use serde::de::DeserializeOwned;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use url::Url;
@@ -74,7 +74,9 @@ enum Refusal {
 impl From<Refusal> for SecretError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Forbidden => trouble("refuses us (403): what we log in with is wrong, or its policy does not allow this"),
+            Refusal::Forbidden => {
+                trouble("refuses us (403): what we log in with is wrong, or its policy does not allow this")
+            }
             Refusal::Status(status) => trouble(meaning(status)),
             Refusal::Other(problem) => problem,
         }
@@ -125,7 +127,8 @@ impl Vault {
     async fn token(&self, session: &mut Option<Session>) -> Result<SecretString, Refusal> {
         let now = self.clock.now();
         if let Some(held) = session.as_ref().filter(|held| held.renew_at.is_some_and(|at| at <= now)) {
-            let renewed = if held.is_renewable { self.renew(&held.token).await } else { Err(Refusal::Forbidden) };
+            let renewed =
+                if held.is_renewable { self.renew(&held.token).await } else { Err(Refusal::Forbidden) };
             *session = renewed.ok();
         }
         if session.is_none() {
@@ -200,8 +203,9 @@ impl Vault {
         }
         let bytes = read(answer).await.map_err(other)?;
         // What serde has to say could quote the answer.
-        serde_json::from_slice(&bytes)
-            .map_err(|_quotes| other("gives an answer that can't be read: is the engine KV of version 2?".into()))
+        serde_json::from_slice(&bytes).map_err(|_quotes| {
+            other("gives an answer that can't be read: is the engine KV of version 2?".into())
+        })
     }
 
     fn request<'a>(
@@ -332,4 +336,77 @@ struct TokenData {
     ttl: u64,
     #[serde(default)]
     renewable: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use testkit::clock::FakeClock;
+    use testkit::vault::{ROLE_ID, SECRET_ID, VaultStandIn};
+
+    use super::*;
+
+    /// The stand-in with one entry, ourselves with what is set, and the clock of both.
+    async fn scene(set: &[(&str, &str)]) -> (VaultStandIn, Vault, Arc<FakeClock>) {
+        let clock = Arc::new(FakeClock::new());
+        let stand_in = VaultStandIn::start(Arc::clone(&clock) as _).await.unwrap();
+        stand_in.put("secret/tuma", &json!({"token": "hunter2"}));
+        let url = stand_in.url();
+        let environment =
+            [("TUMA_SECRETS__VAULT__ADDRESS", url.as_str())].into_iter().chain(set.iter().copied());
+        let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let config = Config::load(None, environment).unwrap();
+        let vault = Vault::new(&config, Arc::clone(&clock) as _);
+        (stand_in, vault, clock)
+    }
+
+    const APP_ROLE: [(&str, &str); 2] =
+        [("TUMA_SECRETS__VAULT__ROLE_ID", ROLE_ID), ("TUMA_SECRETS__VAULT__SECRET_ID", SECRET_ID)];
+
+    #[tokio::test]
+    async fn a_token_is_used_for_half_of_its_time_and_then_renewed() {
+        let (stand_in, vault, clock) = scene(&APP_ROLE).await;
+        for (minutes, logins, renewals) in [(0, 1, 0), (29, 1, 0), (1, 1, 1), (29, 1, 1), (1, 1, 2)] {
+            clock.advance(Duration::from_mins(minutes));
+            assert!(vault.read("secret", "tuma").await.is_ok());
+            let counts = stand_in.counts();
+            assert_eq!((counts.logins, counts.renewals), (logins, renewals));
+        }
+        assert_eq!(stand_in.counts().refusals, 0);
+    }
+
+    #[tokio::test]
+    async fn a_token_that_is_refused_or_over_is_replaced_by_logging_in_anew() {
+        let (stand_in, vault, clock) = scene(&APP_ROLE).await;
+        assert!(vault.read("secret", "tuma").await.is_ok());
+        stand_in.revoke_tokens();
+        assert!(vault.read("secret", "tuma").await.is_ok());
+        assert_eq!(stand_in.counts().logins, 2);
+        clock.advance(Duration::from_hours(2));
+        assert!(vault.read("secret", "tuma").await.is_ok());
+        assert_eq!((stand_in.counts().logins, stand_in.counts().renewals), (3, 0));
+        // With nothing to log in with any more, it says so.
+        stand_in.revoke_tokens();
+        stand_in.set_secret_id("another");
+        let refused = vault.read("secret", "tuma").await.err().map(|problem| problem.to_string());
+        assert!(refused.is_some_and(|refused| refused.contains("refuses us (403)")));
+    }
+
+    #[tokio::test]
+    async fn a_token_in_a_file_is_read_anew_when_another_is_needed() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("token");
+        std::fs::write(&path, "hvs.first\n").unwrap();
+        let (stand_in, vault, clock) =
+            scene(&[("TUMA_SECRETS__VAULT__TOKEN_FILE", path.to_str().unwrap())]).await;
+        stand_in.give_token("hvs.first", Duration::from_hours(1));
+        assert!(vault.read("secret", "tuma").await.is_ok());
+        clock.advance(Duration::from_mins(40));
+        assert!(vault.read("secret", "tuma").await.is_ok());
+        assert_eq!(stand_in.counts().renewals, 1);
+        clock.advance(Duration::from_hours(3));
+        stand_in.give_token("hvs.second", Duration::from_hours(1));
+        std::fs::write(&path, "hvs.second\n").unwrap();
+        assert!(vault.read("secret", "tuma").await.is_ok());
+        assert_eq!(stand_in.counts().logins, 0);
+    }
 }

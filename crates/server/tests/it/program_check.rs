@@ -178,16 +178,26 @@ async fn each_secret_is_said_with_where_it_is_from_and_its_age_and_never_shown()
 
     let offline = site.run(&["check", "--offline"]).await;
     assert_eq!(offline.code, Some(0), "{}", offline.stdout);
-    let line = "note  secret providers.africastalking.api_key: from Vault (secret/tuma, field key); not asked\n";
+    let line =
+        "note  secret providers.africastalking.api_key: from Vault (secret/tuma, field key); not asked\n";
     assert!(offline.stdout.contains(line), "{}", offline.stdout);
-    assert!(offline.stdout.contains("note  provider africastalking: its secrets are not known"), "{}", offline.stdout);
+    assert!(
+        offline.stdout.contains("note  provider africastalking: its secrets are not known"),
+        "{}",
+        offline.stdout
+    );
 
     vault.set_sealed(true);
     let sealed = site.run(&["check"]).await;
     assert_eq!(sealed.code, Some(1), "{}", sealed.stdout);
-    let line = "WRONG secret providers.africastalking.api_key: from Vault (secret/tuma, field key): Vault is sealed";
+    let line =
+        "WRONG secret providers.africastalking.api_key: from Vault (secret/tuma, field key): Vault is sealed";
     assert!(sealed.stdout.contains(line), "{}", sealed.stdout);
     let served = site.run(&["serve"]).await;
     assert_eq!(served.code, Some(1));
-    assert!(served.stderr.contains("setting providers.africastalking.api_key: Vault is sealed"), "{}", served.stderr);
+    assert!(
+        served.stderr.contains("setting providers.africastalking.api_key: Vault is sealed"),
+        "{}",
+        served.stderr
+    );
 }

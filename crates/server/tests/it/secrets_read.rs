@@ -122,8 +122,10 @@ fn a_file_or_the_environment_wins_over_the_settings_file() {
     let folder = Folder::new();
     let settings = folder.file("tuma.toml", "[broker]\npassword = \"hunter1\"\ntoken = \"hunter1\"\n");
     let path = folder.file("secret", "hunter2");
-    let environment =
-        [("TUMA_BROKER__PASSWORD_FILE".to_owned(), path), ("TUMA_LISTEN".to_owned(), "127.0.0.1:1".to_owned())];
+    let environment = [
+        ("TUMA_BROKER__PASSWORD_FILE".to_owned(), path),
+        ("TUMA_LISTEN".to_owned(), "127.0.0.1:1".to_owned()),
+    ];
     let config = Config::load(Some(settings.as_ref()), environment).unwrap();
     assert_eq!(value(&config, "broker.password"), "hunter2");
     assert_eq!(value(&config, "broker.token"), "hunter1");
@@ -149,7 +151,10 @@ fn a_text_that_begins_like_the_name_of_a_place_and_is_none_is_refused() {
     ];
     for text in wrong {
         let problem = load(&[("SMS_AT_API_KEY", text)]).unwrap_err();
-        assert!(problem.starts_with("setting providers.africastalking.api_key: expected "), "{text}: {problem}");
+        assert!(
+            problem.starts_with("setting providers.africastalking.api_key: expected "),
+            "{text}: {problem}"
+        );
         assert!(!problem.contains(text) || text.len() < 7, "{problem}");
     }
 }
@@ -164,7 +169,10 @@ fn what_opens_a_store_can_not_come_from_one() {
 fn settings_of_stores_that_can_not_be_are_refused() {
     let table: [(&[(&str, &str)], &str); 6] = [
         (&[("TUMA_SECRETS__VAULT__ADDRESS", "http://vault.example.co.ke:8200")], "secrets.vault.address"),
-        (&[("TUMA_SECRETS__VAULT__ADDRESS", "https://u:hunter2@vault.example.co.ke")], "secrets.vault.address"),
+        (
+            &[("TUMA_SECRETS__VAULT__ADDRESS", "https://u:hunter2@vault.example.co.ke")],
+            "secrets.vault.address",
+        ),
         (&[("TUMA_SECRETS__VAULT__ROLE_ID", "hunter2")], "secrets.vault.role_id"),
         (&[("TUMA_SECRETS__REFRESH_S", "1")], "secrets.refresh_s"),
         (&[("TUMA_SECRETS__AWS__ENDPOINT", "http://10.0.0.1")], "secrets.aws.endpoint"),

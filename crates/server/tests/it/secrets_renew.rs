@@ -34,14 +34,15 @@ fn setup(vault: &VaultStandIn) -> Setup {
         .set("SMS_AT_API_KEY", "vault:secret/tuma/at#key")
 }
 
-fn message(receiver: &str) -> Value {
-    json!({"receiver": receiver, "message": "Habari"})
+/// A text that no other message has: so none can be taken for another that was sent twice.
+fn message(receiver: &str, text: &str) -> Value {
+    json!({"receiver": receiver, "message": text})
 }
 
 /// Sends to both providers, which take the messages at the first try.
-async fn sends_at_the_first_try(app: &TestApp) {
+async fn sends_at_the_first_try(app: &TestApp, text: &str) {
     for receiver in [KENYAN, AMERICAN] {
-        let id = app.send(&message(receiver)).await;
+        let id = app.send(&message(receiver, text)).await;
         let shown = app.shown_when(&id, "sent").await;
         assert_eq!(shown["attempts"].as_array().unwrap().len(), 1, "{shown:#}");
     }
@@ -65,7 +66,7 @@ async fn changed_credentials_are_used_for_the_next_message_and_a_sealed_store_ch
     let clock = Arc::new(FakeClock::new());
     let vault = VaultStandIn::start(Arc::clone(&clock) as _).await.unwrap();
     let app = setup(&vault).clock(Arc::clone(&clock) as _).start().await;
-    sends_at_the_first_try(&app).await;
+    sends_at_the_first_try(&app, "with the first").await;
 
     // Ten days later both have new keys, and so have the providers.
     clock.advance(Duration::from_hours(240));
@@ -75,7 +76,7 @@ async fn changed_credentials_are_used_for_the_next_message_and_a_sealed_store_ch
     for setting in ["providers.twilio.api_key_secret", "providers.africastalking.api_key"] {
         wait_for_age(&app, &clock, setting, 0).await;
     }
-    sends_at_the_first_try(&app).await;
+    sends_at_the_first_try(&app, "with the second").await;
 
     vault.set_sealed(true);
     let refusals = vault.counts().refusals;
@@ -84,7 +85,7 @@ async fn changed_credentials_are_used_for_the_next_message_and_a_sealed_store_ch
         (vault.counts().refusals > refusals + 2).then_some(())
     };
     wait_for(looked, LONG).await.unwrap();
-    sends_at_the_first_try(&app).await;
+    sends_at_the_first_try(&app, "with the second still").await;
     assert_eq!(app.sim.ledger().duplicates(), []);
 }
 
@@ -108,12 +109,13 @@ async fn a_refusal_is_a_reason_to_look_at_once_and_no_message_is_lost_or_sent_tw
             put(&vault, NEW_SID, NEW_SECRET, "");
             app.sim.set_twilio_api_key(NEW_SID, NEW_SECRET);
         }
-        ids.push(app.send(&message(AMERICAN)).await);
+        ids.push(app.send(&message(AMERICAN, &format!("number {place}"))).await);
     }
     let mut refused = 0;
     for id in &ids {
         let shown = app.shown_when(id, "sent").await;
-        refused += shown["attempts"].as_array().unwrap().iter().filter(|it| it["outcome"] == "rejected").count();
+        refused +=
+            shown["attempts"].as_array().unwrap().iter().filter(|it| it["outcome"] == "rejected").count();
     }
     assert!(refused > 0, "the old key was never refused");
     assert_eq!(app.sim.ledger().count(), 60);
@@ -140,14 +142,17 @@ async fn a_secret_in_a_file_is_renewed_too_and_one_that_can_not_be_leaves_the_ol
         - Duration::from_hours(7 * 24);
     file.set_modified(week_ago).unwrap();
     wait_for_age(&app, &clock, "providers.africastalking.api_key", 7).await;
-    let id = app.send(&message(KENYAN)).await;
+    let id = app.send(&message(KENYAN, "with the old one")).await;
     assert_eq!(app.shown_when(&id, "sent").await["provider"], "africastalking");
 
     app.sim.set_africastalking_api_key(NEW_KEY);
     std::fs::write(&path, NEW_KEY).unwrap();
     file.set_modified(week_ago + Duration::from_hours(4 * 24)).unwrap();
     wait_for_age(&app, &clock, "providers.africastalking.api_key", 3).await;
-    let id = app.send(&message(KENYAN)).await;
+    let id = app.send(&message(KENYAN, "with the new one")).await;
     let shown = app.shown_when(&id, "sent").await;
-    assert_eq!((shown["provider"].as_str(), shown["attempts"].as_array().unwrap().len()), (Some("africastalking"), 1));
+    assert_eq!(
+        (shown["provider"].as_str(), shown["attempts"].as_array().unwrap().len()),
+        (Some("africastalking"), 1)
+    );
 }

@@ -20,7 +20,10 @@ const REFERENCE: (&str, &str) = ("SMS_AT_API_KEY", "vault:secret/tuma/at#api_key
 
 async fn vault() -> VaultStandIn {
     let vault = VaultStandIn::start(Arc::new(SystemClock::new())).await.unwrap();
-    vault.put("secret/tuma/at", &json!({"api_key": "hunter2", "username": "safeshop", "port": 4711, "list": []}));
+    vault.put(
+        "secret/tuma/at",
+        &json!({"api_key": "hunter2", "username": "safeshop", "port": 4711, "list": []}),
+    );
     vault
 }
 

@@ -23,12 +23,20 @@ async fn what_opens_an_account_is_refused_with_the_rule_and_without_the_text() {
     ];
     for (text, rule) in table {
         let refused = app.post("/sms", &message(text, "transaction")).await;
-        assert_eq!(refused.wrong_fields(), [("/message".to_owned(), "sensitive_content".to_owned())], "{text}");
+        assert_eq!(
+            refused.wrong_fields(),
+            [("/message".to_owned(), "sensitive_content".to_owned())],
+            "{text}"
+        );
         assert!(refused.text.contains(rule), "{}", refused.text);
         assert!(!refused.text.contains(text), "{}", refused.text);
         let bulk = json!({"receivers": [KENYAN], "message": text});
         let refused = app.post("/sms/bulk", &bulk).await;
-        assert_eq!(refused.wrong_fields(), [("/message".to_owned(), "sensitive_content".to_owned())], "{text}");
+        assert_eq!(
+            refused.wrong_fields(),
+            [("/message".to_owned(), "sensitive_content".to_owned())],
+            "{text}"
+        );
     }
     assert_eq!(app.count().await, 0);
     let figures = app.metrics().await;
@@ -41,7 +49,10 @@ async fn one_time_codes_and_receipts_of_money_are_sent() {
     for (text, scenario) in [
         ("Your one-time PIN is 482913", "otp"),
         ("One-time password: 482913", "otp"),
-        ("SFF6XYZ1KD Confirmed. Ksh1,500.00 sent to JANE 0712345678. New balance is Ksh4,200.00", "transaction"),
+        (
+            "SFF6XYZ1KD Confirmed. Ksh1,500.00 sent to JANE 0712345678. New balance is Ksh4,200.00",
+            "transaction",
+        ),
         ("Umepokea KES 1500 kutoka 254712345678. Usimpe mtu PIN wala nywila yako", "transaction"),
     ] {
         app.accepted(&message(text, scenario)).await;

@@ -39,7 +39,8 @@ pub(super) fn check(config: &Config, unread: &Unread, now: Timestamp, findings: 
 
 /// Not a name that stands in clear, nor an address without a password.
 fn is_worth_a_line(config: &Config, key: &str, held: &Held) -> bool {
-    held.source.can_change() || !(is_identity(key) || key == "database_url" && !config.database_url.has_password())
+    held.source.can_change()
+        || !(is_identity(key) || key == "database_url" && !config.database_url.has_password())
 }
 
 fn said(age: Duration) -> String {
