@@ -317,7 +317,7 @@ impl Config {
         }
         let config: Self = settings::deserialize(settings)
             .map_err(|problem| SettingsError::Unreadable(problem.to_string()))?;
-        let config = Self { written, held, ..config };
+        let config = Self { held, written, ..config };
         config.validate()?;
         Ok(config)
     }

@@ -59,7 +59,7 @@ pub async fn fetch_what_answers(
         return Ok((config, Unread::new()));
     }
     let stores = Stores::of(&config, clock);
-    let (fetched, unread) = stores.look(&config.held).await;
+    let (fetched, unread) = stores.look(&config.held, || {}).await;
     Ok((config.with_secrets(fetched)?, unread))
 }
 
@@ -87,11 +87,12 @@ impl Stores {
     }
 
     /// Looks at all places that may have changed. An entry with several secrets is asked for once, so that what belongs
-    /// together is of one moment.
-    pub(crate) async fn look(&self, held: &Secrets) -> (BTreeMap<String, Fetched>, Unread) {
+    /// together is of one moment. `alive` is called before each.
+    pub(crate) async fn look(&self, held: &Secrets, alive: impl Fn()) -> (BTreeMap<String, Fetched>, Unread) {
         let (mut fetched, mut unread) = (BTreeMap::new(), Unread::new());
         let mut entries = BTreeMap::new();
         for (key, held) in held.iter().filter(|(_, held)| held.source.can_change()) {
+            alive();
             match self.look_at(&held.source, &mut entries).await {
                 Ok(secret) => _ = fetched.insert(key.to_owned(), secret),
                 Err(problem) => _ = unread.insert(key.to_owned(), problem),
@@ -114,7 +115,8 @@ impl Stores {
         if !entries.contains_key(&key) {
             let entry = match source {
                 Source::Vault(of) => self.vault.read(&of.mount, &of.path).await,
-                _ => self.aws.read(&place).await,
+                // Boxed: what the library of AWS makes is large.
+                _ => Box::pin(self.aws.read(&place)).await,
             };
             entries.insert(key.clone(), entry);
         }

@@ -292,7 +292,7 @@ impl Given {
             }
             Self::Text(text, source) => (text, source),
         };
-        match Source::named_by(text.expose_secret()).map_err(|problem| wrong(problem))? {
+        match Source::named_by(text.expose_secret()).map_err(wrong)? {
             Some(_) if KEYS_OF_STORES.contains(&key) => Err(wrong("opens a store, and can't come from one")),
             Some(source) => Ok(Held { source, fetched: None }),
             None => Ok(Held { source, fetched: Some(Fetched { value: text, created_at: None }) }),

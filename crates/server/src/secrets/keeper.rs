@@ -103,7 +103,7 @@ impl Keeper {
                 if !stop.is_paused() {
                     tokio::select! {
                         () = stop.asked() => return,
-                        () = self.look() => {}
+                        () = self.look(&stop) => {}
                     }
                 }
                 look_at = self.clock.now().plus(refresh);
@@ -113,17 +113,22 @@ impl Keeper {
                 () = stop.asked() => return,
                 () = self.clock.sleep_until(look_at.min(now.plus(TURN))) => {}
                 () = self.refused.notified() => {
-                    tracing::warn!("a provider refused its credentials: looking whether there are new ones");
-                    look_at = look_at.min(may_hurry_from.max(self.clock.now()));
-                    may_hurry_from = look_at.plus(HURRY);
+                    let at_once = may_hurry_from.max(self.clock.now());
+                    if at_once < look_at {
+                        tracing::warn!("a provider refused its credentials: looking whether there are new ones");
+                        look_at = at_once;
+                        may_hurry_from = at_once.plus(HURRY);
+                    }
                 }
             }
         }
     }
 
     /// One look at all places.
-    async fn look(&self) {
-        let (fetched, unread) = self.stores.look(&self.config.held).await;
+    async fn look(&self, stop: &Stop) {
+        // Places that do not answer take their time, one after the other.
+        let alive = || stop.beat(self.clock.now());
+        let (fetched, unread) = self.stores.look(&self.config.held, alive).await;
         for (setting, problem) in &unread {
             tracing::warn!(setting, %problem, "a secret can't be looked at: it stays as it was");
         }

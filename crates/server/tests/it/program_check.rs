@@ -153,7 +153,9 @@ async fn each_secret_is_said_with_where_it_is_from_and_its_age_and_never_shown()
     let site = Site::new(sim.base_url())
         .set("TUMA_SECRETS__VAULT__ADDRESS", &vault.url())
         .set("TUMA_SECRETS__VAULT__TOKEN_FILE", "token")
-        .set("SMS_AT_API_KEY", "vault:secret/tuma#key");
+        .set("SMS_AT_API_KEY", "vault:secret/tuma#key")
+        // Whatever is logged on the way to the store is looked at too.
+        .set("RUST_LOG", "trace");
     std::fs::write(site.path("token"), format!("{ROOT_TOKEN}\n")).unwrap();
     std::fs::write(site.path("tuma.toml"), "[broker]\npassword = \"hunter2\"\n").unwrap();
     let checked = site.run(&["check"]).await;

@@ -49,14 +49,14 @@ async fn sends_at_the_first_try(app: &TestApp, text: &str) {
 }
 
 /// Waits for the age of a secret, in whole days, as `/metrics` tells it.
-async fn wait_for_age(app: &TestApp, clock: &FakeClock, setting: &str, days: u64) {
+async fn wait_for_age(app: &TestApp, clock: &FakeClock, setting: &str, days: u32) {
     let line = format!("tuma_secret_age_days{{setting=\"{setting}\"}} ");
     let seen = async || {
         // As often as it takes for a look to begin after what the test has done.
-        clock.advance(Duration::from_secs(60));
+        clock.advance(Duration::from_mins(1));
         let figures = app.metrics().await;
         let age = figures.lines().find_map(|shown| shown.strip_prefix(&line))?.parse::<f64>().unwrap();
-        ((age - days as f64).abs() < 0.5).then_some(())
+        ((age - f64::from(days)).abs() < 0.5).then_some(())
     };
     wait_for(seen, LONG).await.unwrap();
 }
@@ -81,7 +81,7 @@ async fn changed_credentials_are_used_for_the_next_message_and_a_sealed_store_ch
     vault.set_sealed(true);
     let refusals = vault.counts().refusals;
     let looked = async || {
-        clock.advance(Duration::from_secs(60));
+        clock.advance(Duration::from_mins(1));
         (vault.counts().refusals > refusals + 2).then_some(())
     };
     wait_for(looked, LONG).await.unwrap();
