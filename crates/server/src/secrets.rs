@@ -162,7 +162,9 @@ fn cause(error: &(dyn Error + 'static)) -> String {
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
-    cause.to_string()
+    // One line: some list all that they have tried.
+    let text = cause.to_string();
+    text.lines().next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

@@ -81,7 +81,10 @@ fn meaning(refusal: &SdkError<GetSecretValueError>) -> String {
         },
         SdkError::TimeoutError(_) => "does not answer in time".into(),
         SdkError::ResponseError(_) => "gives an answer that can't be read".into(),
-        // No connection, no credentials, no region: the library says which.
-        _ => format!("can't be reached: {}", cause(refusal)),
+        SdkError::DispatchFailure(failure) if failure.is_io() => {
+            format!("can't be reached: {}", cause(refusal))
+        }
+        // No credentials, no region: the library says which.
+        _ => format!("can't be asked: {}", cause(refusal)),
     }
 }

@@ -200,17 +200,29 @@ impl Keeper {
     /// Tells of secrets that are old, each once a day.
     fn tell_of_old_ones(&self, now: Timestamp) {
         let Some(max_age) = self.config.secrets.max_age() else { return };
-        let ages = self.ages.lock().clone();
-        let mut known = self.known.lock();
-        for (setting, created_at) in ages {
-            let age = now.since(created_at);
-            let is_told = known.old_told.get(&setting).is_some_and(|told| now.since(*told) < DAY);
-            if age > max_age && !is_told {
-                tracing::warn!(setting, days = days(age), "a secret is old: change it");
-                known.old_told.insert(setting, now);
-            }
+        let old = newly_old(&self.ages.lock(), max_age, &mut self.known.lock().old_told, now);
+        for (setting, age) in old {
+            tracing::warn!(setting, days = days(age), "a secret is old: change it");
         }
     }
+}
+
+/// The secrets that are old, without those that were told of within a day.
+fn newly_old(
+    ages: &BTreeMap<String, Timestamp>,
+    max_age: Duration,
+    told: &mut BTreeMap<String, Timestamp>,
+    now: Timestamp,
+) -> Vec<(String, Duration)> {
+    let ages = ages.iter().map(|(setting, created_at)| (setting, now.since(*created_at)));
+    let mut old = Vec::new();
+    for (setting, age) in ages.filter(|(_, age)| *age > max_age) {
+        if told.get(setting).is_none_or(|told| now.since(*told) >= DAY) {
+            told.insert(setting.clone(), now);
+            old.push((setting.clone(), age));
+        }
+    }
+    old
 }
 
 /// Whole days.
@@ -236,4 +248,30 @@ fn observe(meter: &Meter, ages: Ages, clock: Arc<dyn Clock>) {
             }
         })
         .build();
+}
+
+#[cfg(test)]
+mod tests {
+    use testkit::clock::FakeClock;
+
+    use super::*;
+
+    #[test]
+    fn old_secrets_are_told_once_a_day_until_they_are_changed() {
+        let (start, max_age) = (FakeClock::START, 90 * DAY);
+        let mut ages = BTreeMap::from([("a".to_owned(), start), ("b".to_owned(), start.plus(60 * DAY))]);
+        let mut told = BTreeMap::new();
+        let mut old_after = |hours: u64, ages: &BTreeMap<String, Timestamp>| {
+            let old = newly_old(ages, max_age, &mut told, start.plus(Duration::from_hours(hours)));
+            old.into_iter().map(|(setting, age)| (setting, days(age))).collect::<Vec<_>>()
+        };
+        let a = |days| vec![("a".to_owned(), days)];
+        assert_eq!(old_after(90 * 24, &ages), []);
+        assert_eq!(old_after(91 * 24, &ages), a(91));
+        assert_eq!(old_after(92 * 24 - 1, &ages), []);
+        assert_eq!(old_after(92 * 24, &ages), a(92));
+        ages.insert("a".to_owned(), start.plus(93 * DAY));
+        assert_eq!(old_after(94 * 24, &ages), []);
+        assert_eq!(old_after(152 * 24, &ages), [("b".to_owned(), 92)]);
+    }
 }

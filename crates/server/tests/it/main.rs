@@ -64,6 +64,8 @@ mod config;
 
 mod config_policy;
 
+mod program;
+
 mod secrets_read;
 
 mod secrets_vault;
@@ -71,8 +73,6 @@ mod secrets_vault;
 mod secrets_aws;
 
 mod secrets_renew;
-
-mod program;
 
 mod program_keys;
 

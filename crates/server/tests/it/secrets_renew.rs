@@ -7,11 +7,12 @@ use domain::time::Clock as _;
 use gateway::SystemClock;
 use serde_json::{Value, json};
 use testkit::clock::FakeClock;
-use testkit::sim::{AFRICASTALKING_API_KEY, TWILIO_API_KEY_SECRET, TWILIO_API_KEY_SID};
+use testkit::sim::{AFRICASTALKING_API_KEY, SimConfig, Simulator, TWILIO_API_KEY_SECRET, TWILIO_API_KEY_SID};
 use testkit::vault::{ROOT_TOKEN, VaultStandIn};
 use testkit::wait::{LONG, wait_for};
 
 use crate::app::{AMERICAN, KENYAN, Setup, TestApp};
+use crate::program::Site;
 
 // Nobody's, put together so that tools which look for leaked credentials do not take them for such.
 const NEW_SID: &str = concat!("SK", "0ddba110ddba110ddba110ddba110dd1");
@@ -155,4 +156,20 @@ async fn a_secret_in_a_file_is_renewed_too_and_one_that_can_not_be_leaves_the_ol
         (shown["provider"].as_str(), shown["attempts"].as_array().unwrap().len()),
         (Some("africastalking"), 1)
     );
+}
+
+#[tokio::test]
+async fn an_old_secret_is_told_in_the_log_and_not_shown() {
+    let sim = Simulator::start(SimConfig::default()).await.unwrap();
+    let site = Site::new(sim.base_url()).set("SMS_AT_API_KEY", "").set("SMS_AT_API_KEY_FILE", "key");
+    std::fs::write(site.path("key"), AFRICASTALKING_API_KEY).unwrap();
+    let file = std::fs::File::options().write(true).open(site.path("key")).unwrap();
+    let written = file.metadata().unwrap().modified().unwrap();
+    file.set_modified(written - Duration::from_hours(100 * 24)).unwrap();
+    let served = site.serve().await;
+    let told = async || served.log().contains("a secret is old: change it").then_some(());
+    wait_for(told, LONG).await.unwrap();
+    let log = served.log();
+    assert!(log.contains("providers.africastalking.api_key") && log.contains("days=100"), "{log}");
+    assert!(!log.contains(AFRICASTALKING_API_KEY), "{log}");
 }
