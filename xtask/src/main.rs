@@ -10,6 +10,8 @@ mod tools;
 
 mod prism;
 
+mod moto;
+
 mod postgres;
 
 mod tidy;

@@ -17,6 +17,8 @@ pub mod money;
 
 pub mod scenario;
 
+pub mod content;
+
 pub mod civil;
 
 pub mod message;

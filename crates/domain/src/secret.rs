@@ -9,6 +9,9 @@ use std::sync::Arc;
 /// A credential: zeroed when dropped, never printed. Read it with [`ExposeSecret::expose_secret`].
 pub use secrecy::{ExposeSecret, SecretString};
 
+/// For what held a credential on its way here.
+pub use secrecy::zeroize::{Zeroize, Zeroizing};
+
 /// The text of a message. Cheap to clone; `Debug` shows its length only.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Body(Arc<str>);

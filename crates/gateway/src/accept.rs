@@ -243,7 +243,10 @@ impl Acceptor<'_> {
         if segments > MAX_SEGMENTS {
             return Err(FieldProblem::TooManySegments { found: segments, max: MAX_SEGMENTS });
         }
-        Ok(())
+        match self.settings.content.broken_by(text, scenario) {
+            Some(rule) => Err(FieldProblem::SensitiveContent { rule: rule.clone() }),
+            None => Ok(()),
+        }
     }
 
     fn check_times(&self, content: &Content, now: Timestamp, errors: &mut Vec<FieldError>) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use domain::content::RuleName;
 use domain::encoding::Encoding;
 use domain::ids::{BulkId, KeyId, MessageId};
 use domain::message::MessageStatus;
@@ -196,6 +197,12 @@ pub enum FieldProblem {
         /// How many it may take.
         max: usize,
     },
+    /// Has something that no text may hold.
+    #[error("has what no message may: {rule}")]
+    SensitiveContent {
+        /// The rule, by its name.
+        rule: RuleName,
+    },
     /// No scenario of that name.
     #[error("{0}")]
     UnknownScenario(domain::scenario::UnknownWord),
@@ -243,6 +250,7 @@ impl FieldProblem {
             Self::NulCharacter => "nul_character",
             Self::MessageTooLong { .. } => "message_too_long",
             Self::TooManySegments { .. } => "too_many_segments",
+            Self::SensitiveContent { .. } => "sensitive_content",
             Self::UnknownScenario(_) => "unknown_scenario",
             Self::Sender(_) => "invalid_sender",
             Self::TooLong { .. } => "too_long",

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use domain::breaker::BreakerPolicy;
 use domain::civil::QuietHours;
+use domain::content::ContentRules;
 use domain::phone::Country;
 use domain::policy::ScenarioPolicy;
 use domain::route::{Exchange, Price, Rule};
@@ -43,6 +44,8 @@ pub struct Settings {
     pub max_characters: usize,
     /// The same for single scenarios, instead of the general limit.
     pub max_characters_by_scenario: BTreeMap<Scenario, usize>,
+    /// What no text may hold.
+    pub content: ContentRules,
     /// How messages of each scenario are treated; what is not here is treated as [`ScenarioPolicy::of`] says.
     pub scenarios: BTreeMap<Scenario, ScenarioPolicy>,
     /// Routing rules, tried in order before the default provider.
@@ -157,6 +160,7 @@ impl Default for Settings {
             default_region: Country::KE,
             max_characters: 160,
             max_characters_by_scenario: BTreeMap::new(),
+            content: ContentRules::default(),
             rules: Vec::new(),
             scenarios: BTreeMap::new(),
             prices: Vec::new(),

@@ -5,16 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use domain::route::ProviderName;
 use domain::time::Clock;
 use gateway::{Parts, Settings, SmsService};
+use providers::{Renewable, SmsProvider};
 use store::Store;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 
 use crate::broker;
 use crate::config::Config;
 use crate::http::{self, Limits, State};
 use crate::keys::Authenticator;
 use crate::listen::{self, Listeners};
+use crate::secrets::{self, Keeper};
 use crate::telemetry::Figures;
 
 /// A gateway that is accepting and submitting.
@@ -36,11 +40,15 @@ pub struct Gateway {
 impl Gateway {
     /// Opens the store, makes the providers, and starts listening and submitting.
     pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
+        if let Some(setting) = config.held.first_not_fetched() {
+            anyhow::bail!("the secret {setting} has not been fetched from its store");
+        }
         let store = store::open(config.database_url.expose(), config.store_options(true, true))
             .await
             .context("the store can't be opened")?;
         let figures = Figures::start(&config.metrics)?;
-        let service = Arc::new(service(config, &store, &figures, &clock)?);
+        let carriers = Carriers::of(config)?;
+        let service = Arc::new(service(config, &carriers, &store, &figures, &clock));
         let remember = Duration::from_millis(config.http.key_cache_ms);
         let state = State {
             service: Arc::clone(&service),
@@ -69,7 +77,7 @@ impl Gateway {
             store: Arc::clone(&store),
             service: Arc::clone(&service),
             authenticator: Arc::clone(&state.authenticator),
-            clock,
+            clock: Arc::clone(&clock),
             meter: figures.meter(),
         };
         let edge = broker::Edge::prepare(config, parts).await?;
@@ -93,6 +101,10 @@ impl Gateway {
         if let Some(edge) = edge {
             edge.start(&gateway.service);
         }
+        if let Some(keeper) = carriers.keeper(config, clock, &gateway.figures) {
+            let keeper = Arc::new(keeper);
+            gateway.service.add_worker("secrets", secrets::TURN, move |stop| Arc::clone(&keeper).run(stop));
+        }
         Ok(gateway)
     }
 
@@ -113,25 +125,49 @@ impl Gateway {
     }
 }
 
-/// The use cases over the configured providers. Nothing is submitted before it is started.
+/// The configured providers, each in a place where it can be renewed.
+#[derive(Debug)]
+pub struct Carriers {
+    providers: Vec<Arc<Renewable>>,
+    default: ProviderName,
+    /// Who hears that a provider refused its credentials.
+    refused: Arc<Notify>,
+}
+
+impl Carriers {
+    /// Makes all that have an account.
+    pub fn of(config: &Config) -> anyhow::Result<Self> {
+        let (factory, refused) = (config.factory()?, Arc::new(Notify::new()));
+        let made = factory.create_configured()?.into_iter();
+        let providers: Vec<_> =
+            made.map(|provider| Arc::new(Renewable::new(provider, Arc::clone(&refused)))).collect();
+        anyhow::ensure!(
+            !providers.is_empty(),
+            "no provider is configured: tuma check says which credentials are missing, and tuma demo needs none"
+        );
+        Ok(Self { providers, default: factory.default_provider().clone(), refused })
+    }
+
+    fn keeper(self, config: &Config, clock: Arc<dyn Clock>, figures: &Figures) -> Option<Keeper> {
+        Keeper::new(config, self.providers, self.refused, clock, &figures.meter())
+    }
+}
+
+/// The use cases over the providers. Nothing is submitted before it is started.
 pub fn service(
     config: &Config,
+    carriers: &Carriers,
     store: &Arc<dyn Store>,
     figures: &Figures,
     clock: &Arc<dyn Clock>,
-) -> anyhow::Result<SmsService> {
-    let factory = config.factory()?;
-    let providers = factory.create_configured()?;
-    anyhow::ensure!(
-        !providers.is_empty(),
-        "no provider is configured: tuma check says which credentials are missing, and tuma demo needs none"
-    );
-    Ok(SmsService::new(Parts {
+) -> SmsService {
+    let providers = carriers.providers.iter().map(|provider| Arc::clone(provider) as Arc<dyn SmsProvider>);
+    SmsService::new(Parts {
         store: Arc::clone(store),
-        providers,
-        default_provider: factory.default_provider().clone(),
+        providers: providers.collect(),
+        default_provider: carriers.default.clone(),
         clock: Arc::clone(clock),
         settings: Settings { only_node: !store.is_shared(), ..config.gateway() },
         meter: figures.meter(),
-    }))
+    })
 }

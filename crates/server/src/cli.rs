@@ -13,12 +13,14 @@ mod send;
 mod serve;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use gateway::SystemClock;
 
 use crate::config::Config;
-use crate::telemetry;
+use crate::{secrets, telemetry};
 
 /// A self-hosted SMS gateway for transactional messages.
 #[derive(Debug, Parser)]
@@ -41,7 +43,7 @@ enum Verb {
     Send(send::Send),
     /// Ask a running gateway whether it can accept messages.
     Health(health::Health),
-    /// Say what is wrong with the settings, and whether each provider's credentials work.
+    /// Say what is wrong with the settings, where secrets come from, and whether each provider's credentials work.
     Check(check::Check),
     /// Show what waits, find what does not move, cancel messages or send them again.
     Queue(queue::Queue),
@@ -78,9 +80,14 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
             let quiet = !matches!(verb, Verb::Serve(_));
             let level = level.as_deref().or(quiet.then_some("warn"));
             telemetry::start_log(config.log.format, level)?;
+            // `check` tells of each secret that can't be had; everything else needs them.
+            let config = match &verb {
+                Verb::Check(_) => config,
+                _ => secrets::fetch(config, Arc::new(SystemClock::new())).await?,
+            };
             match verb {
                 Verb::Serve(serve) => serve.run(config).await,
-                Verb::Check(check) => check.run(&config).await,
+                Verb::Check(check) => check.run(config).await,
                 Verb::Queue(queue) => queue.run(&config).await,
                 Verb::Explain(explain) => explain.run(&config).await,
                 Verb::Keys(keys) => keys.run(&config).await,

@@ -2,6 +2,8 @@
 
 mod broker;
 
+mod content;
+
 mod http;
 
 mod layers;
@@ -10,9 +12,12 @@ mod policy;
 
 mod roles;
 
+pub(crate) mod secrets;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::phone::Country;
@@ -25,19 +30,27 @@ use providers::address::Addresses;
 use providers::factory::{ConfigError, ProviderConfig};
 use providers::{ProviderFactory, REGISTRY, settings};
 use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
 use store::MasterKeys;
 use url::Url;
 
 pub use self::broker::{Broker, Secret, Servers};
+pub use self::content::Content;
 pub use self::http::ForwardedHeader;
 pub use self::layers::{LayerError, default_settings};
 pub use self::policy::{
     Breaker, Failover, GuaranteedPercent, Lanes, Quiet, QuietWindow, Reconcile, Retry, ScenarioRules,
 };
 pub use self::roles::{Role, Roles};
+pub use self::secrets::{
+    AwsSettings, Fetched, Held, SecretError, SecretSettings, Secrets, Source, VaultSettings,
+};
 
 /// The most characters that fit into the most segments that are ever allowed: 153 to a segment.
 const MAX_CHARACTERS: usize = MAX_SEGMENTS * 153;
+
+/// What keys of providers begin with.
+pub(crate) const PROVIDERS: &str = "providers.";
 
 /// All settings.
 #[derive(Debug, Clone, Deserialize)]
@@ -59,6 +72,8 @@ pub struct Config {
     pub public_url: Option<Url>,
     /// What messages may be.
     pub messages: Messages,
+    /// What no text may hold.
+    pub content: Content,
     /// Who carries them.
     pub routing: Routing,
     /// How submissions are tried again.
@@ -85,24 +100,60 @@ pub struct Config {
     pub log: Log,
     /// Where figures go.
     pub metrics: Metrics,
-    /// Each provider's own settings.
+    /// How secrets are kept fresh, and where the stores are.
+    pub secrets: SecretSettings,
+    /// Each provider's own settings, without the secrets.
     pub providers: Providers,
+    /// The secrets, and where they are from.
+    #[serde(skip)]
+    pub held: Secrets,
+    /// What all layers say together, without the secrets: for making these settings again when secrets have changed.
+    #[serde(skip)]
+    written: Written,
 }
 
+/// What all layers say together, without the secrets.
+#[derive(Clone, Default)]
+struct Written(Arc<Map<String, Value>>);
+
+impl std::fmt::Debug for Written {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
+}
+
+/// The key of [`Config::database_url`].
+const DATABASE_URL: &str = "database_url";
+
+/// Stands for an address that is kept in a store: no database has it, the default one least of all.
+const NOT_FETCHED: &str = "not-fetched:";
+
 /// An address that may hold a password: it can't be printed.
-#[derive(Clone, Deserialize)]
-#[serde(transparent)]
-pub struct DatabaseUrl(String);
+#[derive(Clone)]
+pub struct DatabaseUrl(SecretString);
+
+impl<'de> Deserialize<'de> for DatabaseUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(text.into()))
+    }
+}
 
 impl DatabaseUrl {
     /// The address as it is, for whoever opens it.
     pub fn expose(&self) -> &str {
-        &self.0
+        self.0.expose_secret()
+    }
+
+    /// Whether there is a password in it.
+    pub fn has_password(&self) -> bool {
+        let url = Url::parse(self.expose()).ok();
+        let in_query = |url: &Url| url.query_pairs().any(|(name, _)| name == "password");
+        self.is_shared() && url.is_none_or(|url| url.password().is_some() || in_query(&url))
     }
 
     /// Whether several nodes may serve what is there.
     pub fn is_shared(&self) -> bool {
-        !self.0.starts_with("sqlite:")
+        !self.expose().starts_with("sqlite:")
     }
 }
 
@@ -111,13 +162,13 @@ impl std::str::FromStr for DatabaseUrl {
     type Err = std::convert::Infallible;
 
     fn from_str(address: &str) -> Result<Self, Self::Err> {
-        Ok(Self(address.to_owned()))
+        Ok(Self(address.into()))
     }
 }
 
 impl std::fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if self.0.starts_with("sqlite:") { "sqlite:…" } else { "…" })
+        f.write_str(if self.is_shared() { "…" } else { "sqlite:…" })
     }
 }
 
@@ -222,7 +273,8 @@ pub struct Metrics {
     pub otlp_interval_s: u64,
 }
 
-/// The settings of each provider, read by its adapter. They hold credentials, so `Debug` shows names only.
+/// The settings of each provider, read by its adapter. Somebody may have written a credential under a wrong key, so
+/// `Debug` shows names only.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
 pub struct Providers(BTreeMap<String, serde_json::Map<String, serde_json::Value>>);
@@ -250,23 +302,56 @@ pub enum SettingsError {
         /// What is wrong with its value.
         problem: String,
     },
+    /// A secret can't be had from where it is.
+    #[error("setting {key}: {problem}")]
+    Secret {
+        /// The key, with dots.
+        key: String,
+        /// Why not.
+        problem: SecretError,
+    },
     /// A provider's settings are wrong.
     #[error(transparent)]
     Provider(#[from] ConfigError),
 }
 
 impl Config {
-    /// Reads all layers. `file` must exist if it is given; `environment` holds names and values.
+    /// Reads all layers, and files of secrets. `file` must exist if it is given; `environment` holds names and values.
+    /// Where secrets are kept in stores, [`crate::secrets::fetch`] comes next.
     pub fn load(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, SettingsError> {
-        let settings = layers::merge(file, environment)?;
-        let Ok(serde_json::Value::Object(settings)) = serde_json::to_value(settings) else {
+        let layers::Merged { settings, secrets } = layers::merge(file, environment)?;
+        let Ok(Value::Object(settings)) = serde_json::to_value(settings) else {
             return Err(SettingsError::Unreadable("no settings can be read".into()));
         };
+        Self::of(Written(Arc::new(settings)), Secrets::read(secrets)?)
+    }
+
+    /// The same settings with some secrets as they are now.
+    ///
+    /// # Errors
+    /// Names the key, never its value.
+    pub fn with_secrets(&self, fetched: BTreeMap<String, Fetched>) -> Result<Self, SettingsError> {
+        Self::of(self.written.clone(), self.held.with(fetched))
+    }
+
+    fn of(written: Written, held: Secrets) -> Result<Self, SettingsError> {
+        let mut settings = (*written.0).clone();
+        for (key, held) in held.iter().filter(|(key, _)| !key.starts_with(PROVIDERS)) {
+            let text = match &held.fetched {
+                Some(fetched) => fetched.value.expose_secret(),
+                None if key == DATABASE_URL => NOT_FETCHED,
+                None => continue,
+            };
+            if let Some(place) = place(&mut settings, key) {
+                *place = Value::String(text.to_owned());
+            }
+        }
         let config: Self = settings::deserialize(settings)
             .map_err(|problem| SettingsError::Unreadable(problem.to_string()))?;
+        let config = Self { held, written, ..config };
         config.validate()?;
         Ok(config)
     }
@@ -305,6 +390,7 @@ impl Config {
         policy::validate(self)?;
         broker::validate(self)?;
         http::validate(&self.http)?;
+        secrets::validate(self)?;
         if self
             .public_url
             .as_ref()
@@ -335,6 +421,7 @@ impl Config {
             default_region: self.messages.default_region,
             max_characters: self.messages.max_characters,
             max_characters_by_scenario: self.messages.max_characters_by_scenario.clone(),
+            content: self.content.0.clone(),
             rules: self.routing.rules.clone(),
             scenarios: self.policies(),
             prices: self.routing.prices.clone(),
@@ -359,7 +446,12 @@ impl Config {
 
     fn provider_configs(&self) -> Result<Vec<ProviderConfig>, SettingsError> {
         let configs = REGISTRY.iter().map(|provider| {
-            let keys = self.providers.0.get(provider.name).cloned().unwrap_or_default();
+            let mut keys = self.providers.0.get(provider.name).cloned().unwrap_or_default();
+            for key in provider.secrets.iter().chain(provider.identities) {
+                if let Some(secret) = self.held.value(&format!("{PROVIDERS}{}.{key}", provider.name)) {
+                    keys.insert((*key).to_owned(), Value::String(secret.expose_secret().to_owned()));
+                }
+            }
             Ok(provider.configure(keys, self.public_url.clone())?)
         });
         configs.collect()
@@ -368,6 +460,14 @@ impl Config {
     /// Makes providers.
     pub fn factory(&self) -> Result<ProviderFactory, SettingsError> {
         Ok(ProviderFactory::new(REGISTRY, self.provider_configs()?, Some(&self.routing.default_provider)))
+    }
+}
+
+/// The place of a key with dots.
+fn place<'a>(settings: &'a mut Map<String, Value>, key: &str) -> Option<&'a mut Value> {
+    match key.split_once('.') {
+        Some((table, rest)) => place(settings.get_mut(table)?.as_object_mut()?, rest),
+        None => settings.get_mut(key),
     }
 }
 

@@ -2,6 +2,8 @@
 
 pub mod config;
 
+pub mod secrets;
+
 pub mod telemetry;
 
 pub mod keys;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
+mod content_properties;
 mod encoding_properties;
 mod encoding_rewrite;
 mod encoding_vectors;

@@ -1,11 +1,13 @@
 //! `tuma check`.
 
+mod secrets;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use domain::route::ProviderName;
-use domain::time::Clock as _;
+use domain::time::Clock;
 use gateway::SystemClock;
 use providers::factory::ConfigError;
 use providers::provider::ProbeError;
@@ -14,37 +16,50 @@ use store::StoreError;
 
 use super::print;
 use crate::broker;
-use crate::config::{Config, default_settings};
+use crate::config::{Config, PROVIDERS, default_settings};
 use crate::keys::{Authenticator, Scope};
 use crate::listen::Files;
+use crate::secrets::{Unread, fetch_what_answers};
 
-/// Say what is wrong with the settings, and whether each provider's credentials work.
+/// Say what is wrong with the settings, where secrets come from, and whether each provider's credentials work.
 #[derive(Debug, Args)]
 pub(super) struct Check {
     /// Print every setting with its default and meaning, as a file to start from, and check nothing.
     #[arg(long)]
     print_defaults: bool,
-    /// Ask no provider.
+    /// Ask no provider, broker or store of secrets.
     #[arg(long)]
     offline: bool,
 }
 
 impl Check {
     /// Fails if anything is wrong, after saying all of it.
-    pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
+    pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
         if self.print_defaults {
             print(default_settings());
             return Ok(());
         }
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let (config, unread) = if self.offline {
+            (config, Unread::new())
+        } else {
+            fetch_what_answers(config, Arc::clone(&clock)).await?
+        };
         let factory = config.factory()?;
         let mut findings = Findings::default();
-        check_store(config, &mut findings).await;
-        check_addresses(config);
-        check_certificate(config, &mut findings);
-        self.check_broker(config, &mut findings).await;
+        secrets::check(&config, &unread, clock.now(), &mut findings);
+        check_store(&config, &mut findings).await;
+        check_addresses(&config);
+        check_certificate(&config, &mut findings);
+        self.check_broker(&config, &mut findings).await;
         for provider in REGISTRY {
             let name: ProviderName = provider.name.parse()?;
-            self.check_provider(&factory, &name, &mut findings).await;
+            if is_fetched(&config, &format!("{PROVIDERS}{name}.")) {
+                self.check_provider(&factory, &name, &mut findings).await;
+            } else {
+                findings.working += usize::from(self.offline);
+                note(&format!("provider {name}"), "its secrets are not known");
+            }
         }
         if findings.working == 0 {
             findings.wrong("providers", "none is configured");
@@ -56,6 +71,9 @@ impl Check {
     async fn check_broker(&self, config: &Config, findings: &mut Findings) {
         if !config.broker.is_set() {
             return;
+        }
+        if !is_fetched(config, "broker.") {
+            return note("broker", "its secrets are not known");
         }
         if self.offline {
             return fine("broker", "configured; not asked");
@@ -92,7 +110,15 @@ impl Check {
     }
 }
 
+/// Whether all secrets are known whose settings begin so.
+fn is_fetched(config: &Config, prefix: &str) -> bool {
+    !config.held.iter().any(|(key, held)| key.starts_with(prefix) && held.fetched.is_none())
+}
+
 async fn check_store(config: &Config, findings: &mut Findings) {
+    if !is_fetched(config, "database_url") || !is_fetched(config, "data_key") {
+        return note("store", "its address or its key is not known");
+    }
     match store::open(config.database_url.expose(), config.store_options(false, false)).await {
         Ok(store) => {
             match store.ping().await {

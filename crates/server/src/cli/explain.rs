@@ -14,7 +14,7 @@ use store::{Store, StoreError};
 use tempfile::TempDir;
 
 use super::{print, say};
-use crate::assemble;
+use crate::assemble::{self, Carriers};
 use crate::config::{Config, Metrics};
 use crate::telemetry::Figures;
 
@@ -55,7 +55,7 @@ impl Explain {
     ) -> anyhow::Result<(Explanation, Drained)> {
         // Nothing is counted, and nothing is pushed.
         let figures = Figures::start(&Metrics { otlp_endpoint: None, ..config.metrics.clone() })?;
-        let service = assemble::service(config, store, &figures, clock)?;
+        let service = assemble::service(config, &Carriers::of(config)?, store, &figures, clock);
         let request = SendRequest {
             receiver: self.receiver,
             content: Content {

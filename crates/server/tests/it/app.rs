@@ -13,6 +13,7 @@ use serde_json::Value;
 use server::assemble::Gateway;
 use server::config::Config;
 use server::keys::{self, Scope};
+use server::secrets;
 use store::Options;
 use testkit::database::{DATA_KEY, Database};
 use testkit::endpoint::{Endpoint, Received};
@@ -238,6 +239,7 @@ pub(crate) fn environment(simulator: &str, database: &str) -> Vec<(String, Strin
 
 async fn start(environment: &[(String, String)], clock: &Arc<dyn Clock>) -> Gateway {
     let config = Config::load(None, environment.iter().cloned()).unwrap();
+    let config = secrets::fetch(config, Arc::clone(clock)).await.unwrap();
     Gateway::start(&config, Arc::clone(clock)).await.unwrap()
 }
 

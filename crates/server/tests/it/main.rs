@@ -14,6 +14,8 @@ mod app;
 
 mod sms_send;
 
+mod sms_content;
+
 mod sms_bulk;
 
 mod sms_show;
@@ -65,6 +67,14 @@ mod config;
 mod config_policy;
 
 mod program;
+
+mod secrets_read;
+
+mod secrets_vault;
+
+mod secrets_aws;
+
+mod secrets_renew;
 
 mod program_keys;
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use domain::content::ContentRules;
 use domain::phone::{PhoneError, SenderId};
 use domain::scenario::Scenario;
 use gateway::request::FieldProblem;
@@ -39,6 +40,7 @@ fn headings(section: &str) -> BTreeSet<&'static str> {
 /// One of each, in a list that does not compile when there is another.
 fn field_problems() -> Vec<FieldProblem> {
     let unknown = "marketing".parse::<Scenario>().unwrap_err();
+    let rule = ContentRules::default().broken_by("PIN 4821", Scenario::General).unwrap().clone();
     let all = vec![
         FieldProblem::Missing,
         FieldProblem::Receiver(PhoneError::TooShort),
@@ -48,6 +50,7 @@ fn field_problems() -> Vec<FieldProblem> {
         FieldProblem::NulCharacter,
         FieldProblem::MessageTooLong { found: 161, max: 160 },
         FieldProblem::TooManySegments { found: 11, max: 10 },
+        FieldProblem::SensitiveContent { rule },
         FieldProblem::UnknownScenario(unknown),
         FieldProblem::Sender("".parse::<SenderId>().unwrap_err()),
         FieldProblem::TooLong { max: 128 },
@@ -67,6 +70,7 @@ fn field_problems() -> Vec<FieldProblem> {
             | FieldProblem::NulCharacter
             | FieldProblem::MessageTooLong { .. }
             | FieldProblem::TooManySegments { .. }
+            | FieldProblem::SensitiveContent { .. }
             | FieldProblem::UnknownScenario(_)
             | FieldProblem::Sender(_)
             | FieldProblem::TooLong { .. }
