@@ -3,6 +3,7 @@
 mod checkpoint;
 mod connection;
 mod history;
+mod listener;
 mod migrate;
 mod outbox;
 #[cfg(test)]

@@ -76,6 +76,7 @@ const fn table(name: &'static str, key: usize, columns: &'static [Column]) -> Ta
 /// is named once, by its own name.
 pub(crate) const TABLES: &[Table] = &[
     table("api_keys", 1, API_KEYS),
+    table("former_secrets", 1, &[bytes("hash"), id("key_id"), big("ends_at")]),
     table("drained", 1, &[text("provider"), big("since")]),
     table("messages", 1, MESSAGES),
     table("states", 1, STATES),
@@ -115,6 +116,10 @@ const API_KEYS: &[Column] = &[
     big("created_at"),
     big("expires_at"),
     big("revoked_at"),
+    text("scenarios"),
+    text("countries"),
+    text("senders"),
+    big("last_used_at"),
 ];
 
 const MESSAGES: &[Column] = &[

@@ -10,6 +10,7 @@ mod claim;
 mod events;
 mod finish;
 mod idle;
+mod keys;
 mod nodes;
 mod receipts;
 
@@ -37,7 +38,8 @@ pub(super) fn has_work(batch: &Batch) -> bool {
         && batch.nodes.is_empty()
         && batch.wakes.is_empty()
         && batch.forgotten.is_empty()
-        && batch.leases.is_empty())
+        && batch.leases.is_empty()
+        && !batch.keys.iter().any(keys::is_note))
 }
 
 /// Outcomes and receipts first: what is decided after them knows them. Claims last: they find what was accepted.
@@ -64,6 +66,7 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
     for pending in &mut batch.wakes {
         pending.answer = Some(());
     }
+    keys::note(statements, &mut batch.keys)?;
     events::forget(statements, &mut batch.forgotten)?;
     events::lease(statements, &mut batch.leases)
 }
