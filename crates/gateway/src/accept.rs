@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use domain::encoding;
 use domain::ids::{BulkId, MessageId};
 use domain::message::Message;
-use domain::phone::Msisdn;
+use domain::phone::{Msisdn, SenderId};
 use domain::scenario::{Priority, Scenario};
 use domain::secret::Body;
 use domain::time::Timestamp;
@@ -91,7 +91,7 @@ pub(crate) struct Common {
     caller: Caller,
     pub(crate) scenario: Scenario,
     pub(crate) priority: Priority,
-    sender: Option<domain::phone::SenderId>,
+    sender: Option<SenderId>,
     body: Body,
     pub(crate) encoding: encoding::Encoding,
     pub(crate) segments: u16,
@@ -102,7 +102,7 @@ impl Acceptor<'_> {
     /// Checks a request for one message.
     pub(crate) fn prepare_one(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: SendRequest,
         now: Timestamp,
     ) -> Result<Prepared, SendError> {
@@ -118,13 +118,13 @@ impl Acceptor<'_> {
     /// Everything that can be wrong with a request for one message.
     pub(crate) fn check_one(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: &SendRequest,
         now: Timestamp,
     ) -> Result<(Msisdn, Common), Vec<FieldError>> {
         let mut errors = Vec::new();
-        let receiver =
-            self.receiver(&request.receiver).map_err(|problem| errors.push(field("/receiver", problem)));
+        let receiver = self.receiver(&request.receiver).and_then(|receiver| reach(caller, receiver));
+        let receiver = receiver.map_err(|problem| errors.push(field("/receiver", problem)));
         let common = self.common(caller, &request.content, Scenario::priority, now, &mut errors);
         match (receiver, common) {
             (Ok(receiver), Some(common)) => Ok((receiver, common)),
@@ -136,7 +136,7 @@ impl Acceptor<'_> {
     /// whole is refused only if the text is wrong, or no receiver is left.
     pub(crate) fn prepare_bulk(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: BulkRequest,
         now: Timestamp,
     ) -> Result<Prepared, SendError> {
@@ -158,6 +158,7 @@ impl Acceptor<'_> {
                 if !seen.insert(receiver) {
                     return Err(FieldProblem::DuplicateReceiver);
                 }
+                let receiver = reach(caller, receiver)?;
                 self.message(receiver, &request.content, &common, Some(bulk_id))
                     .ok_or(FieldProblem::NoProvider)
             });
@@ -188,16 +189,15 @@ impl Acceptor<'_> {
     /// Checks what all messages of a request share, and notes every mistake, not only the first.
     fn common(
         &self,
-        caller: Caller,
+        caller: &Caller,
         content: &Content,
         lane: fn(Scenario) -> Priority,
         now: Timestamp,
         errors: &mut Vec<FieldError>,
     ) -> Option<Common> {
         let before = errors.len();
-        let scenario = content.scenario.as_deref().map_or(Ok(Scenario::General), str::parse);
-        let scenario = scenario.unwrap_or_else(|unknown| {
-            errors.push(field("/scenario", FieldProblem::UnknownScenario(unknown)));
+        let scenario = scenario(caller, content.scenario.as_deref()).unwrap_or_else(|problem| {
+            errors.push(field("/scenario", problem));
             Scenario::General
         });
         let text = encoding::to_nfc(&content.message);
@@ -205,14 +205,14 @@ impl Acceptor<'_> {
         if let Err(problem) = self.check_text(&text, measured.segments, scenario) {
             errors.push(field("/message", problem));
         }
-        let sender = content.sender.as_deref().map(str::parse).transpose().unwrap_or_else(|problem| {
-            errors.push(field("/sender", FieldProblem::Sender(problem)));
+        let sender = sender(caller, content.sender.as_deref()).unwrap_or_else(|problem| {
+            errors.push(field("/sender", problem));
             None
         });
         check_names(content, errors);
         self.check_times(content, now, errors);
         (errors.len() == before).then(|| Common {
-            caller,
+            caller: caller.clone(),
             scenario,
             priority: lane(scenario),
             sender,
@@ -302,7 +302,7 @@ impl Acceptor<'_> {
     /// gets its first answer, also when its time has passed or a setting has changed since.
     pub(crate) async fn earlier(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: Repeatable<'_>,
         now: Timestamp,
     ) -> Result<Option<Stored>, SendError> {
@@ -328,7 +328,7 @@ impl Acceptor<'_> {
         let reply = prepared.reply();
         let idempotency = prepared.idempotency.as_ref().map(|(key, request)| -> Result<_, StoreError> {
             Ok(Idempotency {
-                key: scoped_key(prepared.common.caller, key),
+                key: scoped_key(&prepared.common.caller, key),
                 request: *request,
                 reply: serde_json::to_string(&reply)
                     .map_err(|error| StoreError::Internal(error.to_string()))?,
@@ -447,6 +447,26 @@ impl Stored {
     }
 }
 
+/// The receiver, if its country is one that the caller may send to.
+fn reach(caller: &Caller, receiver: Msisdn) -> Result<Msisdn, FieldProblem> {
+    caller.allowed.country(receiver.country())?;
+    Ok(receiver)
+}
+
+/// The scenario asked for, if the caller may send for it.
+fn scenario(caller: &Caller, text: Option<&str>) -> Result<Scenario, FieldProblem> {
+    let scenario = text.map_or(Ok(Scenario::General), str::parse).map_err(FieldProblem::UnknownScenario)?;
+    caller.allowed.scenario(scenario)?;
+    Ok(scenario)
+}
+
+/// The sender asked for, if the caller may show it.
+fn sender(caller: &Caller, text: Option<&str>) -> Result<Option<SenderId>, FieldProblem> {
+    let sender = text.map(str::parse).transpose().map_err(FieldProblem::Sender)?;
+    caller.allowed.sender(sender.as_ref())?;
+    Ok(sender)
+}
+
 fn check_names(content: &Content, errors: &mut Vec<FieldError>) {
     for (pointer, name) in [("/reference", &content.reference), ("/group", &content.group)] {
         if name.as_ref().is_some_and(|name| name.chars().count() > MAX_NAME) {
@@ -503,6 +523,6 @@ fn fingerprint(kind: &str, receivers: &[String], content: &Content) -> [u8; 32] 
 }
 
 /// An idempotency key belongs to its caller: another caller's same key is another key.
-fn scoped_key(caller: Caller, key: &str) -> [u8; 32] {
+fn scoped_key(caller: &Caller, key: &str) -> [u8; 32] {
     Sha256::new().chain_update(caller.key.as_bytes()).chain_update(key).finalize().into()
 }
