@@ -14,10 +14,10 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::auth::Authenticator;
 use crate::broker;
 use crate::config::Config;
 use crate::http::{self, Limits, State};
-use crate::keys::Authenticator;
 use crate::telemetry::Figures;
 
 /// A gateway that is accepting and submitting.
@@ -45,10 +45,15 @@ impl Gateway {
             .context("the store can't be opened")?;
         let figures = Figures::start(&config.metrics)?;
         let service = Arc::new(service(config, &store, &figures, &clock)?);
-        let remember = Duration::from_millis(config.http.key_cache_ms);
+        let authenticator = Authenticator::new(
+            Arc::clone(&store),
+            Arc::clone(&clock),
+            (&config.http, &config.jwt),
+            &figures.meter(),
+        )?;
         let state = State {
             service: Arc::clone(&service),
-            authenticator: Arc::new(Authenticator::new(Arc::clone(&store), Arc::clone(&clock), remember)),
+            authenticator: Arc::new(authenticator),
             figures: figures.clone(),
             public_url: config.public_url.clone(),
             trusted_proxies: config.http.trusted_proxies.clone(),
@@ -76,6 +81,7 @@ impl Gateway {
         // Before anything happens that events could tell of.
         broker::settle_events(config, &*store).await?;
         service.start().await.context("submitting can't be started")?;
+        state.authenticator.start(&service);
         let gateway = Self {
             address,
             operations_address,

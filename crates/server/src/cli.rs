@@ -46,7 +46,7 @@ enum Verb {
     Queue(queue::Queue),
     /// Say what would become of a message, and send nothing.
     Explain(explain::Explain),
-    /// Make, list and end API keys.
+    /// Make, list, rotate and end API keys.
     Keys(keys::Keys),
     /// Bring the database's schema up to date.
     Migrate,

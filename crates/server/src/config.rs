@@ -2,6 +2,8 @@
 
 mod broker;
 
+mod jwt;
+
 mod layers;
 
 mod policy;
@@ -25,6 +27,7 @@ use serde::{Deserialize, Deserializer};
 use url::Url;
 
 pub use self::broker::{Broker, Secret, Servers};
+pub use self::jwt::Jwt;
 pub use self::layers::{LayerError, default_settings};
 pub use self::policy::{
     Breaker, Failover, GuaranteedPercent, Lanes, Quiet, QuietWindow, Reconcile, Retry, ScenarioRules,
@@ -33,6 +36,9 @@ pub use self::roles::{Role, Roles};
 
 /// The most characters that fit into the most segments that are ever allowed: 153 to a segment.
 const MAX_CHARACTERS: usize = MAX_SEGMENTS * 153;
+
+/// No node takes a revoked key for longer than a second.
+const MAX_KEY_CACHE_MS: u64 = 1_000;
 
 /// All settings.
 #[derive(Debug, Clone, Deserialize)]
@@ -72,6 +78,8 @@ pub struct Config {
     pub dispatch: Dispatch,
     /// How requests are taken.
     pub http: Http,
+    /// Callers that carry tokens.
+    pub jwt: Jwt,
     /// Where messages come from and events go, beside HTTP.
     pub broker: Broker,
     /// How the log looks.
@@ -269,6 +277,10 @@ impl Config {
         }
         policy::validate(self)?;
         broker::validate(self)?;
+        jwt::validate(self)?;
+        if self.http.key_cache_ms > MAX_KEY_CACHE_MS {
+            return wrong("http.key_cache_ms", format!("must be at most {MAX_KEY_CACHE_MS}"));
+        }
         if self.http.max_body_bytes < 1_024 {
             return wrong("http.max_body_bytes", "must be at least 1024".into());
         }

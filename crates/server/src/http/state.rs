@@ -8,7 +8,7 @@ use gateway::SmsService;
 use providers::address::Addresses;
 use url::Url;
 
-use crate::keys::Authenticator;
+use crate::auth::Authenticator;
 use crate::telemetry::Figures;
 
 /// What every handler can reach. Cheap to clone.

@@ -28,6 +28,14 @@ mod sms_explain;
 
 mod auth;
 
+mod issuer;
+
+mod callers_tokens;
+
+mod callers_failures;
+
+mod callers_nodes;
+
 mod problems;
 
 mod idempotency;
@@ -51,6 +59,8 @@ mod metrics;
 mod openapi;
 
 mod nats;
+
+mod callers;
 
 mod broker;
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use domain::phone::{PhoneError, SenderId};
 use domain::scenario::Scenario;
+use gateway::allowed::NotAllowed;
 use gateway::request::FieldProblem;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -27,6 +28,9 @@ const OF_HTTP: &[&str] = &[
     "unknown_provider",
     "invalid_cursor",
     "unknown_parameter",
+    "unknown_scope",
+    "unknown_country",
+    "invalid_name",
 ];
 
 /// The headings of the third level below one of the second.
@@ -56,6 +60,9 @@ fn field_problems() -> Vec<FieldProblem> {
         FieldProblem::ExpiresTooSoon,
         FieldProblem::RepeatedMessage,
         FieldProblem::NoProvider,
+        FieldProblem::NotAllowed(NotAllowed::Scenario),
+        FieldProblem::NotAllowed(NotAllowed::Country),
+        FieldProblem::NotAllowed(NotAllowed::Sender),
     ];
     for problem in &all {
         match problem {
@@ -74,7 +81,8 @@ fn field_problems() -> Vec<FieldProblem> {
             | FieldProblem::TooFarAhead { .. }
             | FieldProblem::ExpiresTooSoon
             | FieldProblem::RepeatedMessage
-            | FieldProblem::NoProvider => {}
+            | FieldProblem::NoProvider
+            | FieldProblem::NotAllowed(NotAllowed::Scenario | NotAllowed::Country | NotAllowed::Sender) => {}
         }
     }
     all
