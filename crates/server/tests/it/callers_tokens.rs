@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::time::Clock as _;
-use http::StatusCode;
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use server::config::Config;
 use testkit::clock::FakeClock;
