@@ -62,7 +62,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             content: Content { message: "Habari".into(), ..Content::default() },
             idempotency_key: None,
         };
-        let (accepted, record) = service.send_sms_and_wait(caller.clone(), request, Duration::from_secs(5)).await?;
+        let (accepted, record) =
+            service.send_sms_and_wait(caller.clone(), request, Duration::from_secs(5)).await?;
         let (provider, status) = record.map_or_else(
             || ("nobody".into(), accepted.status),
             |record| (record.summary.provider.to_string(), record.summary.status),

@@ -48,7 +48,10 @@ impl Figures {
         let counter =
             |name: &'static str, help: &'static str| meter.u64_counter(name).with_description(help).build();
         Self {
-            failures: counter("tuma.auth.failures", "Requests whose caller could not be found out, by reason."),
+            failures: counter(
+                "tuma.auth.failures",
+                "Requests whose caller could not be found out, by reason.",
+            ),
             refused: counter("tuma.auth.refused", "Those of them whose address had failed too often."),
         }
     }

@@ -9,9 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use domain::time::{Clock, Timestamp};
-use jsonwebtoken::jwk::{
-    AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse,
-};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use parking_lot::Mutex;
 use serde::Deserialize;
@@ -74,7 +72,11 @@ impl Jwks {
     }
 
     /// The keys that a token may be signed with: that of the id that it names, or else all that fit.
-    pub(super) async fn find(&self, algorithm: Algorithm, id: Option<&str>) -> Result<Vec<DecodingKey>, NoKeys> {
+    pub(super) async fn find(
+        &self,
+        algorithm: Algorithm,
+        id: Option<&str>,
+    ) -> Result<Vec<DecodingKey>, NoKeys> {
         let kept = self.kept.lock().clone();
         let found = kept.fitting(algorithm, id);
         let is_old = kept.fetched_at.is_none_or(|at| self.clock.now().since(at) >= MAX_AGE);

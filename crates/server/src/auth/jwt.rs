@@ -62,7 +62,8 @@ impl Tokens {
         let between = Duration::from_secs(settings.refetch_s);
         let jwks = settings.jwks_url.as_ref().map(|url| Jwks::new(url, between, Arc::clone(clock)));
         let secret = settings.secret.get();
-        let validations = crypto::ALGORITHMS.map(|algorithm| (name(algorithm), validation(settings, algorithm)));
+        let validations =
+            crypto::ALGORITHMS.map(|algorithm| (name(algorithm), validation(settings, algorithm)));
         Ok(Some(Self {
             secret: secret.map(|secret| DecodingKey::from_secret(secret.expose_secret().as_bytes())),
             jwks: jwks.transpose()?,
@@ -176,7 +177,10 @@ fn name(algorithm: Algorithm) -> &'static str {
 }
 
 /// Seconds since 1970, perhaps with a fraction (RFC 7519, 2).
-#[expect(clippy::cast_possible_truncation, reason = "what is too large becomes the last moment, which is right")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "what is too large becomes the last moment, which is right"
+)]
 fn moment(claim: &Value) -> Option<Timestamp> {
     let seconds = claim.as_f64().filter(|seconds| seconds.is_finite() && *seconds >= 0.0)?;
     Some(Timestamp::from_micros((seconds * 1e6) as i64))

@@ -124,7 +124,10 @@ mod tests {
             Remembered::Renew(_) => "renew",
             Remembered::Nobody => "nobody",
         };
-        assert_eq!([0, 499, 500, 500, 999, 1_000].map(find), ["holder", "holder", "renew", "holder", "holder", "nobody"]);
+        assert_eq!(
+            [0, 499, 500, 500, 999, 1_000].map(find),
+            ["holder", "holder", "renew", "holder", "holder", "nobody"]
+        );
     }
 
     #[test]

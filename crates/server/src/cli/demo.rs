@@ -138,12 +138,14 @@ async fn send_samples(service: &SmsService, caller: Caller) -> anyhow::Result<Ve
         } else {
             let receivers = receivers.iter().map(|receiver| (*receiver).into()).collect();
             let request = BulkRequest { receivers, content, idempotency_key: None };
-            ids.extend(service.send_bulk_sms(caller.clone(), request).await?.verdicts.into_iter().filter_map(
-                |verdict| match verdict {
-                    Verdict::Accepted(answer) => Some(answer.id),
-                    Verdict::Rejected { .. } => None,
-                },
-            ));
+            ids.extend(
+                service.send_bulk_sms(caller.clone(), request).await?.verdicts.into_iter().filter_map(
+                    |verdict| match verdict {
+                        Verdict::Accepted(answer) => Some(answer.id),
+                        Verdict::Rejected { .. } => None,
+                    },
+                ),
+            );
         }
     }
     Ok(ids)

@@ -40,9 +40,7 @@ impl Jwt {
 /// What can't be.
 pub(super) fn validate(config: &Config) -> Result<(), SettingsError> {
     let jwt = &config.jwt;
-    let wrong = |key: &str, problem: String| {
-        Err(SettingsError::Value { key: format!("jwt.{key}"), problem })
-    };
+    let wrong = |key: &str, problem: String| Err(SettingsError::Value { key: format!("jwt.{key}"), problem });
     if jwt.secret.get().is_some_and(|secret| secret.expose_secret().len() < LEAST_SECRET) {
         return wrong("secret", format!("must have at least {LEAST_SECRET} bytes"));
     }

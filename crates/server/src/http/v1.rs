@@ -15,8 +15,8 @@ mod words;
 mod workers;
 
 use utoipa::OpenApi as _;
-use utoipa::openapi::{Content, OpenApi, Ref, ResponseBuilder};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{Content, OpenApi, Ref, RefOr, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -90,7 +90,7 @@ pub(super) fn describe_authentication(description: &mut OpenApi) {
         for operation in operations.into_iter().flatten() {
             let responses = &mut operation.responses.responses;
             if responses.contains_key("401") {
-                responses.entry("429".into()).or_insert_with(|| refused.clone().into());
+                responses.entry("429".into()).or_insert_with(|| RefOr::T(refused.clone()));
             }
         }
     }

@@ -70,10 +70,14 @@ async fn shown(app: &TestApp, admin: &str, id: &str) -> Value {
 #[tokio::test]
 async fn a_key_is_made_works_at_once_and_its_secret_is_not_shown_again() {
     let (_clock, app, admin) = start().await;
-    let answer = make(&app, &admin, &json!({
-        "name": "Wallet é", "scopes": ["sms:send", "verify"], "scenarios": ["otp"], "countries": ["ke"],
-        "senders": ["CHAMA 7"], "expires_at": "2026-12-01T00:00:00Z",
-    }))
+    let answer = make(
+        &app,
+        &admin,
+        &json!({
+            "name": "Wallet é", "scopes": ["sms:send", "verify"], "scenarios": ["otp"], "countries": ["ke"],
+            "senders": ["CHAMA 7"], "expires_at": "2026-12-01T00:00:00Z",
+        }),
+    )
     .await;
     assert_eq!((answer.status, answer.header("cache-control")), (201, Some("no-store")), "{}", answer.text);
     let secret = text(&answer.json()["secret"]);
@@ -91,10 +95,14 @@ async fn a_key_is_made_works_at_once_and_its_secret_is_not_shown_again() {
 #[tokio::test]
 async fn every_mistake_in_a_new_key_is_named() {
     let (_clock, app, admin) = start().await;
-    let wrong = make(&app, &admin, &json!({
-        "name": "a\nb", "scopes": ["sms:send", "sms:write"], "scenarios": ["party"], "countries": ["KE", "XX", "Kenya"],
-        "senders": ["way too long a name"], "expires_at": "2026-11-23T08:30:00Z",
-    }));
+    let wrong = make(
+        &app,
+        &admin,
+        &json!({
+            "name": "a\nb", "scopes": ["sms:send", "sms:write"], "scenarios": ["party"], "countries": ["KE", "XX", "Kenya"],
+            "senders": ["way too long a name"], "expires_at": "2026-11-23T08:30:00Z",
+        }),
+    );
     let expected = [
         ("/name", "invalid_name"),
         ("/scopes/1", "unknown_scope"),
@@ -136,9 +144,7 @@ async fn a_key_sends_only_what_it_is_held_to_and_nothing_else_is_stored() {
     let (_clock, app, admin) = start().await;
     let held_to = json!({"scenarios": ["otp"], "countries": ["KE", "UG"], "senders": ["CHAMA"]});
     let (key, _id) = made(&app, &admin, &held_to).await;
-    let message = |receiver: &str, scenario: &str, sender: Option<&str>| {
-        json!({"receiver": receiver, "message": "Habari", "scenario": scenario, "sender": sender})
-    };
+    let message = |receiver: &str, scenario: &str, sender: Option<&str>| json!({"receiver": receiver, "message": "Habari", "scenario": scenario, "sender": sender});
     let table = [
         (message(KENYAN, "alert", Some("CHAMA")), vec![("/scenario", "scenario_not_allowed")]),
         (message(AMERICAN, "otp", Some("CHAMA")), vec![("/receiver", "country_not_allowed")]),
@@ -146,7 +152,10 @@ async fn a_key_sends_only_what_it_is_held_to_and_nothing_else_is_stored() {
         // The account's own may be any.
         (message(KENYAN, "otp", None), vec![("/sender", "sender_not_allowed")]),
         // Without a scenario it is a general one.
-        (json!({"receiver": KENYAN, "message": "Habari", "sender": "CHAMA"}), vec![("/scenario", "scenario_not_allowed")]),
+        (
+            json!({"receiver": KENYAN, "message": "Habari", "sender": "CHAMA"}),
+            vec![("/scenario", "scenario_not_allowed")],
+        ),
         (
             message(AMERICAN, "alert", Some("WALLET")),
             vec![
@@ -157,7 +166,8 @@ async fn a_key_sends_only_what_it_is_held_to_and_nothing_else_is_stored() {
         ),
     ];
     for (body, expected) in table {
-        let expected: Vec<_> = expected.into_iter().map(|(at, code)| (at.to_owned(), code.to_owned())).collect();
+        let expected: Vec<_> =
+            expected.into_iter().map(|(at, code)| (at.to_owned(), code.to_owned())).collect();
         assert_eq!(send(&app, &key, &body).await.wrong_fields(), expected, "{body}");
         let explained = app.anonymous(Method::POST, "/sms/explain").key(&key).json(&body).send().await;
         assert_eq!(explained.wrong_fields(), expected, "{body}");
@@ -198,7 +208,8 @@ async fn nobody_sends_again_what_it_could_not_send() {
     // This number is one that the simulated network refuses.
     let id = app.send(&json!({"receiver": "+14155021211", "message": "Habari"})).await;
     app.shown_when(&id, "failed").await;
-    let (held, _id) = made(&app, &admin, &json!({"scopes": ["admin"], "countries": ["KE"], "senders": ["CHAMA"]})).await;
+    let (held, _id) =
+        made(&app, &admin, &json!({"scopes": ["admin"], "countries": ["KE"], "senders": ["CHAMA"]})).await;
     let retry = |key: &str| app.anonymous(Method::POST, &format!("/sms/{id}/retry")).key(key).send();
     let refused = retry(&held).await.wrong_fields();
     let expected = [("/receiver", "country_not_allowed"), ("/sender", "sender_not_allowed")];
@@ -238,7 +249,12 @@ async fn after_a_rotation_two_secrets_work_until_the_overlap_is_over() {
     let (old, id) = made(&app, &admin, &json!({})).await;
     let sent = text(&send(&app, &old, &json!({"receiver": KENYAN, "message": "Habari"})).await.json()["id"]);
     let rotated = rotate(&app, &admin, &id, None).await;
-    assert_eq!((rotated.status, rotated.header("cache-control")), (200, Some("no-store")), "{}", rotated.text);
+    assert_eq!(
+        (rotated.status, rotated.header("cache-control")),
+        (200, Some("no-store")),
+        "{}",
+        rotated.text
+    );
     let new = text(&rotated.json()["secret"]);
     assert_ne!(new, old);
     assert_eq!(rotated.json()["former_secret_ends_at"], "2026-11-30T08:30:00.000Z");
@@ -266,7 +282,9 @@ async fn a_rotation_without_overlap_ends_the_old_secret_at_once() {
 async fn what_can_not_be_rotated_is_refused() {
     let (clock, app, admin) = start().await;
     let (secret, id) = made(&app, &admin, &json!({"expires_at": "2026-11-24T00:00:00Z"})).await;
-    for (body, code) in [(json!({"overlap_s": 7_776_001}), "wrong_type"), (json!({"overlap": 1}), "unknown_field")] {
+    for (body, code) in
+        [(json!({"overlap_s": 7_776_001}), "wrong_type"), (json!({"overlap": 1}), "unknown_field")]
+    {
         assert_eq!(rotate(&app, &admin, &id, Some(body)).await.wrong_fields()[0].1, code);
     }
     for unknown in ["key_01a208af715074abb7716fc49cb931c7", "wallet"] {

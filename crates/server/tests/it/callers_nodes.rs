@@ -82,7 +82,8 @@ async fn a_node_is_told_at_once_of_a_key_that_another_revoked_or_rotated() {
     // It listens by now.
     let (secret, id) = key(&first, Scope::Read).await;
     assert_eq!(site.list(&second, &secret).await, 200);
-    let rotated = site.client.request(Method::POST, &format!("http://{}/api-keys/{id}/rotate", first.address));
+    let rotated =
+        site.client.request(Method::POST, &format!("http://{}/api-keys/{id}/rotate", first.address));
     let rotated = rotated.key(&admin).json(&json!({"overlap_s": 0})).send().await;
     assert_eq!(site.list(&second, &text(&rotated.json()["secret"])).await, 200);
     wait_for(async || (site.list(&second, &secret).await == 401).then_some(()), LONG).await.unwrap();
@@ -121,7 +122,8 @@ async fn of_several_nodes_that_start_at_once_one_makes_the_first_key() {
     let node = site.node(Arc::new(SystemClock::new())).await;
     let mut made = 0;
     let first = |n: u64| {
-        let (_secret, kept) = keys::create("first", &[Scope::Admin], None, now().plus(Duration::from_millis(n)));
+        let (_secret, kept) =
+            keys::create("first", &[Scope::Admin], None, now().plus(Duration::from_millis(n)));
         node.store.create_first_key(kept)
     };
     for made_one in futures_util::future::join_all((0..8).map(first)).await {

@@ -59,9 +59,8 @@ async fn a_user_sends_and_sees_with_any_of_its_tokens_what_it_sent() {
     clock.advance(Duration::from_secs(600));
     let second = token("user-7");
     assert_ne!(first, second);
-    let see = async |token: &str| {
-        app.anonymous(Method::GET, &format!("/sms/{id}")).key(token).send().await.status
-    };
+    let see =
+        async |token: &str| app.anonymous(Method::GET, &format!("/sms/{id}")).key(token).send().await.status;
     assert_eq!([see(&first).await, see(&second).await], [200, 200]);
     assert_eq!(see(&token("user-8")).await, 404);
     // An idempotency key is its user's.
@@ -123,7 +122,10 @@ fn forged(app_key: &Signer, now: domain::time::Timestamp) -> Vec<(&'static str, 
     vec![
         ("signed by somebody else", Signer::Hs256(vec![7; 32]).sign("k", &good)),
         ("no algorithm", header(json!({"alg": "none"}))),
-        ("no algorithm, no signature", format!("{}.", header(json!({"alg": "none"})).rsplit_once('.').unwrap().0)),
+        (
+            "no algorithm, no signature",
+            format!("{}.", header(json!({"alg": "none"})).rsplit_once('.').unwrap().0),
+        ),
         ("no signature", format!("{signed}.")),
         ("an algorithm of capitals", header(json!({"alg": "NONE"}))),
         ("another hash", header(json!({"alg": "HS512"}))),
@@ -289,7 +291,8 @@ fn settings_that_would_let_strangers_in_are_refused() {
         ("TUMA_JWT__SCOPES", r#"{service = ["sms:send"]}"#),
     ];
     let load = |changed: (&str, &str)| {
-        let environment = good.iter().chain([&changed]).map(|(name, value)| ((*name).into(), (*value).into()));
+        let environment =
+            good.iter().chain([&changed]).map(|(name, value)| ((*name).into(), (*value).into()));
         Config::load(None, environment).map(|_config| ()).map_err(|problem| problem.to_string())
     };
     assert_eq!(load(("TUMA_JWT__LEEWAY_S", "0")), Ok(()));

@@ -74,7 +74,11 @@ async fn what_is_no_scope_is_refused_and_nothing_is_printed() {
         let refused = site.run(&["keys", "create", "--name", "wallet", "--scopes", scopes]).await;
         assert_ne!(refused.code, Some(0));
         assert_eq!(refused.stdout, "");
-        assert!(refused.stderr.contains("sms:send, sms:read, verify, prompts, templates and admin"), "{}", refused.stderr);
+        assert!(
+            refused.stderr.contains("sms:send, sms:read, verify, prompts, templates and admin"),
+            "{}",
+            refused.stderr
+        );
     }
 }
 

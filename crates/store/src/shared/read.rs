@@ -17,7 +17,7 @@ use domain::route::ProviderName;
 use domain::time::Timestamp;
 
 use super::row::{self, MESSAGE, STATE, word};
-use super::sql::{self, Row, Statements, Value, get, params};
+use super::sql::{self, Statements, Value, get, params};
 use crate::StoreError;
 use crate::port::messages::{Filter, MessageRecord, MessageSummary, Page};
 

@@ -318,7 +318,7 @@ fn key_is_found_by_its_hash() {
             "UNION ALL",
             "SEARCH f USING PRIMARY KEY (hash=?)",
             "SEARCH k USING PRIMARY KEY (id=?)",
-            "CORRELATED SCALAR SUBQUERY 2",
+            "CORRELATED SCALAR SUBQUERY 3",
             ends,
         ],
     );

@@ -249,7 +249,11 @@ impl RotateBody {
             return Ok(overlap);
         }
         let detail = format!("must be from 0 to {}", LONGEST_OVERLAP.as_secs());
-        Err(Problem::of_fields(vec![FieldProblem { pointer: "/overlap_s".into(), code: "wrong_type", detail }]))
+        Err(Problem::of_fields(vec![FieldProblem {
+            pointer: "/overlap_s".into(),
+            code: "wrong_type",
+            detail,
+        }]))
     }
 }
 
@@ -298,7 +302,11 @@ impl FromStr for Reached {
     type Err = CountryError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().ok().filter(|country: &Country| country.calling_code().is_some()).map(Self).ok_or(CountryError)
+        text.parse()
+            .ok()
+            .filter(|country: &Country| country.calling_code().is_some())
+            .map(Self)
+            .ok_or(CountryError)
     }
 }
 

@@ -18,7 +18,8 @@ const SHORTEN: &str = "UPDATE former_secrets SET ends_at = ?2 WHERE key_id = ?1 
 
 const FORGET: &str = "DELETE FROM former_secrets WHERE key_id = ?1 AND ends_at <= ?2";
 
-const KEEP: &str = "INSERT INTO former_secrets (hash, key_id, ends_at) SELECT hash, id, ?2 FROM api_keys WHERE id = ?1";
+const KEEP: &str =
+    "INSERT INTO former_secrets (hash, key_id, ends_at) SELECT hash, id, ?2 FROM api_keys WHERE id = ?1";
 
 const REPLACE: &str = "UPDATE api_keys SET hash = ?2 WHERE id = ?1 AND revoked_at IS NULL \
      AND (expires_at IS NULL OR expires_at > ?3)";

@@ -124,7 +124,9 @@ pub(crate) async fn refused_key_does_not_harm_what_is_written_beside_it<F: Fixtu
     assert_eq!(bench.keys().await.unwrap().len(), 31);
 }
 
-pub(crate) async fn after_a_rotation_both_secrets_find_the_key_and_the_old_one_says_when_it_ends<F: Fixture>(
+pub(crate) async fn after_a_rotation_both_secrets_find_the_key_and_the_old_one_says_when_it_ends<
+    F: Fixture,
+>(
     mut bench: Bench<F>,
 ) {
     bench.create_key(key(1)).await.unwrap();
@@ -189,7 +191,10 @@ pub(crate) async fn latest_use_of_a_key_stands<F: Fixture>(bench: Bench<F>) {
     bench.create_key(key(2)).await.unwrap();
     let used = |n, at| KeyUse { id: key(n).id, at };
     let (early, late) = (NOW.plus(HOUR), NOW.plus(2 * HOUR));
-    bench.note_key_uses(vec![used(2, late), used(1, early), KeyUse { id: caller(99), at: late }]).await.unwrap();
+    bench
+        .note_key_uses(vec![used(2, late), used(1, early), KeyUse { id: caller(99), at: late }])
+        .await
+        .unwrap();
     bench.note_key_uses(vec![used(2, early), used(1, late)]).await.unwrap();
     let keys = bench.keys().await.unwrap();
     assert_eq!(keys.iter().map(|key| key.last_used_at).collect::<Vec<_>>(), [Some(late), Some(late)]);
