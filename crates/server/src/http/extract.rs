@@ -37,10 +37,9 @@ impl FromRequestParts<State> for Authenticated {
         let address = source::counted(parts, &state.trusted_proxies);
         let found = state.authenticator.authenticate(shown.as_ref(), address).await;
         found.map(Self).map_err(|denied| match denied {
-            Denied::Unauthenticated if shown.is_none() => Problem::new(
-                Code::Unauthenticated,
-                "send the key or token as Authorization: Bearer … or X-API-Key: …",
-            ),
+            Denied::Unauthenticated if shown.is_none() => {
+                Problem::new(Code::Unauthenticated, "send the key as Authorization: Bearer … or X-API-Key: …")
+            }
             denied => denied.into(),
         })
     }

@@ -70,15 +70,11 @@ async fn shown(app: &TestApp, admin: &str, id: &str) -> Value {
 #[tokio::test]
 async fn a_key_is_made_works_at_once_and_its_secret_is_not_shown_again() {
     let (_clock, app, admin) = start().await;
-    let answer = make(
-        &app,
-        &admin,
-        &json!({
-            "name": "Wallet é", "scopes": ["sms:send", "verify"], "scenarios": ["otp"], "countries": ["ke"],
-            "senders": ["CHAMA 7"], "expires_at": "2026-12-01T00:00:00Z",
-        }),
-    )
-    .await;
+    let body = json!({
+        "name": "Wallet é", "scopes": ["sms:send", "verify"], "scenarios": ["otp"], "countries": ["ke"],
+        "senders": ["CHAMA 7"], "expires_at": "2026-12-01T00:00:00Z",
+    });
+    let answer = make(&app, &admin, &body).await;
     assert_eq!((answer.status, answer.header("cache-control")), (201, Some("no-store")), "{}", answer.text);
     let secret = text(&answer.json()["secret"]);
     assert!(secret.starts_with(keys::PREFIX) && secret.len() == 48);
@@ -95,14 +91,11 @@ async fn a_key_is_made_works_at_once_and_its_secret_is_not_shown_again() {
 #[tokio::test]
 async fn every_mistake_in_a_new_key_is_named() {
     let (_clock, app, admin) = start().await;
-    let wrong = make(
-        &app,
-        &admin,
-        &json!({
-            "name": "a\nb", "scopes": ["sms:send", "sms:write"], "scenarios": ["party"], "countries": ["KE", "XX", "Kenya"],
-            "senders": ["way too long a name"], "expires_at": "2026-11-23T08:30:00Z",
-        }),
-    );
+    let body = json!({
+        "name": "a\nb", "scopes": ["sms:send", "sms:write"], "scenarios": ["party"],
+        "countries": ["KE", "XX", "Kenya"], "senders": ["way too long a name"],
+        "expires_at": "2026-11-23T08:30:00Z",
+    });
     let expected = [
         ("/name", "invalid_name"),
         ("/scopes/1", "unknown_scope"),
@@ -113,7 +106,7 @@ async fn every_mistake_in_a_new_key_is_named() {
         ("/expires_at", "expires_too_soon"),
     ];
     let expected = expected.map(|(pointer, code)| (pointer.to_owned(), code.to_owned()));
-    assert_eq!(wrong.await.wrong_fields(), expected);
+    assert_eq!(make(&app, &admin, &body).await.wrong_fields(), expected);
     let empty = make(&app, &admin, &json!({})).await.wrong_fields();
     assert_eq!(empty, ["/name", "/scopes"].map(|pointer| (pointer.to_owned(), "required".to_owned())));
     // What somebody put into the wrong place is not repeated.
