@@ -117,13 +117,13 @@ async fn requests_without_a_key_guess_nothing_and_are_never_slowed() {
 async fn failures_are_counted_by_reason() {
     let (clock, setup) = setup();
     let app = setup.start().await;
-    let (short, kept) = keys::create("short", &[], Some(Duration::from_secs(60)), FakeClock::START);
+    let (short, kept) = keys::create("short", &[], Some(Duration::from_mins(1)), FakeClock::START);
     app.gateway.store.create_key(kept).await.unwrap();
     let (ended, kept) = keys::create("ended", &[], None, FakeClock::START);
     let id = kept.id;
     app.gateway.store.create_key(kept).await.unwrap();
     app.gateway.store.revoke_key(id, FakeClock::START).await.unwrap();
-    clock.advance(Duration::from_secs(60));
+    clock.advance(Duration::from_mins(1));
     let text = domain::secret::ExposeSecret::expose_secret;
     for key in [text(&short), text(&ended), &guess(0), "Habari"] {
         ask(&app, key, "192.0.2.1").await;
