@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::Authenticator;
 use crate::broker;
-use crate::config::Config;
+use crate::config::{Config, Role};
 use crate::http::{self, Limits, State};
 use crate::telemetry::Figures;
 
@@ -81,7 +81,9 @@ impl Gateway {
         // Before anything happens that events could tell of.
         broker::settle_events(config, &*store).await?;
         service.start().await.context("submitting can't be started")?;
-        state.authenticator.start(&service);
+        if config.roles.has(Role::Api) {
+            state.authenticator.start(&service);
+        }
         let gateway = Self {
             address,
             operations_address,

@@ -80,17 +80,20 @@ pub(super) fn description() -> OpenApi {
 
 /// What every operation that asks who calls may answer, beside what its handler says.
 pub(super) fn describe_authentication(description: &mut OpenApi) {
-    let problem = Content::new(Some(Ref::from_schema_name("Problem")));
-    let refused = ResponseBuilder::new()
-        .description("too many requests from this address had no valid key")
-        .content("application/problem+json", problem)
-        .build();
+    let answer = |description: &str| {
+        let problem = Content::new(Some(Ref::from_schema_name("Problem")));
+        let answer = ResponseBuilder::new().description(description);
+        RefOr::T(answer.content("application/problem+json", problem).build())
+    };
+    let refused = answer("too many requests from this address had no valid key");
+    let unknown = answer("who calls can't be found out now: try again");
     for path in description.paths.paths.values_mut() {
         let operations = [&mut path.get, &mut path.post, &mut path.put, &mut path.patch, &mut path.delete];
         for operation in operations.into_iter().flatten() {
             let responses = &mut operation.responses.responses;
             if responses.contains_key("401") {
-                responses.entry("429".into()).or_insert_with(|| RefOr::T(refused.clone()));
+                responses.entry("429".into()).or_insert_with(|| refused.clone());
+                responses.entry("503".into()).or_insert_with(|| unknown.clone());
             }
         }
     }
