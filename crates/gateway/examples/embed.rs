@@ -55,14 +55,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     service.start().await?;
 
     // The caller is an API key's id for HTTP; a program that embeds the service chooses its own.
-    let caller = Caller { key: KeyId::new(SystemClock::new().now(), [0; 10]) };
+    let caller = Caller::of(KeyId::new(SystemClock::new().now(), [0; 10]));
     for receiver in ["0712345678", "+14155550100"] {
         let request = SendRequest {
             receiver: receiver.into(),
             content: Content { message: "Habari".into(), ..Content::default() },
             idempotency_key: None,
         };
-        let (accepted, record) = service.send_sms_and_wait(caller, request, Duration::from_secs(5)).await?;
+        let (accepted, record) =
+            service.send_sms_and_wait(caller.clone(), request, Duration::from_secs(5)).await?;
         let (provider, status) = record.map_or_else(
             || ("nobody".into(), accepted.status),
             |record| (record.summary.provider.to_string(), record.summary.status),

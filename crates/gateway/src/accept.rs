@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use domain::encoding;
 use domain::ids::{BulkId, MessageId};
 use domain::message::Message;
-use domain::phone::Msisdn;
+use domain::phone::{Msisdn, SenderId};
 use domain::scenario::{Priority, Scenario};
 use domain::secret::Body;
 use domain::time::Timestamp;
@@ -92,7 +92,7 @@ pub(crate) struct Common {
     caller: Caller,
     pub(crate) scenario: Scenario,
     pub(crate) priority: Priority,
-    sender: Option<domain::phone::SenderId>,
+    sender: Option<SenderId>,
     body: Body,
     pub(crate) encoding: encoding::Encoding,
     pub(crate) segments: u16,
@@ -103,7 +103,7 @@ impl Acceptor<'_> {
     /// Checks a request for one message.
     pub(crate) fn prepare_one(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: SendRequest,
         now: Timestamp,
     ) -> Result<Prepared, SendError> {
@@ -119,13 +119,13 @@ impl Acceptor<'_> {
     /// Everything that can be wrong with a request for one message.
     pub(crate) fn check_one(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: &SendRequest,
         now: Timestamp,
     ) -> Result<(Msisdn, Common), Vec<FieldError>> {
         let mut errors = Vec::new();
-        let receiver =
-            self.receiver(&request.receiver).map_err(|problem| errors.push(field("/receiver", problem)));
+        let receiver = self.receiver(&request.receiver).and_then(|receiver| reach(caller, receiver));
+        let receiver = receiver.map_err(|problem| errors.push(field("/receiver", problem)));
         let common = self.common(caller, &request.content, Scenario::priority, now, &mut errors);
         match (receiver, common) {
             (Ok(receiver), Some(common)) => Ok((receiver, common)),
@@ -137,7 +137,7 @@ impl Acceptor<'_> {
     /// whole is refused only if the text is wrong, or no receiver is left.
     pub(crate) fn prepare_bulk(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: BulkRequest,
         now: Timestamp,
     ) -> Result<Prepared, SendError> {
@@ -159,6 +159,7 @@ impl Acceptor<'_> {
                 if !seen.insert(receiver) {
                     return Err(FieldProblem::DuplicateReceiver);
                 }
+                let receiver = reach(caller, receiver)?;
                 self.message(receiver, &request.content, &common, Some(bulk_id))
                     .ok_or(FieldProblem::NoProvider)
             });
@@ -190,16 +191,15 @@ impl Acceptor<'_> {
     /// Checks what all messages of a request share, and notes every mistake, not only the first.
     fn common(
         &self,
-        caller: Caller,
+        caller: &Caller,
         content: &Content,
         lane: fn(Scenario) -> Priority,
         now: Timestamp,
         errors: &mut Vec<FieldError>,
     ) -> Option<Common> {
         let before = errors.len();
-        let scenario = content.scenario.as_deref().map_or(Ok(Scenario::General), str::parse);
-        let scenario = scenario.unwrap_or_else(|unknown| {
-            errors.push(field("/scenario", FieldProblem::UnknownScenario(unknown)));
+        let scenario = scenario(caller, content.scenario.as_deref()).unwrap_or_else(|problem| {
+            errors.push(field("/scenario", problem));
             Scenario::General
         });
         let text = encoding::to_nfc(&content.message);
@@ -207,14 +207,14 @@ impl Acceptor<'_> {
         if let Err(problem) = self.check_text(&text, measured.segments, scenario) {
             errors.push(field("/message", problem));
         }
-        let sender = content.sender.as_deref().map(str::parse).transpose().unwrap_or_else(|problem| {
-            errors.push(field("/sender", FieldProblem::Sender(problem)));
+        let sender = sender(caller, content.sender.as_deref()).unwrap_or_else(|problem| {
+            errors.push(field("/sender", problem));
             None
         });
         check_names(content, errors);
         self.check_times(content, now, errors);
         (errors.len() == before).then(|| Common {
-            caller,
+            caller: caller.clone(),
             scenario,
             priority: lane(scenario),
             sender,
@@ -307,7 +307,7 @@ impl Acceptor<'_> {
         self.requests.fingerprint(kind, receivers, content)
     }
 
-    fn scoped_key(&self, caller: Caller, key: &str) -> [u8; 32] {
+    fn scoped_key(&self, caller: &Caller, key: &str) -> [u8; 32] {
         self.requests.scoped(caller, key)
     }
 
@@ -315,7 +315,7 @@ impl Acceptor<'_> {
     /// gets its first answer, also when its time has passed or a setting has changed since.
     pub(crate) async fn earlier(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: Repeatable<'_>,
         now: Timestamp,
     ) -> Result<Option<Stored>, SendError> {
@@ -341,7 +341,7 @@ impl Acceptor<'_> {
         let reply = prepared.reply();
         let idempotency = prepared.idempotency.as_ref().map(|(key, request)| -> Result<_, StoreError> {
             Ok(Idempotency {
-                key: self.scoped_key(prepared.common.caller, key),
+                key: self.scoped_key(&prepared.common.caller, key),
                 request: *request,
                 reply: serde_json::to_string(&reply)
                     .map_err(|error| StoreError::Internal(error.to_string()))?,
@@ -458,6 +458,26 @@ impl Stored {
         })
         .collect()
     }
+}
+
+/// The receiver, if its country is one that the caller may send to.
+fn reach(caller: &Caller, receiver: Msisdn) -> Result<Msisdn, FieldProblem> {
+    caller.allowed.country(receiver.country())?;
+    Ok(receiver)
+}
+
+/// The scenario asked for, if the caller may send for it.
+fn scenario(caller: &Caller, text: Option<&str>) -> Result<Scenario, FieldProblem> {
+    let scenario = text.map_or(Ok(Scenario::General), str::parse).map_err(FieldProblem::UnknownScenario)?;
+    caller.allowed.scenario(scenario)?;
+    Ok(scenario)
+}
+
+/// The sender asked for, if the caller may show it.
+fn sender(caller: &Caller, text: Option<&str>) -> Result<Option<SenderId>, FieldProblem> {
+    let sender = text.map(str::parse).transpose().map_err(FieldProblem::Sender)?;
+    caller.allowed.sender(sender.as_ref())?;
+    Ok(sender)
 }
 
 fn check_names(content: &Content, errors: &mut Vec<FieldError>) {

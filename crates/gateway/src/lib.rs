@@ -12,6 +12,8 @@ mod fresh;
 
 pub mod fault;
 
+pub mod allowed;
+
 pub mod request;
 
 mod request_key;

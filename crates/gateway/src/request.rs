@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use domain::content::RuleName;
 use domain::encoding::Encoding;
@@ -13,11 +14,22 @@ use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use store::StoreError;
 
+use crate::allowed::{Allowed, NotAllowed};
+
 /// Who asks: an authenticated business service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// Its API key.
+    /// Its API key, or what stands for one.
     pub key: KeyId,
+    /// What it is held to.
+    pub allowed: Arc<Allowed>,
+}
+
+impl Caller {
+    /// A caller that is held to nothing.
+    pub fn of(key: KeyId) -> Self {
+        Self { key, allowed: Arc::default() }
+    }
 }
 
 /// What one message shares with the others of a bulk request.
@@ -236,6 +248,9 @@ pub enum FieldProblem {
     /// No provider for this receiver.
     #[error("no provider is configured for this receiver")]
     NoProvider,
+    /// Its caller is held to others.
+    #[error(transparent)]
+    NotAllowed(#[from] NotAllowed),
 }
 
 impl FieldProblem {
@@ -259,6 +274,7 @@ impl FieldProblem {
             Self::ExpiresTooSoon => "expires_too_soon",
             Self::RepeatedMessage => "repeated_message",
             Self::NoProvider => "no_provider",
+            Self::NotAllowed(what) => what.code(),
         }
     }
 }

@@ -58,7 +58,7 @@ impl RequestKey {
     }
 
     /// An idempotency key belongs to its caller: another caller's same key is another key.
-    pub(crate) fn scoped(&self, caller: Caller, key: &str) -> [u8; 32] {
+    pub(crate) fn scoped(&self, caller: &Caller, key: &str) -> [u8; 32] {
         let hash = self.0.clone().chain_update(caller.key.as_bytes()).chain_update(key);
         hash.finalize().into_bytes().into()
     }

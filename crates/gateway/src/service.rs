@@ -247,17 +247,17 @@ impl SmsService {
     /// Accepts one message. When this answers, the message is on disk and queued.
     pub async fn send_sms(&self, caller: Caller, request: SendRequest) -> Result<SendAnswer, SendError> {
         let repeatable = request.idempotency_key.is_some().then(|| request.clone());
-        let prepared = self.acceptor().prepare_one(caller, request, self.shared.clock.now());
+        let prepared = self.acceptor().prepare_one(&caller, request, self.shared.clock.now());
         match prepared {
             Ok(prepared) => self.store(prepared).await?.into_answer(),
-            Err(refusal) => self.earlier(caller, repeatable.as_ref(), refusal).await?.into_answer(),
+            Err(refusal) => self.earlier(&caller, repeatable.as_ref(), refusal).await?.into_answer(),
         }
     }
 
     /// What a repeated request was answered before, or the refusal of one that was not made before.
     async fn earlier<'a, R>(
         &self,
-        caller: Caller,
+        caller: &Caller,
         repeatable: Option<&'a R>,
         refusal: SendError,
     ) -> Result<Stored, SendError>
@@ -283,10 +283,10 @@ impl SmsService {
     ) -> Result<(SendAnswer, Option<MessageRecord>), SendError> {
         let deadline = self.shared.clock.sleep_until(self.shared.clock.now().plus(limit));
         let repeatable = request.idempotency_key.is_some().then(|| request.clone());
-        let prepared = match self.acceptor().prepare_one(caller, request, self.shared.clock.now()) {
+        let prepared = match self.acceptor().prepare_one(&caller, request, self.shared.clock.now()) {
             Ok(prepared) => prepared,
             Err(refusal) => {
-                let answer = self.earlier(caller, repeatable.as_ref(), refusal).await?.into_answer()?;
+                let answer = self.earlier(&caller, repeatable.as_ref(), refusal).await?.into_answer()?;
                 let record = self.shared.store.message(answer.id).await?;
                 return Ok((answer, record));
             }
@@ -316,9 +316,9 @@ impl SmsService {
     /// are on disk and queued when this answers.
     pub async fn send_bulk_sms(&self, caller: Caller, request: BulkRequest) -> Result<BulkAnswer, SendError> {
         let repeatable = request.idempotency_key.is_some().then(|| request.clone());
-        match self.acceptor().prepare_bulk(caller, request, self.shared.clock.now()) {
+        match self.acceptor().prepare_bulk(&caller, request, self.shared.clock.now()) {
             Ok(prepared) => self.store(prepared).await?.into_bulk_answer(),
-            Err(refusal) => self.earlier(caller, repeatable.as_ref(), refusal).await?.into_bulk_answer(),
+            Err(refusal) => self.earlier(&caller, repeatable.as_ref(), refusal).await?.into_bulk_answer(),
         }
     }
 

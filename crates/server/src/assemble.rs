@@ -13,10 +13,10 @@ use store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
+use crate::auth::Authenticator;
 use crate::broker;
-use crate::config::Config;
+use crate::config::{Config, Role};
 use crate::http::{self, Limits, State};
-use crate::keys::Authenticator;
 use crate::listen::{self, Listeners};
 use crate::secrets::{self, Keeper};
 use crate::telemetry::Figures;
@@ -49,10 +49,15 @@ impl Gateway {
         let figures = Figures::start(&config.metrics)?;
         let carriers = Carriers::of(config)?;
         let service = Arc::new(service(config, &carriers, &store, &figures, &clock));
-        let remember = Duration::from_millis(config.http.key_cache_ms);
+        let authenticator = Authenticator::new(
+            Arc::clone(&store),
+            Arc::clone(&clock),
+            (&config.http, &config.jwt),
+            &figures.meter(),
+        )?;
         let state = State {
             service: Arc::clone(&service),
-            authenticator: Arc::new(Authenticator::new(Arc::clone(&store), Arc::clone(&clock), remember)),
+            authenticator: Arc::new(authenticator),
             figures: figures.clone(),
             public_url: config.public_url.clone(),
             trusted_proxies: config.http.trusted_proxies.clone(),
@@ -84,6 +89,9 @@ impl Gateway {
         // Before anything happens that events could tell of.
         broker::settle_events(config, &*store).await?;
         service.start().await.context("submitting can't be started")?;
+        if config.roles.has(Role::Api) {
+            state.authenticator.start(&service);
+        }
         let gateway = Self {
             address,
             operations_address,

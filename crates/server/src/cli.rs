@@ -49,7 +49,7 @@ enum Verb {
     Queue(queue::Queue),
     /// Say what would become of a message, and send nothing.
     Explain(explain::Explain),
-    /// Make, list and end API keys.
+    /// Make, list, rotate and end API keys.
     Keys(keys::Keys),
     /// Erase what is known of a person.
     Forget(forget::Forget),

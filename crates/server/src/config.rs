@@ -6,6 +6,8 @@ mod content;
 
 mod http;
 
+mod jwt;
+
 mod layers;
 
 mod policy;
@@ -37,6 +39,7 @@ use url::Url;
 pub use self::broker::{Broker, Secret, Servers};
 pub use self::content::Content;
 pub use self::http::ForwardedHeader;
+pub use self::jwt::Jwt;
 pub use self::layers::{LayerError, default_settings};
 pub use self::policy::{
     Breaker, Failover, GuaranteedPercent, Lanes, Quiet, QuietWindow, Reconcile, Retry, ScenarioRules,
@@ -51,6 +54,9 @@ const MAX_CHARACTERS: usize = MAX_SEGMENTS * 153;
 
 /// What keys of providers begin with.
 pub(crate) const PROVIDERS: &str = "providers.";
+
+/// No node takes a revoked key for longer than a second.
+const MAX_KEY_CACHE_MS: u64 = 1_000;
 
 /// All settings.
 #[derive(Debug, Clone, Deserialize)]
@@ -94,6 +100,8 @@ pub struct Config {
     pub dispatch: Dispatch,
     /// How requests are taken.
     pub http: Http,
+    /// Callers that carry tokens.
+    pub jwt: Jwt,
     /// Where messages come from and events go, beside HTTP.
     pub broker: Broker,
     /// How the log looks.
@@ -391,6 +399,10 @@ impl Config {
         broker::validate(self)?;
         http::validate(&self.http)?;
         secrets::validate(self)?;
+        jwt::validate(self)?;
+        if self.http.key_cache_ms > MAX_KEY_CACHE_MS {
+            return wrong("http.key_cache_ms", format!("must be at most {MAX_KEY_CACHE_MS}"));
+        }
         if self
             .public_url
             .as_ref()

@@ -36,7 +36,9 @@ pub fn openapi() -> OpenApi {
         .merge(v1::routes())
         .merge(hooks::routes())
         .merge(ops::routes());
-    described.split_for_parts().1
+    let mut description = described.split_for_parts().1;
+    v1::describe_authentication(&mut description);
+    description
 }
 
 /// What callers and providers reach, as far as it is a role of this node. With `operations`, health and metrics too.

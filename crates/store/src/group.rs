@@ -16,7 +16,7 @@ use crate::StoreError;
 use crate::answering::Answering;
 use crate::port::events::Lease;
 use crate::port::history::{Forgotten, KeepHistory};
-use crate::port::keys::ApiKey;
+use crate::port::keys::{ApiKey, KeyUse, Rotation};
 use crate::port::messages::{Accept, Accepted, Cancel, Moved, Resend, Sweep, Swept};
 use crate::port::nodes::Beat;
 use crate::port::queue::{AttemptEnd, Claim, Claims, Diversion, Recovery};
@@ -77,7 +77,10 @@ impl<Q, A> Pending<Q, A> {
 /// Changes to API keys.
 pub(crate) enum KeyChange {
     Create(ApiKey),
+    CreateFirst(ApiKey),
+    Rotate(Rotation),
     Revoke(KeyId, Timestamp),
+    Used(Vec<KeyUse>),
 }
 
 /// A watch that was taken. What is needed to decide is read beside the writer.

@@ -5,6 +5,7 @@ mod connection;
 #[path = "shared/data_keys.rs"]
 mod data_keys;
 mod history;
+mod listener;
 mod migrate;
 mod outbox;
 #[cfg(test)]

@@ -80,6 +80,7 @@ pub(crate) const DATA_KEYS: &str = "data_keys";
 pub(crate) const TABLES: &[Table] = &[
     table(DATA_KEYS, 1, &[int("id"), bytes("wrapped"), int("in_use")]),
     table("api_keys", 1, API_KEYS),
+    table("former_secrets", 1, &[bytes("hash"), id("key_id"), big("ends_at")]),
     table("drained", 1, &[text("provider"), big("since")]),
     table("messages", 1, MESSAGES),
     table("states", 1, STATES),
@@ -120,6 +121,10 @@ const API_KEYS: &[Column] = &[
     big("created_at"),
     big("expires_at"),
     big("revoked_at"),
+    text("scenarios"),
+    text("countries"),
+    text("senders"),
+    big("last_used_at"),
 ];
 
 const MESSAGES: &[Column] = &[

@@ -269,7 +269,7 @@ impl Setup {
 
 /// The one caller.
 pub(crate) fn caller() -> Caller {
-    Caller { key: KeyId::new(FakeClock::START, [1; 10]) }
+    Caller::of(KeyId::new(FakeClock::START, [1; 10]))
 }
 
 pub(crate) fn text(body: &str) -> Content {

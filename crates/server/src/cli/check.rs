@@ -3,7 +3,6 @@
 mod secrets;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
 use domain::route::ProviderName;
@@ -15,11 +14,11 @@ use providers::{ProviderFactory, REGISTRY};
 use store::StoreError;
 
 use super::print;
-use crate::broker;
 use crate::config::{Config, PROVIDERS, default_settings};
-use crate::keys::{Authenticator, Scope};
+use crate::keys::Scope;
 use crate::listen::Files;
 use crate::secrets::{Unread, fetch_what_answers};
+use crate::{auth, broker};
 
 /// Say what is wrong with the settings, where secrets come from, and whether each provider's credentials work.
 #[derive(Debug, Args)]
@@ -51,6 +50,7 @@ impl Check {
         check_store(&config, &mut findings).await;
         check_addresses(&config);
         check_certificate(&config, &mut findings);
+        self.check_issuer(&config, &mut findings).await;
         self.check_broker(&config, &mut findings).await;
         for provider in REGISTRY {
             let name: ProviderName = provider.name.parse()?;
@@ -66,6 +66,19 @@ impl Check {
         }
         anyhow::ensure!(findings.wrong == 0, "{} of the above must be mended", findings.wrong);
         Ok(())
+    }
+
+    /// Whether the issuer of tokens shows keys.
+    async fn check_issuer(&self, config: &Config, findings: &mut Findings) {
+        let Some(url) = &config.jwt.jwks_url else { return };
+        if self.offline {
+            return fine("jwt.jwks_url", "set; not asked");
+        }
+        match auth::ask_issuer(url, Arc::new(SystemClock::new())).await {
+            Ok(0) => findings.wrong("jwt.jwks_url", "shows no key for RS256, ES256 or EdDSA"),
+            Ok(keys) => fine("jwt.jwks_url", &format!("keys: {keys}")),
+            Err(problem) => findings.wrong("jwt.jwks_url", &format!("{problem:#}")),
+        }
     }
 
     async fn check_broker(&self, config: &Config, findings: &mut Findings) {
@@ -146,9 +159,7 @@ async fn check_caller(config: &Config, findings: &mut Findings) {
     else {
         return note("broker.api_key", "can't be looked up before the store is there");
     };
-    let clock = Arc::new(SystemClock::new());
-    let found = Authenticator::new(Arc::clone(&store), clock, Duration::ZERO).identify(key).await;
-    match found {
+    match auth::look_up(&*store, key, SystemClock::new().now()).await {
         Ok(Some(identity)) if identity.may(Scope::Send) => fine("broker.api_key", "may send"),
         Ok(_) => findings.wrong("broker.api_key", "is not valid, or lacks the scope sms:send"),
         Err(problem) => findings.wrong("broker.api_key", &problem.to_string()),

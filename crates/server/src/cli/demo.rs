@@ -73,7 +73,7 @@ impl Demo {
         let config = Config::load(None, settings(listen, &simulator, folder.path()))?;
         let gateway = Gateway::start(&config, Arc::new(SystemClock::new())).await?;
         let (key, kept) = keys::create("demo", &[Scope::Admin], None, SystemClock::new().now());
-        let caller = Caller { key: kept.id };
+        let caller = Caller::of(kept.id);
         gateway.store.create_key(kept).await?;
 
         print("Tuma is running against simulated networks. Nothing leaves this machine.\n");
@@ -134,16 +134,18 @@ async fn send_samples(service: &SmsService, caller: Caller) -> anyhow::Result<Ve
         };
         if let [receiver] = receivers {
             let request = SendRequest { receiver: (*receiver).into(), content, idempotency_key: None };
-            ids.push(service.send_sms(caller, request).await?.id);
+            ids.push(service.send_sms(caller.clone(), request).await?.id);
         } else {
             let receivers = receivers.iter().map(|receiver| (*receiver).into()).collect();
             let request = BulkRequest { receivers, content, idempotency_key: None };
-            ids.extend(service.send_bulk_sms(caller, request).await?.verdicts.into_iter().filter_map(
-                |verdict| match verdict {
-                    Verdict::Accepted(answer) => Some(answer.id),
-                    Verdict::Rejected { .. } => None,
-                },
-            ));
+            ids.extend(
+                service.send_bulk_sms(caller.clone(), request).await?.verdicts.into_iter().filter_map(
+                    |verdict| match verdict {
+                        Verdict::Accepted(answer) => Some(answer.id),
+                        Verdict::Rejected { .. } => None,
+                    },
+                ),
+            );
         }
     }
     Ok(ids)

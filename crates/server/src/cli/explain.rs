@@ -66,8 +66,8 @@ impl Explain {
             },
             idempotency_key: None,
         };
-        let nobody = Caller { key: KeyId::new(clock.now(), [0; 10]) };
-        let explanation = service.explain(nobody, &request).inspect_err(|refusal| {
+        let nobody = Caller::of(KeyId::new(clock.now(), [0; 10]));
+        let explanation = service.explain(&nobody, &request).inspect_err(|refusal| {
             if let SendError::Invalid(errors) = refusal {
                 for error in errors {
                     say(format_args!("{} {}", error.pointer.trim_start_matches('/'), error.problem));

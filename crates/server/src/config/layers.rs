@@ -15,6 +15,7 @@ use super::secrets::{self, Given, Source};
 
 /// Tables whose keys are the operator's own, each with a value of the type that all of them have.
 const OPEN_TABLES: &[(&str, Value)] = &[
+    ("jwt.scopes", Value::Array(Vec::new())),
     ("messages.max_characters_by_scenario", Value::Integer(0)),
     ("quiet_hours.by_scenario", Value::String(String::new())),
     ("routing.exchange", Value::Float(0.0)),
@@ -221,6 +222,10 @@ fn open_table(path: &str) -> Option<&'static Value> {
 fn setting_of(variable: &str) -> Option<Vec<String>> {
     if variable == "SMS_PROVIDER" {
         return Some(vec!["routing".into(), "default_provider".into()]);
+    }
+    // Like the secrets of providers: a name that people know, with one underscore.
+    if variable == "TUMA_JWT_SECRET" {
+        return Some(vec!["jwt".into(), "secret".into()]);
     }
     let of_provider = REGISTRY.iter().find_map(|provider| {
         let (_, key) = provider.environment.iter().find(|(name, _)| *name == variable)?;

@@ -20,7 +20,8 @@ use url::Url;
 use super::{Config, Secret, SettingsError, optional};
 
 /// Settings of Tuma itself that are secrets. **A new one is a line here.** Those of providers stand in their adapters.
-const SECRETS: &[&str] = &["database_url", "data_key", "broker.password", "broker.token", "broker.api_key"];
+const SECRETS: &[&str] =
+    &["database_url", "data_key", "jwt.secret", "broker.password", "broker.token", "broker.api_key"];
 
 /// What opens the stores themselves: it may come from a file, but not from a store.
 const KEYS_OF_STORES: &[&str] = &["secrets.vault.token", "secrets.vault.role_id", "secrets.vault.secret_id"];

@@ -7,7 +7,7 @@
 //! Only one of the two headers is looked at. A proxy that writes the one lets the other pass as it came, and were both
 //! believed, anybody could be anyone.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use axum::extract::ConnectInfo;
 use http::request::Parts;
@@ -23,6 +23,12 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(super) fn of(parts: &Parts, state: &State) -> Option<IpAddr> {
     let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
     client_address(peer.ip(), &parts.headers, &state.trusted_proxies, state.forwarded_header)
+}
+
+/// The same for counting: where a trusted proxy says what can't be read, it is the proxy's own.
+pub(super) fn counted(parts: &Parts, state: &State) -> IpAddr {
+    let peer = || parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+    of(parts, state).or_else(peer).unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED))
 }
 
 /// Who stands behind a peer: the peer itself, or behind trusted proxies the last one whom none of them vouches for.

@@ -2,8 +2,11 @@
 //!
 //! The one map from errors to HTTP. The text of a server error is fixed; what really happened goes to the log.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use gateway::allowed::NotAllowed;
 use gateway::operate::MoveError;
 use gateway::receipts::CallbackRefusal;
 use gateway::service::NotReady;
@@ -13,6 +16,8 @@ use providers::provider::CallbackError;
 use serde::Serialize;
 use store::StoreError;
 use utoipa::ToSchema;
+
+use crate::auth::Denied;
 
 /// Seconds after which a caller should try again when the store can't take its request.
 pub(super) const RETRY_AFTER_S: u32 = 2;
@@ -65,8 +70,14 @@ codes! {
     NoProvider => UNPROCESSABLE_ENTITY, "no_provider", "No provider is configured for this receiver";
     /// No key, or none that is valid.
     Unauthenticated => UNAUTHORIZED, "unauthenticated", "A valid API key is needed";
+    /// Too many callers at this address showed nothing valid.
+    TooManyFailures => TOO_MANY_REQUESTS, "too_many_failures", "Too many requests from this address had no valid key";
+    /// The issuer of the caller's token has never answered.
+    IssuerUnavailable => SERVICE_UNAVAILABLE, "issuer_unavailable", "The issuer of the token can't be asked for its keys";
     /// The key may not do that.
     MissingScope => FORBIDDEN, "missing_scope", "The API key lacks a scope";
+    /// The key has ended.
+    KeyEnded => CONFLICT, "key_ended", "The API key has ended";
     /// A callback that is not from the provider.
     CallbackRefused => FORBIDDEN, "callback_refused", "The callback is not from the provider";
     /// A callback that can't be read.
@@ -97,6 +108,7 @@ pub struct Problem {
     code: Code,
     detail: String,
     errors: Vec<FieldProblem>,
+    retry_after: Option<Duration>,
 }
 
 /// The body of an error answer (RFC 9457).
@@ -132,7 +144,7 @@ pub struct FieldProblem {
 impl Problem {
     /// A problem without fields.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new() }
+        Self { code, detail: detail.into(), errors: Vec::new(), retry_after: None }
     }
 
     /// A problem of fields.
@@ -142,7 +154,7 @@ impl Problem {
             [single] => format!("{} {}", single.pointer, single.detail),
             several => format!("{} fields are wrong", several.len()),
         };
-        Self { code: Code::ValidationFailed, detail, errors }
+        Self { code: Code::ValidationFailed, detail, errors, retry_after: None }
     }
 
     /// Why a message was not moved as asked; `code` is for one that stands where it can't be.
@@ -179,11 +191,13 @@ impl From<Problem> for ProblemBody {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = self.code.status();
+        let (status, retry_after) = (self.code.status(), self.retry_after);
         let mut response = (status, Json(ProblemBody::from(self))).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if let Some(wait) = retry_after {
+            headers.insert(header::RETRY_AFTER, whole_seconds(wait).into());
+        } else if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER_S.into());
         }
         if status == StatusCode::UNAUTHORIZED {
@@ -193,9 +207,35 @@ impl IntoResponse for Problem {
     }
 }
 
+/// Rounded up: whoever comes then is not too early.
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            // One answer for all that can be wrong with a key or a token.
+            Denied::Unauthenticated => Self::new(Code::Unauthenticated, "the key is not valid"),
+            Denied::TooManyFailures { retry_after } => Self {
+                retry_after: Some(retry_after),
+                ..Self::new(Code::TooManyFailures, "the key is not valid; a valid one is taken at any time")
+            },
+            Denied::IssuerUnavailable => Self::new(Code::IssuerUnavailable, "try again later"),
+            Denied::Store(problem) => problem.into(),
+        }
+    }
+}
+
 impl From<FieldError> for FieldProblem {
     fn from(error: FieldError) -> Self {
         Self { pointer: error.pointer, code: error.problem.code(), detail: error.problem.to_string() }
+    }
+}
+
+impl From<NotAllowed> for FieldProblem {
+    fn from(what: NotAllowed) -> Self {
+        Self { pointer: what.pointer().into(), code: what.code(), detail: what.to_string() }
     }
 }
 

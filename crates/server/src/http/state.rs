@@ -8,8 +8,8 @@ use gateway::SmsService;
 use providers::address::Addresses;
 use url::Url;
 
+use crate::auth::Authenticator;
 use crate::config::ForwardedHeader;
-use crate::keys::Authenticator;
 use crate::telemetry::Figures;
 
 /// What every handler can reach. Cheap to clone.

@@ -18,6 +18,7 @@ use testkit::wait::{LONG, wait_for, wait_until};
 use self::needles::Needles;
 use crate::app::text;
 use crate::http::{Answer, Client, Request};
+use crate::issuer::{AUDIENCE, ISSUER, SECRET, Signer, claims};
 use crate::program::{Served, Site};
 
 // Nobody's credentials, put together from parts so that tools which look for leaked ones do not take them for
@@ -240,6 +241,43 @@ async fn mistake(scene: &mut Scene) {
     scene.ask(Method::GET, "/sms", basic).await;
 }
 
+fn with_issuer(site: Site) -> Site {
+    site.set("TUMA_JWT_SECRET", SECRET)
+        .set("TUMA_JWT__ISSUER", ISSUER)
+        .set("TUMA_JWT__AUDIENCE", AUDIENCE)
+        .set("TUMA_JWT__SCOPES", r#"{service = ["sms:read"]}"#)
+}
+
+/// Keys and tokens; gives what is secret of them.
+async fn identify(scene: &mut Scene) -> Vec<String> {
+    let mut secrets = scene.keys.to_vec();
+    secrets.push(SECRET.to_owned());
+    scene.post("/api-keys", 3, &json!({"name": "made", "scopes": ["sms:send"], "senders": ["CHAMA"]})).await;
+    let made = scene.answers.last().unwrap().answer.json();
+    scene.post(&format!("/api-keys/{}/rotate", text(&made["id"])), 3, &json!({})).await;
+    for said in scene.answers.iter().rev().take(4) {
+        secrets.push(text(&said.answer.json()["secret"]));
+    }
+    let (digits, key) = (NUMBERS[0].1, scene.keys[0].clone());
+    let mistakes = json!({
+        "name": format!("{digits}\n{key}"), "scopes": [TEXT, key], "scenarios": [TEXT], "countries": [CODE],
+        "senders": [TEXT, digits.repeat(2)], "expires_at": "2020-01-01T00:00:00Z",
+    });
+    scene.post("/api-keys", 3, &mistakes).await;
+    scene.ask_as(3, Method::DELETE, &format!("/api-keys/{key}"), |request| request).await;
+    scene.get("/api-keys", 3).await;
+    let now = SystemClock::new().now();
+    let mut expired = claims(&number(0), &[TEXT], now);
+    expired["exp"] = json!(0);
+    let (good, ours, theirs) =
+        (claims(&number(0), &["service", TEXT], now), Signer::secret(), Signer::ed25519());
+    for token in [ours.sign(CODE, &good), ours.sign(CODE, &expired), theirs.sign(digits, &good)] {
+        scene.ask(Method::GET, "/sms?limit=1", |request| request.key(&token)).await;
+        secrets.extend(token.rsplit('.').next().map(str::to_owned));
+    }
+    secrets
+}
+
 /// What providers do wrong, one after the other. Their sentences quote the number.
 async fn fail(scene: &mut Scene) {
     // Not a code: those don't find out whether a route that failed works again.
@@ -352,7 +390,7 @@ async fn no_number_text_key_or_code_is_in_the_log_the_figures_or_an_error() {
     config.africastalking.api_key = AT_API_KEY.into();
     let sim = Simulator::start(config).await.unwrap();
     let public = Endpoint::start().await.unwrap();
-    let site = Site::new(sim.base_url())
+    let site = with_issuer(Site::new(sim.base_url()))
         .set("RUST_LOG", "trace")
         .set("TWILIO_AUTH_TOKEN", AUTH_TOKEN)
         .set("SMS_AT_API_KEY", AT_API_KEY)
@@ -371,6 +409,7 @@ async fn no_number_text_key_or_code_is_in_the_log_the_figures_or_an_error() {
     let mut scene = scene(&site, sim, public).await;
     send_and_read(&mut scene).await;
     mistake(&mut scene).await;
+    let secrets = identify(&mut scene).await;
     fail(&mut scene).await;
     call_back(&mut scene).await;
     look_after(&mut scene).await;
@@ -380,7 +419,7 @@ async fn no_number_text_key_or_code_is_in_the_log_the_figures_or_an_error() {
     let listed = site.run(&["keys", "list"]).await;
     let queue = site.run(&["queue"]).await;
     let stuck = site.run(&["queue", "stuck", "--older-than", "0s"]).await;
-    let Scene { served, keys, answers, .. } = scene;
+    let Scene { served, answers, .. } = scene;
     served.terminate().await;
     let ended = served.ended().await;
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""));
@@ -393,7 +432,8 @@ async fn no_number_text_key_or_code_is_in_the_log_the_figures_or_an_error() {
     let all = all.basic("the auth token", TWILIO_ACCOUNT_SID, AUTH_TOKEN);
     let all =
         all.text("the key of Africa's Talking", AT_API_KEY).text("the callback secret", CALLBACK_SECRET);
-    let all = keys.iter().fold(all, |all, key| all.text("an API key", key.trim_start_matches("tuma_")));
+    let all =
+        secrets.iter().fold(all, |all, key| all.text("a key or token", key.trim_start_matches("tuma_")));
 
     // The search means something: everything was said, and the failures happened.
     for word in

@@ -30,6 +30,14 @@ mod sms_explain;
 
 mod auth;
 
+mod issuer;
+
+mod callers_tokens;
+
+mod callers_failures;
+
+mod callers_nodes;
+
 mod problems;
 
 mod idempotency;
@@ -55,6 +63,8 @@ mod metrics;
 mod openapi;
 
 mod nats;
+
+mod callers;
 
 mod broker;
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::content::ContentRules;
 use domain::phone::{PhoneError, SenderId};
 use domain::scenario::Scenario;
+use gateway::allowed::NotAllowed;
 use gateway::request::FieldProblem;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -28,6 +29,9 @@ const OF_HTTP: &[&str] = &[
     "unknown_provider",
     "invalid_cursor",
     "unknown_parameter",
+    "unknown_scope",
+    "unknown_country",
+    "invalid_name",
 ];
 
 /// The headings of the third level below one of the second.
@@ -59,6 +63,9 @@ fn field_problems() -> Vec<FieldProblem> {
         FieldProblem::ExpiresTooSoon,
         FieldProblem::RepeatedMessage,
         FieldProblem::NoProvider,
+        FieldProblem::NotAllowed(NotAllowed::Scenario),
+        FieldProblem::NotAllowed(NotAllowed::Country),
+        FieldProblem::NotAllowed(NotAllowed::Sender),
     ];
     for problem in &all {
         match problem {
@@ -78,7 +85,8 @@ fn field_problems() -> Vec<FieldProblem> {
             | FieldProblem::TooFarAhead { .. }
             | FieldProblem::ExpiresTooSoon
             | FieldProblem::RepeatedMessage
-            | FieldProblem::NoProvider => {}
+            | FieldProblem::NoProvider
+            | FieldProblem::NotAllowed(NotAllowed::Scenario | NotAllowed::Country | NotAllowed::Sender) => {}
         }
     }
     all

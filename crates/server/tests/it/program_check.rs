@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use domain::time::Clock as _;
 use gateway::SystemClock;
+use reqwest::StatusCode;
 use serde_json::json;
 use server::config::default_settings;
+use testkit::endpoint::Endpoint;
 use testkit::sim::{AFRICASTALKING_API_KEY, SimConfig, Simulator, TWILIO_AUTH_TOKEN};
 use testkit::vault::{ROOT_TOKEN, VaultStandIn};
 
 use crate::app::CALLBACK_SECRET;
+use crate::issuer::{AUDIENCE, ISSUER, Signer, show};
 use crate::program::Site;
 
 async fn simulator() -> Simulator {
@@ -49,6 +52,26 @@ async fn a_provider_that_can_not_be_reached_fails_the_check() {
     let checked = Site::new(&format!("http://{address}")).run(&["check"]).await;
     assert_eq!(checked.code, Some(1));
     assert!(checked.stdout.contains("can't be reached"), "{}", checked.stdout);
+}
+
+#[tokio::test]
+async fn issuer_of_tokens_is_asked_for_its_keys() {
+    let (sim, issuer) = (simulator().await, Endpoint::start().await.unwrap());
+    let site = Site::new(sim.base_url())
+        .set("TUMA_JWT__JWKS_URL", &issuer.url("/jwks.json"))
+        .set("TUMA_JWT__ISSUER", ISSUER)
+        .set("TUMA_JWT__AUDIENCE", AUDIENCE)
+        .set("TUMA_JWT__SCOPES", r#"{service = ["sms:send"]}"#);
+    show(&issuer, &[Signer::rsa().jwk("a"), Signer::ecdsa().jwk("b"), Signer::secret().jwk("c")]);
+    let checked = site.run(&["check"]).await;
+    assert!(checked.stdout.contains("ok    jwt.jwks_url: keys: 2"), "{}", checked.stdout);
+    show(&issuer, &[]);
+    let checked = site.run(&["check"]).await;
+    assert_eq!(checked.code, Some(1));
+    assert!(checked.stdout.contains("WRONG jwt.jwks_url: shows no key"), "{}", checked.stdout);
+    issuer.answer(StatusCode::NOT_FOUND);
+    let checked = site.run(&["check"]).await;
+    assert!(checked.stdout.contains("WRONG jwt.jwks_url: it answered 404"), "{}", checked.stdout);
 }
 
 #[tokio::test]

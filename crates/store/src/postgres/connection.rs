@@ -4,6 +4,7 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::ids::KeyId;
 use domain::route::ProviderName;
 use parking_lot::Mutex;
 use postgres::config::{Host, SslMode};
@@ -212,7 +213,12 @@ impl Readers {
 
     /// What other nodes tell.
     pub(super) fn wakeups(readers: &Self) -> mpsc::Receiver<ProviderName> {
-        listener::listen(readers.address.clone())
+        listener::listen(readers.address.clone(), &listener::WAKEUPS)
+    }
+
+    /// Which keys other nodes say have changed.
+    pub(super) fn changed_keys(readers: &Self) -> mpsc::Receiver<KeyId> {
+        listener::listen(readers.address.clone(), &listener::KEYS)
     }
 
     /// Closes the idle connections, and the others when their queries end.

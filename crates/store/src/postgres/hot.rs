@@ -11,6 +11,7 @@ mod erase;
 mod events;
 mod finish;
 mod idle;
+mod keys;
 mod nodes;
 mod receipts;
 
@@ -40,7 +41,8 @@ pub(super) fn has_work(batch: &Batch) -> bool {
         && batch.forgotten.is_empty()
         && batch.leases.is_empty()
         && batch.resealed.is_empty()
-        && batch.erasures.is_empty())
+        && batch.erasures.is_empty()
+        && !batch.keys.iter().any(keys::is_note))
 }
 
 /// Outcomes and receipts first: what is decided after them knows them. Claims last: they find what was accepted.
@@ -67,6 +69,7 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
     for pending in &mut batch.wakes {
         pending.answer = Some(());
     }
+    keys::note(statements, &mut batch.keys)?;
     events::forget(statements, &mut batch.forgotten)?;
     events::lease(statements, &mut batch.leases)?;
     erase::reseal(statements, &mut batch.resealed)?;

@@ -4,6 +4,8 @@
 pub(super) mod erase;
 #[path = "read/events.rs"]
 pub(super) mod events;
+#[path = "read/keys.rs"]
+pub(super) mod keys;
 #[path = "read/queue.rs"]
 pub(super) mod queue;
 #[path = "read/watches.rs"]
@@ -11,7 +13,7 @@ pub(super) mod watches;
 
 use std::fmt::Write as _;
 
-use domain::ids::{BulkId, KeyId, MessageId};
+use domain::ids::{BulkId, MessageId};
 use domain::message::MessageStatus;
 use domain::route::ProviderName;
 use domain::time::Timestamp;
@@ -19,7 +21,6 @@ use domain::time::Timestamp;
 use super::row::{self, MESSAGE, STATE, word};
 use super::sql::{self, Row, Statements, Value, get, params};
 use crate::StoreError;
-use crate::port::keys::ApiKey;
 use crate::port::messages::{Filter, MessageRecord, MessageSummary, Page};
 
 /// Microseconds in the hour by which messages are indexed: the migration's `created_at / 3600000000`.
@@ -236,36 +237,6 @@ pub(super) fn of_bulk_sql() -> String {
 
 pub(super) fn drained(statements: &mut Statements<'_>) -> Result<Vec<(ProviderName, Timestamp)>, StoreError> {
     statements.collect(DRAINED, params![], |row| Ok((word(row, 0)?, row::time(row, 1)?)))
-}
-
-const KEY: &str = "SELECT id, name, hash, scopes, created_at, expires_at, revoked_at FROM api_keys";
-
-pub(super) fn find_key(
-    statements: &mut Statements<'_>,
-    hash: &[u8; 32],
-) -> Result<Option<ApiKey>, StoreError> {
-    statements.collect_of(&find_key_sql(), params![hash], key).map(|mut keys| keys.pop())
-}
-
-pub(super) fn find_key_sql() -> String {
-    format!("{KEY} WHERE hash = ?1")
-}
-
-pub(super) fn keys(statements: &mut Statements<'_>) -> Result<Vec<ApiKey>, StoreError> {
-    statements.collect_of(&format!("{KEY} ORDER BY id"), params![], key)
-}
-
-fn key(row: &Row<'_>) -> Result<ApiKey, StoreError> {
-    let scopes: String = get(row, 3)?;
-    Ok(ApiKey {
-        id: KeyId::from_bytes(get(row, 0)?),
-        name: get(row, 1)?,
-        hash: get(row, 2)?,
-        scopes: scopes.split(',').filter(|scope| !scope.is_empty()).map(Into::into).collect(),
-        created_at: row::time(row, 4)?,
-        expires_at: row::optional_time(row, 5)?,
-        revoked_at: row::optional_time(row, 6)?,
-    })
 }
 
 /// What no id of a message comes before that was accepted at this time or later: ids begin with the millisecond.

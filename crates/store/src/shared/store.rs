@@ -20,7 +20,7 @@ use crate::group::{
 };
 use crate::port::events::{Event, Events, Lease, Outbox};
 use crate::port::history::{Forgotten, History, KeepHistory};
-use crate::port::keys::{ApiKey, Keys};
+use crate::port::keys::{ApiKey, FoundKey, KeyUse, Keys, Rotation};
 use crate::port::messages::{
     Accept, Accepted, Cancel, Filter, Idempotency, MessageRecord, MessageSummary, Messages, Moved, Page,
     Resend, Sweep, Swept,
@@ -231,16 +231,34 @@ impl Keys for BackendStore {
         self.group()?.ask(KeyChange::Create(key), Operation::Key).await.map(|_changed| ())
     }
 
-    async fn find_key(&self, hash: [u8; 32]) -> Result<Option<ApiKey>, StoreError> {
-        self.read(move |statements| read::find_key(statements, &hash)).await
+    async fn create_first_key(&self, key: ApiKey) -> Result<bool, StoreError> {
+        self.group()?.ask(KeyChange::CreateFirst(key), Operation::Key).await
+    }
+
+    async fn find_key(&self, hash: [u8; 32]) -> Result<Option<FoundKey>, StoreError> {
+        self.read(move |statements| read::keys::find(statements, &hash)).await
     }
 
     async fn keys(&self) -> Result<Vec<ApiKey>, StoreError> {
-        self.read(read::keys).await
+        self.read(read::keys::all).await
+    }
+
+    async fn rotate_key(&self, rotation: Rotation) -> Result<bool, StoreError> {
+        self.group()?.ask(KeyChange::Rotate(rotation), Operation::Key).await
     }
 
     async fn revoke_key(&self, id: KeyId, now: Timestamp) -> Result<bool, StoreError> {
         self.group()?.ask(KeyChange::Revoke(id, now), Operation::Key).await
+    }
+
+    async fn note_key_uses(&self, mut uses: Vec<KeyUse>) -> Result<(), StoreError> {
+        // All nodes in one order, so that none waits for another in a circle.
+        uses.sort_unstable_by_key(|used| used.id);
+        self.group()?.ask(KeyChange::Used(uses), Operation::Key).await.map(|_noted| ())
+    }
+
+    fn changed_keys(&self) -> mpsc::Receiver<KeyId> {
+        Readers::changed_keys(&self.readers)
     }
 }
 

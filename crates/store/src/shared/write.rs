@@ -21,6 +21,8 @@ pub(super) mod events;
 pub(super) mod finish;
 #[path = "write/history.rs"]
 pub(super) mod history;
+#[path = "write/keys.rs"]
+pub(super) mod keys;
 #[path = "write/nodes.rs"]
 pub(super) mod nodes;
 #[path = "write/place.rs"]
@@ -45,8 +47,7 @@ use super::data_keys;
 use super::row::word;
 use super::sql::{Statements, params};
 use crate::StoreError;
-use crate::group::{Batch, DataKeyChange, Drain, KeyChange};
-use crate::port::keys::ApiKey;
+use crate::group::{Batch, DataKeyChange, Drain};
 use domain::attempt::Failure;
 
 /// Answers each question of a kind with what one function makes of it.
@@ -72,7 +73,7 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
     answer!(batch.sweeps, |sweep| sweep::sweep(statements, sweep));
     answer!(batch.accepts, |accept| accept::accept(statements, accept));
     answer!(batch.claims, |claim| claim::claim(statements, claim));
-    answer!(batch.keys, |change| change_key(statements, change));
+    answer!(batch.keys, |change| keys::change(statements, change));
     answer!(batch.drains, |drain| change_drain(statements, drain));
     answer!(batch.nodes, |change| nodes::change(statements, change));
     answer!(batch.histories, |keep| history::keep(statements, keep));
@@ -171,31 +172,6 @@ fn stands(
     message_id: MessageId,
 ) -> Result<Option<MessageStatus>, StoreError> {
     statements.first(STATUS, params![message_id.as_bytes()], |row| word(row, 0))
-}
-
-fn change_key(statements: &mut Statements<'_>, change: &KeyChange) -> Result<bool, StoreError> {
-    let changed = match change {
-        KeyChange::Create(ApiKey { id, name, hash, scopes, created_at, expires_at, revoked_at }) => {
-            statements.execute(
-                "INSERT INTO api_keys (id, name, hash, scopes, created_at, expires_at, revoked_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                params![
-                    id.as_bytes(),
-                    name,
-                    hash,
-                    scopes.join(","),
-                    created_at.as_micros(),
-                    expires_at.map(Timestamp::as_micros),
-                    revoked_at.map(Timestamp::as_micros),
-                ],
-            )?
-        }
-        KeyChange::Revoke(id, now) => statements.execute(
-            "UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?2) WHERE id = ?1",
-            params![id.as_bytes(), now.as_micros()],
-        )?,
-    };
-    Ok(changed > 0)
 }
 
 /// Answers the id of the key, or how many are gone.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::ids::KeyId;
 use domain::route::ProviderName;
 use parking_lot::Mutex;
 use rusqlite::config::DbConfig;
@@ -179,6 +180,11 @@ impl Readers {
 
     /// There are no other nodes that could tell anything.
     pub(super) fn wakeups(_readers: &Self) -> mpsc::Receiver<ProviderName> {
+        mpsc::channel(1).1
+    }
+
+    /// There are no other nodes that could tell of a key.
+    pub(super) fn changed_keys(_readers: &Self) -> mpsc::Receiver<KeyId> {
         mpsc::channel(1).1
     }
 

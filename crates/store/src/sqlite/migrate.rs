@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0005_outbox.sql"),
     include_str!("../../migrations/sqlite/0006_hot_states.sql"),
     include_str!("../../migrations/sqlite/0007_sealing.sql"),
+    include_str!("../../migrations/sqlite/0008_callers.sql"),
 ];
 
 /// Marks the file as ours: "Tuma" in ASCII (SQLite, "PRAGMA `application_id`").

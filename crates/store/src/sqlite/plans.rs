@@ -329,8 +329,22 @@ fn depth_counts_the_queue_and_sorts_nothing() {
 
 #[test]
 fn key_is_found_by_its_hash() {
-    let by_hash = "SEARCH api_keys USING INDEX sqlite_autoindex_api_keys_2 (hash=?)";
-    visits(&read::find_key_sql(), &[by_hash]);
+    let ends = "SEARCH former_secrets USING INDEX former_secrets_by_key (key_id=?)";
+    visits(
+        &read::keys::find_sql(),
+        &[
+            "COMPOUND QUERY",
+            "LEFT-MOST SUBQUERY",
+            "SEARCH k USING INDEX sqlite_autoindex_api_keys_2 (hash=?)",
+            "CORRELATED SCALAR SUBQUERY 1",
+            ends,
+            "UNION ALL",
+            "SEARCH f USING PRIMARY KEY (hash=?)",
+            "SEARCH k USING PRIMARY KEY (id=?)",
+            "CORRELATED SCALAR SUBQUERY 3",
+            ends,
+        ],
+    );
 }
 
 /// Every combination of the conditions that do not choose the index.

@@ -285,6 +285,11 @@ macro_rules! conformance {
                 unknown_key_is_not_revoked,
                 key_with_a_hash_or_id_in_use_is_refused,
                 refused_key_does_not_harm_what_is_written_beside_it,
+                after_a_rotation_both_secrets_find_the_key_and_the_old_one_says_when_it_ends,
+                repeated_rotation_takes_no_secret_before_its_time,
+                key_that_has_ended_or_is_not_there_gets_no_other_secret,
+                first_key_is_made_only_where_there_is_none,
+                latest_use_of_a_key_stands,
             );
             conformance!(@room group, $fixture,
                 five_hundred_accepts_at_once_are_all_answered_and_all_there,

@@ -3,7 +3,6 @@
 use axum::Json;
 use axum::extract::State as Shared;
 use domain::route::Route;
-use gateway::Caller;
 use gateway::explain::{Explanation, Offender};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -150,7 +149,7 @@ pub(super) async fn explain(
     Body(body): Body<SendBody>,
 ) -> Result<Json<ExplainedMessage>, Problem> {
     let identity = caller.with_any(&[Scope::Send])?;
-    let by = Caller { key: identity.key };
-    let explanation = state.service.explain(by, &body.into_request(None))?;
+    let by = identity.caller();
+    let explanation = state.service.explain(&by, &body.into_request(None))?;
     Ok(Json(ExplainedMessage::new(&explanation, &identity)))
 }

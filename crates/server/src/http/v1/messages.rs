@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use domain::ids::MessageId;
 use domain::time::Timestamp;
 use gateway::request::Content;
-use gateway::{BulkRequest, Caller, SendRequest, Verdict};
+use gateway::{BulkRequest, SendRequest, Verdict};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -210,7 +210,7 @@ pub(super) async fn send(
     let identity = caller.with_any(&[Scope::Send])?;
     let wait = prefer::wait(&headers)?;
     let request = body.into_request(idempotency_key(&headers)?);
-    let by = Caller { key: identity.key };
+    let by = identity.caller();
     let Some(limit) = wait else {
         let answer = state.service.send_sms(by, request).await?;
         return Ok((StatusCode::ACCEPTED, Json(AcceptedMessage::new(&answer, &identity))).into_response());
@@ -259,7 +259,7 @@ pub(super) async fn send_bulk(
     let identity = caller.with_any(&[Scope::Send])?;
     let request = body.into_request(idempotency_key(&headers)?);
     let receivers = request.receivers.clone();
-    let answer = state.service.send_bulk_sms(Caller { key: identity.key }, request).await?;
+    let answer = state.service.send_bulk_sms(identity.caller(), request).await?;
     let results: Vec<BulkVerdict> = receivers
         .iter()
         .zip(answer.verdicts)

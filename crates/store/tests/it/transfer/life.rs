@@ -9,7 +9,7 @@ use domain::route::ProviderName;
 use domain::scenario::{Priority, Scenario};
 use domain::time::Timestamp;
 use store::Store;
-use store::port::keys::ApiKey;
+use store::port::keys::{ApiKey, KeyUse, Only, Rotation};
 use store::port::messages::{
     Accept, Accepted, Cancel, Filter, Idempotency, MessageRecord, NewMessage, Page, Sweep,
 };
@@ -22,9 +22,10 @@ use crate::support::{
 };
 
 /// Every table that is carried.
-pub(crate) const TABLES: [&str; 13] = [
+pub(crate) const TABLES: [&str; 14] = [
     "data_keys",
     "api_keys",
+    "former_secrets",
     "drained",
     "messages",
     "states",
@@ -204,16 +205,16 @@ async fn waiting<F: Fixture>(bench: &Bench<F>) {
 async fn beside_messages<F: Fixture>(bench: &Bench<F>) {
     for n in 1..=3_u8 {
         let key = ApiKey {
-            id: caller(n.into()),
-            name: format!("wallet {n} 'é'"),
-            hash: [n; 32],
             scopes: vec!["sms:send".into(), "sms:read".into()],
-            created_at: NOW,
+            only: Only { countries: vec!["KE".into()], ..Only::default() },
             expires_at: (n == 2).then(|| NOW.plus(DAY)),
-            revoked_at: None,
+            ..ApiKey::new(caller(n.into()), format!("wallet {n} 'é'"), [n; 32], NOW)
         };
         bench.create_key(key).await.unwrap();
     }
+    let rotation = Rotation { id: caller(1), hash: [9; 32], others_end_at: NOW.plus(DAY), now: NOW };
+    assert_eq!(bench.rotate_key(rotation).await, Ok(true));
+    bench.note_key_uses(vec![KeyUse { id: caller(1), at: NOW.plus(HOUR) }]).await.unwrap();
     bench.revoke_key(caller(3), NOW).await.unwrap();
     for name in ["africastalking", "zebra"] {
         assert_eq!(bench.set_drained(provider(name), Some(NOW)).await, Ok(true));
