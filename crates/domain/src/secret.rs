@@ -12,6 +12,9 @@ pub use secrecy::{ExposeSecret, SecretString};
 /// For what held a credential on its way here.
 pub use secrecy::zeroize::{Zeroize, Zeroizing};
 
+/// A key of 32 bytes, zeroed when dropped.
+pub type Key = Zeroizing<[u8; 32]>;
+
 /// The text of a message. Cheap to clone; `Debug` shows its length only.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Body(Arc<str>);

@@ -14,12 +14,11 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use domain::ids::MessageId;
 use domain::phone::{Country, Msisdn};
 use domain::receipt::Receipt;
-use domain::secret::Body;
+use domain::secret::{Body, Key, Zeroizing};
 use domain::time::Timestamp;
 use hmac::{Hmac, Mac as _};
 use parking_lot::RwLock;
 use sha2::Sha256;
-use zeroize::Zeroizing;
 
 pub use self::master::{MasterKeyError, MasterKeys};
 use crate::StoreError;
@@ -43,9 +42,6 @@ const INDEX: u32 = 0;
 /// What a value begins with that was there before values were sealed: the migration writes it, and it is gone before
 /// anybody is served.
 const PLAIN: &[u8] = b"plain:";
-
-/// A secret of 32 bytes, zeroed when it is dropped.
-pub type Key = Zeroizing<[u8; KEY]>;
 
 /// A column whose values are sealed. Its name is sealed with them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,10 +3,10 @@
 use async_trait::async_trait;
 use domain::ids::MessageId;
 use domain::phone::Msisdn;
+use domain::secret::Key;
 use domain::time::Timestamp;
 
 use crate::StoreError;
-use crate::seal::Key;
 
 /// Sealed values and their keys.
 #[async_trait]

@@ -8,9 +8,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chacha20poly1305::XNonce;
 use chacha20poly1305::aead::{Aead as _, Payload};
-use zeroize::Zeroizing;
+use domain::secret::{Key, Zeroizing};
 
-use super::{KEY, Key, NONCE, WrappedKey, cipher};
+use super::{KEY, NONCE, WrappedKey, cipher};
 use crate::StoreError;
 
 /// What a wrapped key is bound to, before its id.

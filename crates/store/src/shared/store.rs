@@ -7,6 +7,7 @@ use domain::ids::{BulkId, KeyId, MessageId, NodeId};
 use domain::message::MessageStatus;
 use domain::phone::Msisdn;
 use domain::route::ProviderName;
+use domain::secret::Key;
 use domain::time::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -33,7 +34,7 @@ use crate::port::receipts::{NewReceipt, ReceiptFate, Receipts};
 use crate::port::routes::Routes;
 use crate::port::sealing::{EraseTexts, Erased, ForgottenReceiver, Reseal, Resealed, Sealing};
 use crate::port::watches::{Settled, TakeWatches, WatchCount, Watched, Watches};
-use crate::seal::{Key, Keyring};
+use crate::seal::Keyring;
 use crate::{Store, StoreError};
 
 /// A store of this backend.
