@@ -40,3 +40,5 @@ pub mod policy;
 pub mod limit;
 
 pub mod sender_pace;
+
+pub mod guard;

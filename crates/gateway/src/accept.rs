@@ -3,6 +3,8 @@
 //! Normalize the receiver, measure the text, choose the route, and then one durable call that stores message,
 //! queue row and idempotency key together. An answer means that it is on disk.
 
+mod judge;
+
 use std::collections::HashSet;
 
 use domain::encoding;
@@ -17,12 +19,15 @@ use store::port::messages::{Accept, Accepted, Idempotency, NewMessage};
 use store::{Store, StoreError};
 
 use crate::fresh;
+use crate::guard::{Guard, Opinion};
 use crate::request::{
     BulkAnswer, BulkRequest, Caller, Content, FieldError, FieldProblem, Reply, ReplyVerdict, SendAnswer,
     SendError, SendRequest, Verdict,
 };
 use crate::routing::{Router, Traveler};
 use crate::settings::{MAX_RECEIVERS, MAX_SEGMENTS, Settings};
+
+pub(crate) use self::judge::Refused;
 
 /// Characters of a caller's own names that are kept.
 const MAX_NAME: usize = 128;
@@ -38,6 +43,7 @@ pub(crate) struct Acceptor<'a> {
     pub(crate) store: &'a dyn Store,
     pub(crate) router: &'a Router,
     pub(crate) settings: &'a Settings,
+    pub(crate) guard: &'a Guard,
 }
 
 /// A request that was checked, on its way into the store.
@@ -47,6 +53,8 @@ pub(crate) struct Prepared {
     common: Common,
     bulk_id: Option<BulkId>,
     idempotency: Option<(String, [u8; 32])>,
+    /// What the guard thinks of it.
+    opinions: Vec<Opinion>,
 }
 
 /// A request that may have been made before.
@@ -112,7 +120,8 @@ impl Acceptor<'_> {
             .map(|key| (key, fingerprint(ONE, std::slice::from_ref(&request.receiver), &request.content)));
         let message = self.message(receiver, &request.content, &common, None).ok_or(SendError::NoProvider)?;
         let verdicts = vec![Prospect::Accepted(message.message.id, receiver)];
-        Ok(Prepared { messages: vec![message], verdicts, common, bulk_id: None, idempotency })
+        let messages = vec![message];
+        Ok(Prepared { messages, verdicts, common, bulk_id: None, idempotency, opinions: Vec::new() })
     }
 
     /// Everything that can be wrong with a request for one message.
@@ -124,7 +133,7 @@ impl Acceptor<'_> {
     ) -> Result<(Msisdn, Common), Vec<FieldError>> {
         let mut errors = Vec::new();
         let receiver =
-            self.receiver(&request.receiver).map_err(|problem| errors.push(field("/receiver", problem)));
+            self.allowed(&request.receiver).map_err(|problem| errors.push(field("/receiver", problem)));
         let common = self.common(caller, &request.content, Scenario::priority, now, &mut errors);
         match (receiver, common) {
             (Ok(receiver), Some(common)) => Ok((receiver, common)),
@@ -154,7 +163,7 @@ impl Acceptor<'_> {
         let mut messages = Vec::with_capacity(found);
         let mut verdicts = Vec::with_capacity(found);
         for text in &request.receivers {
-            let checked = self.receiver(text).and_then(|receiver| {
+            let checked = self.allowed(text).and_then(|receiver| {
                 if !seen.insert(receiver) {
                     return Err(FieldProblem::DuplicateReceiver);
                 }
@@ -175,7 +184,14 @@ impl Acceptor<'_> {
         }
         let idempotency =
             request.idempotency_key.map(|key| (key, fingerprint(BULK, &request.receivers, &request.content)));
-        Ok(Prepared { messages, verdicts, common, bulk_id: Some(bulk_id), idempotency })
+        let opinions = Vec::new();
+        Ok(Prepared { messages, verdicts, common, bulk_id: Some(bulk_id), idempotency, opinions })
+    }
+
+    /// A number that messages may go to.
+    fn allowed(&self, text: &str) -> Result<Msisdn, FieldProblem> {
+        let receiver = self.receiver(text)?;
+        if self.guard.allows(receiver) { Ok(receiver) } else { Err(FieldProblem::CountryNotAllowed) }
     }
 
     fn receiver(&self, text: &str) -> Result<Msisdn, FieldProblem> {

@@ -28,6 +28,8 @@ mod arrivals;
 
 mod next;
 
+mod guard;
+
 mod share;
 
 mod shared;
@@ -48,11 +50,15 @@ mod divert;
 
 mod sweep;
 
+mod bookkeeping;
+
 pub mod workers;
 
 pub mod service;
 
 pub mod operate;
+
+mod feedback;
 
 pub mod explain;
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use domain::attempt::{OutcomeKind, Reason, SubmitOutcome};
 use domain::encoding::Encoding;
+use domain::guard::{Mode, Reason};
 use domain::message::Message;
 use domain::receipt::ReceiptStatus;
 use domain::route::ProviderName;
@@ -66,6 +67,7 @@ pub(crate) struct Metrics {
     without_receipt: Counter<u64>,
     forgotten: Counter<u64>,
     overdue: Counter<u64>,
+    guarded: Counter<u64>,
     stalled: Gauge<u64>,
     watches: Arc<Mutex<Vec<WatchCount>>>,
     rates: Arc<Mutex<BTreeMap<ProviderName, Rates>>>,
@@ -162,6 +164,7 @@ impl Metrics {
             ),
             forgotten: counter("sms.forgotten.count", "Messages that were no longer kept; about how many."),
             without_receipt: counter("sms.no_receipt.count", "Messages whose receipt never came."),
+            guarded: counter("tuma.guard.decisions", "Messages that the guard looked at, by rule and verdict."),
             overdue: counter("sms.overdue.count", "Messages that expired in the queue at the horizon."),
             stalled: meter
                 .u64_gauge("sms.worker.stalled")
@@ -241,8 +244,22 @@ impl Metrics {
             SendError::KeyReused => count("idempotency_key_reused"),
             SendError::Repeated => count("repeated_message"),
             SendError::NoProvider => count("no_provider"),
+            SendError::GuardRefused { .. } => count("guard_refused"),
             SendError::Store(_) => count("store_unavailable"),
         }
+    }
+
+    /// The guard looked at a message, and has these reasons to find it suspicious.
+    pub(crate) fn guarded(&self, mode: Mode, reasons: &[Reason]) {
+        let count = |rule: &'static str, verdict: &'static str| {
+            let labels = [("mode", mode.as_str()), ("rule", rule), ("verdict", verdict)];
+            self.guarded.add(1, &labels.map(|(name, value)| KeyValue::new(name, value)));
+        };
+        if reasons.is_empty() {
+            count("none", "passed");
+        }
+        let verdict = if mode == Mode::Enforce { "refused" } else { "suspected" };
+        reasons.iter().for_each(|reason| count(reason.rule.as_str(), verdict));
     }
 
     pub(crate) fn claimed(&self, lane: Priority, waited: Duration) {

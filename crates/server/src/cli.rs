@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod explain;
+mod guard;
 mod health;
 mod keys;
 mod migrate;
@@ -46,6 +47,8 @@ enum Verb {
     Queue(queue::Queue),
     /// Say what would become of a message, and send nothing.
     Explain(explain::Explain),
+    /// Show what the guard against SMS pumping counted and decided.
+    Guard(guard::Guard),
     /// Make, list and end API keys.
     Keys(keys::Keys),
     /// Bring the database's schema up to date.
@@ -80,6 +83,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
                 Verb::Check(check) => check.run(&config).await,
                 Verb::Queue(queue) => queue.run(&config).await,
                 Verb::Explain(explain) => explain.run(&config).await,
+                Verb::Guard(guard) => guard.run(&config).await,
                 Verb::Keys(keys) => keys.run(&config).await,
                 Verb::Migrate => migrate::run(&config).await,
                 Verb::Demo(_) | Verb::Send(_) | Verb::Health(_) | Verb::Move(_) => Ok(()),

@@ -2,6 +2,8 @@
 
 mod broker;
 
+mod guard;
+
 mod layers;
 
 mod policy;
@@ -25,6 +27,7 @@ use serde::{Deserialize, Deserializer};
 use url::Url;
 
 pub use self::broker::{Broker, Secret, Servers};
+pub use self::guard::Guard;
 pub use self::layers::{LayerError, default_settings};
 pub use self::policy::{
     Breaker, Failover, GuaranteedPercent, Lanes, Quiet, QuietWindow, Reconcile, Retry, ScenarioRules,
@@ -66,6 +69,8 @@ pub struct Config {
     pub breaker: Breaker,
     /// How the fate of messages is found out.
     pub reconcile: Reconcile,
+    /// The guard against SMS pumping.
+    pub guard: Guard,
     /// What lanes leave to each other.
     pub lanes: Lanes,
     /// How messages are submitted.
@@ -269,6 +274,7 @@ impl Config {
         }
         policy::validate(self)?;
         broker::validate(self)?;
+        guard::validate(self)?;
         if self.http.max_body_bytes < 1_024 {
             return wrong("http.max_body_bytes", "must be at least 1024".into());
         }
@@ -297,6 +303,7 @@ impl Config {
             default_region: self.messages.default_region,
             max_characters: self.messages.max_characters,
             max_characters_by_scenario: self.messages.max_characters_by_scenario.clone(),
+            guard: self.guard.settings(),
             rules: self.routing.rules.clone(),
             scenarios: self.policies(),
             prices: self.routing.prices.clone(),

@@ -4,6 +4,7 @@
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use domain::ids::DecisionId;
 use gateway::operate::MoveError;
 use gateway::receipts::CallbackRefusal;
 use gateway::service::NotReady;
@@ -63,6 +64,8 @@ codes! {
     MessageNotRetriable => CONFLICT, "message_not_retriable", "The message can't be sent again";
     /// No provider could carry the message.
     NoProvider => UNPROCESSABLE_ENTITY, "no_provider", "No provider is configured for this receiver";
+    /// The guard against SMS pumping found it suspicious.
+    GuardRefused => FORBIDDEN, "guard_refused", "The guard against SMS pumping refused the message";
     /// No key, or none that is valid.
     Unauthenticated => UNAUTHORIZED, "unauthenticated", "A valid API key is needed";
     /// The key may not do that.
@@ -93,6 +96,7 @@ pub struct Problem {
     code: Code,
     detail: String,
     errors: Vec<FieldProblem>,
+    decision: Option<DecisionId>,
 }
 
 /// The body of an error answer (RFC 9457).
@@ -112,6 +116,9 @@ pub struct ProblemBody {
     detail: String,
     /// The fields that are wrong; none if it is not about fields.
     errors: Vec<FieldProblem>,
+    /// The decision of the guard that refused the message; only with `guard_refused`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision_id: Option<String>,
 }
 
 /// A field that is wrong.
@@ -128,7 +135,7 @@ pub struct FieldProblem {
 impl Problem {
     /// A problem without fields.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new() }
+        Self { code, detail: detail.into(), errors: Vec::new(), decision: None }
     }
 
     /// A problem of fields.
@@ -138,7 +145,7 @@ impl Problem {
             [single] => format!("{} {}", single.pointer, single.detail),
             several => format!("{} fields are wrong", several.len()),
         };
-        Self { code: Code::ValidationFailed, detail, errors }
+        Self { code: Code::ValidationFailed, detail, errors, decision: None }
     }
 
     /// Why a message was not moved as asked; `code` is for one that stands where it can't be.
@@ -167,6 +174,7 @@ impl From<Problem> for ProblemBody {
             code: problem.code.as_str(),
             detail: problem.detail,
             errors: problem.errors,
+            decision_id: problem.decision.map(|id| id.to_string()),
         }
     }
 }
@@ -200,6 +208,9 @@ impl From<SendError> for Problem {
             SendError::KeyReused => Self::new(Code::IdempotencyKeyReused, error.to_string()),
             SendError::Repeated => Self::new(Code::RepeatedMessage, error.to_string()),
             SendError::NoProvider => Self::new(Code::NoProvider, error.to_string()),
+            SendError::GuardRefused { decision } => {
+                Self { decision: Some(decision), ..Self::new(Code::GuardRefused, error.to_string()) }
+            }
             SendError::Store(error) => error.into(),
         }
     }

@@ -1,6 +1,8 @@
 //! The API of callers.
 
 mod explain;
+mod feedback;
+mod guard;
 mod list;
 mod messages;
 mod moves;
@@ -31,12 +33,14 @@ pub(super) fn routes() -> OpenApiRouter<State> {
         .routes(routes!(moves::cancel))
         .routes(routes!(moves::retry))
         .routes(routes!(moves::cancel_bulk))
+        .routes(routes!(feedback::give))
         .routes(routes!(explain::explain))
         .routes(routes!(providers::list))
         .routes(routes!(providers::drain))
         .routes(routes!(providers::resume))
         .routes(routes!(queue::show))
         .routes(routes!(queue::stuck))
+        .routes(routes!(guard::decisions))
         .routes(routes!(workers::list))
         .routes(routes!(workers::pause))
         .routes(routes!(workers::activate))

@@ -42,6 +42,8 @@ mod timeline;
 
 mod operators;
 
+mod guard;
+
 mod nodes;
 
 mod health;
@@ -80,6 +82,8 @@ mod program_send;
 mod program_health;
 
 mod program_queue;
+
+mod program_guard;
 
 mod program_explain;
 

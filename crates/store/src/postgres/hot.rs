@@ -9,6 +9,7 @@ mod accept;
 mod claim;
 mod events;
 mod finish;
+mod guard;
 mod idle;
 mod nodes;
 mod receipts;
@@ -37,7 +38,10 @@ pub(super) fn has_work(batch: &Batch) -> bool {
         && batch.nodes.is_empty()
         && batch.wakes.is_empty()
         && batch.forgotten.is_empty()
-        && batch.leases.is_empty())
+        && batch.leases.is_empty()
+        && batch.guard_keeps.is_empty()
+        && batch.feedbacks.is_empty()
+        && batch.guard_forgets.is_empty())
 }
 
 /// Outcomes and receipts first: what is decided after them knows them. Claims last: they find what was accepted.
@@ -65,7 +69,9 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
         pending.answer = Some(());
     }
     events::forget(statements, &mut batch.forgotten)?;
-    events::lease(statements, &mut batch.leases)
+    events::lease(statements, &mut batch.leases)?;
+    // Last: whoever has locked a count waits for nobody.
+    guard::run(statements, batch)
 }
 
 const LOCK: &str = "SELECT message_id, status FROM states WHERE message_id = ANY($1::uuid[]) \

@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0004_partitions.sql"),
     include_str!("../../migrations/postgres/0005_outbox.sql"),
     include_str!("../../migrations/postgres/0006_hot_states.sql"),
+    include_str!("../../migrations/postgres/0009_guard.sql"),
 ];
 
 /// The lock of whoever migrates: "Tuma" in ASCII, and a one.

@@ -2,6 +2,8 @@
 
 #[path = "read/events.rs"]
 pub(super) mod events;
+#[path = "read/guard.rs"]
+pub(super) mod guard;
 #[path = "read/queue.rs"]
 pub(super) mod queue;
 #[path = "read/watches.rs"]

@@ -17,6 +17,8 @@ pub(super) mod doubt;
 pub(super) mod events;
 #[path = "write/finish.rs"]
 pub(super) mod finish;
+#[path = "write/guard.rs"]
+pub(super) mod guard;
 #[path = "write/history.rs"]
 pub(super) mod history;
 #[path = "write/nodes.rs"]
@@ -76,6 +78,9 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
     answer!(batch.forgotten, |numbers| events::forget(statements, numbers));
     answer!(batch.leases, |change| events::lease(statements, change));
     answer!(batch.keeps, |keep| events::keep(statements, *keep));
+    answer!(batch.guard_keeps, |kept| guard::keep(statements, kept));
+    answer!(batch.feedbacks, |feedback| guard::feedback(statements, feedback));
+    answer!(batch.guard_forgets, |forget| guard::forget(statements, forget));
     if !batch.pings.is_empty() {
         statements.execute("UPDATE probe SET writes = writes + 1", params![])?;
     }

@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0004_partitions.sql"),
     include_str!("../../migrations/sqlite/0005_outbox.sql"),
     include_str!("../../migrations/sqlite/0006_hot_states.sql"),
+    include_str!("../../migrations/sqlite/0009_guard.sql"),
 ];
 
 /// Marks the file as ours: "Tuma" in ASCII (SQLite, "PRAGMA `application_id`").

@@ -143,9 +143,18 @@ pub(super) async fn cancel_bulk(
 
 /// The id of a message that the caller may move. One of another caller is one that there is not, whoever may read it.
 async fn own(state: &State, identity: &Identity, id: &str) -> Result<MessageId, Problem> {
+    own_message(state, identity, id).await.map(|record| record.summary.message.id)
+}
+
+/// The same with all that happened to it.
+pub(super) async fn own_message(
+    state: &State,
+    identity: &Identity,
+    id: &str,
+) -> Result<MessageRecord, Problem> {
     let id: MessageId = id.parse().map_err(|_no_id| unknown())?;
     let record = record(state, id).await?;
-    if may_move(identity, record.summary.message.caller) { Ok(id) } else { Err(unknown()) }
+    if may_move(identity, record.summary.message.caller) { Ok(record) } else { Err(unknown()) }
 }
 
 fn may_move(identity: &Identity, caller: domain::ids::KeyId) -> bool {
