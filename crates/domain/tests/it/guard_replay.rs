@@ -14,7 +14,7 @@ use domain::ids::KeyId;
 use domain::phone::Msisdn;
 use domain::time::Timestamp;
 
-use crate::guard_traces::{Asked, BEGIN, DAY, Dice, Town, botnet, drip, sequential};
+use crate::guard_traces::{Asked, BEGIN, DAY, Dice, Town, among_customers, botnet, drip, sequential};
 
 /// People who ask for codes on a normal day.
 const PEOPLE: u64 = 3_000;
@@ -65,8 +65,12 @@ impl Score {
 impl fmt::Display for Score {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { fraud, fraud_stopped, people, people_stopped } = self;
-        write!(f, "fraud {fraud_stopped}/{fraud} stopped, people {people_stopped}/{people} stopped; ")?;
-        write!(f, "precision {:.4}, recall {:.4}, harm {:.5}", self.precision(), self.recall(), self.harm())
+        write!(f, "people {people_stopped}/{people} stopped, harm {:.5}", self.harm())?;
+        if *fraud > 0 {
+            write!(f, "; fraud {fraud_stopped}/{fraud} stopped, ")?;
+            write!(f, "precision {:.4}, recall {:.4}", self.precision(), self.recall())?;
+        }
+        Ok(())
     }
 }
 
@@ -194,7 +198,7 @@ fn first_days_of_all_are_left_alone() {
         score = score.and(replay.run(town.day(BEGIN.plus(day * DAY), PEOPLE)));
     }
     println!("first days: {score} {:?}", replay.by_rule);
-    assert!(score.harm() <= 0.005, "{score}");
+    assert!(score.harm() <= 0.002, "{score}");
 }
 
 #[test]
@@ -206,7 +210,7 @@ fn launch_day_is_left_alone() {
     trace.extend(town.new_network(today(), PEOPLE));
     let score = replay.run(trace);
     println!("launch day: {score} {:?}", replay.by_rule);
-    assert!(score.harm() <= 0.005, "{score}");
+    assert!(score.harm() <= 0.002, "{score}");
 }
 
 #[test]
@@ -221,35 +225,46 @@ fn normal_week_of_callers_that_do_not_say_what_is_verified_is_left_alone() {
     assert!(score.harm() <= 0.001, "{score}");
 }
 
-/// A normal day with an attack in it, after a normal fortnight.
-fn attacked(seed: u64, attack: impl FnOnce(&mut Town, Timestamp) -> Vec<Asked>) -> Score {
-    let mut town = Town::new(seed);
-    let mut replay = Replay::with_history(&mut town);
-    replay.by_rule.clear();
-    let mut trace = town.day(today(), PEOPLE);
-    trace.extend(attack(&mut town, today()));
-    let score = replay.run(trace);
-    println!("  people stopped by {:?}", replay.by_rule);
-    score
+/// A normal day with an attack in it, after a normal fortnight; in three towns.
+#[expect(clippy::print_stdout, reason = "the figures are to be seen")]
+fn attacked(name: &str, attack: impl Fn(&mut Town, Timestamp) -> Vec<Asked>) -> Score {
+    let mut all = Score::default();
+    for seed in [5, 6, 7] {
+        let mut town = Town::new(seed);
+        let mut replay = Replay::with_history(&mut town);
+        replay.by_rule.clear();
+        let mut trace = town.day(today(), PEOPLE);
+        trace.extend(attack(&mut town, today()));
+        let score = replay.run(trace);
+        println!("{name}, town {seed}: {score} {:?}", replay.by_rule);
+        all = all.and(score);
+    }
+    println!("{name}: {all}");
+    all
 }
 
 #[test]
 fn sequential_numbers_of_one_block_abroad_are_stopped() {
-    let score = attacked(5, |_, day| sequential(&mut Dice::new(50), day, 5_000));
-    println!("sequential: {score}");
+    let score = attacked("sequential", |_, day| sequential(&mut Dice::new(50), day, 5_000));
     assert!(score.recall() >= 0.98 && score.precision() >= 0.99, "{score}");
 }
 
 #[test]
 fn slow_drip_over_a_day_is_stopped() {
-    let score = attacked(6, |_, day| drip(&mut Dice::new(60), day, 400));
-    println!("drip: {score}");
-    assert!(score.recall() >= 0.85 && score.precision() >= 0.95, "{score}");
+    let score = attacked("drip", |_, day| drip(&mut Dice::new(60), day, 400));
+    assert!(score.recall() >= 0.9 && score.precision() >= 0.95, "{score}");
 }
 
 #[test]
 fn botnet_over_many_blocks_of_an_allowed_country_is_mostly_stopped() {
-    let score = attacked(7, |town, day| botnet(town, day, 4_000));
-    println!("botnet: {score}");
-    assert!(score.recall() >= 0.7 && score.precision() >= 0.9, "{score}");
+    let score = attacked("botnet", |town, day| botnet(town, day, 4_000));
+    assert!(score.recall() >= 0.65 && score.precision() >= 0.95, "{score}");
+    assert!(score.harm() <= 0.01, "{score}");
+}
+
+#[test]
+fn attack_on_a_block_of_customers_is_stopped_with_some_of_them() {
+    let score = attacked("among customers", |town, day| among_customers(town, day, 2_000));
+    assert!(score.recall() >= 0.9 && score.precision() >= 0.97, "{score}");
+    assert!(score.harm() <= 0.01, "{score}");
 }

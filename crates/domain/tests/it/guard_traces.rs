@@ -123,6 +123,10 @@ impl Town {
     }
 
     fn block(&mut self) -> Block {
+        // Somebody is always the first one of a block.
+        if self.dice.percent(2) {
+            return Block { country: "KE", begins: 2_547_000 + self.dice.below(1_000), weight: 1, verify: 75 };
+        }
         let mut left = self.dice.below(self.blocks.iter().map(|block| block.weight).sum());
         let found = self.blocks.iter().find(|block| match left.checked_sub(block.weight) {
             Some(rest) => {
@@ -203,6 +207,18 @@ pub(crate) fn botnet(town: &mut Town, day: Timestamp, codes: u64) -> Vec<Asked> 
         };
         let own = dice.next();
         fraud(number(begins, "KE", own), dice.within(begin, Duration::from_hours(4)))
+    };
+    (0..codes).map(ask).collect()
+}
+
+/// Numbers of the block in which most customers are, within an hour.
+pub(crate) fn among_customers(town: &mut Town, day: Timestamp, codes: u64) -> Vec<Asked> {
+    let begin = day.plus(Duration::from_hours(15));
+    let Block { country, begins, .. } = town.blocks[0];
+    let dice = &mut town.dice;
+    let ask = |_| {
+        let own = dice.next();
+        fraud(number(begins, country, own), dice.within(begin, Duration::from_hours(1)))
     };
     (0..codes).map(ask).collect()
 }
