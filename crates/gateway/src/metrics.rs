@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use domain::attempt::{OutcomeKind, Reason, SubmitOutcome};
 use domain::encoding::Encoding;
-use domain::guard::{Mode, Reason};
+use domain::guard::{self, Mode};
 use domain::message::Message;
 use domain::receipt::ReceiptStatus;
 use domain::route::ProviderName;
@@ -250,7 +250,7 @@ impl Metrics {
     }
 
     /// The guard looked at a message, and has these reasons to find it suspicious.
-    pub(crate) fn guarded(&self, mode: Mode, reasons: &[Reason]) {
+    pub(crate) fn guarded(&self, mode: Mode, reasons: &[guard::Reason]) {
         let count = |rule: &'static str, verdict: &'static str| {
             let labels = [("mode", mode.as_str()), ("rule", rule), ("verdict", verdict)];
             self.guarded.add(1, &labels.map(|(name, value)| KeyValue::new(name, value)));
