@@ -164,7 +164,7 @@ impl Metrics {
             ),
             forgotten: counter("sms.forgotten.count", "Messages that were no longer kept; about how many."),
             without_receipt: counter("sms.no_receipt.count", "Messages whose receipt never came."),
-            guarded: counter("tuma.guard.decisions", "Messages that the guard looked at, by rule and verdict."),
+            guarded: guarded(meter),
             overdue: counter("sms.overdue.count", "Messages that expired in the queue at the horizon."),
             stalled: meter
                 .u64_gauge("sms.worker.stalled")
@@ -259,7 +259,9 @@ impl Metrics {
             count("none", "passed");
         }
         let verdict = if mode == Mode::Enforce { "refused" } else { "suspected" };
-        reasons.iter().for_each(|reason| count(reason.rule.as_str(), verdict));
+        for reason in reasons {
+            count(reason.rule.as_str(), verdict);
+        }
     }
 
     pub(crate) fn claimed(&self, lane: Priority, waited: Duration) {
@@ -453,6 +455,11 @@ impl Metrics {
     pub(crate) fn watches(&self, counts: Vec<WatchCount>) {
         *self.watches.lock() = counts;
     }
+}
+
+fn guarded(meter: &Meter) -> Counter<u64> {
+    let counter = meter.u64_counter("tuma.guard.decisions");
+    counter.with_description("Messages that the guard looked at, by rule and verdict.").build()
 }
 
 /// How a provider's attempts ended, minute by minute.

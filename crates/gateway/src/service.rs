@@ -264,7 +264,9 @@ impl SmsService {
     /// What the guard thought stands: the messages were stored, or refused because of it.
     fn count_opinions(&self, opinions: &[Opinion]) {
         let mode = self.shared.guard.mode();
-        opinions.iter().for_each(|opinion| self.shared.metrics.guarded(mode, opinion.reasons()));
+        for opinion in opinions {
+            self.shared.metrics.guarded(mode, opinion.reasons());
+        }
     }
 
     /// What a repeated request was answered before, or the refusal of one that was not made before.

@@ -340,7 +340,8 @@ mod tests {
 
     #[test]
     fn block_with_a_good_history_has_room() {
-        let history = Figures { yesterday: count(125, 100), fortnight: count(1_750, 1_400), ..lately(count(90, 0)) };
+        let history =
+            Figures { yesterday: count(125, 100), fortnight: count(1_750, 1_400), ..lately(count(90, 0)) };
         // An hour allows twenty and a fourth of what a day usually has open and half of what it has verified.
         assert_eq!(unverified_limit(&history, 20, Grain::Hour), 20 + (25 + 50) / 4);
         let hour = Figures { hour: count(30, 0), ..history };
@@ -374,7 +375,11 @@ mod tests {
 
     #[test]
     fn caller_whose_word_is_missing_is_told_from_one_under_attack() {
-        let usual = Figures { yesterday: count(6_000, 5_000), fortnight: count(80_000, 65_000), ..Figures::default() };
+        let usual = Figures {
+            yesterday: count(6_000, 5_000),
+            fortnight: count(80_000, 65_000),
+            ..Figures::default()
+        };
         assert!(usual.tells_what_is_verified());
         let attacked = Figures { hour: count(9_000, 150), ..usual };
         assert!(attacked.tells_what_is_verified());
@@ -385,10 +390,8 @@ mod tests {
 
     #[test]
     fn limit_of_zero_is_none() {
-        let policy = Policy {
-            prefix: Limits { per_minute: 0, per_hour: 0, per_day: 0 },
-            ..Policy::default()
-        };
+        let policy =
+            Policy { prefix: Limits { per_minute: 0, per_hour: 0, per_day: 0 }, ..Policy::default() };
         let (prefix, caller) = (lately(count(1_000_000, 0)), Figures::default());
         let case = Case { prefix: Some(&prefix), newcomers: None, caller: &caller, is_told: false };
         assert_eq!(suspect(&policy, &case), []);

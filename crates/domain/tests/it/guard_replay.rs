@@ -3,8 +3,8 @@
 //! What it stops is not sent, and so not verified. The store is a map here; what it has on a new day is what the guard
 //! knows of the days before.
 
-use std::collections::{BTreeMap, BinaryHeap};
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::fmt;
 use std::time::Duration;
 

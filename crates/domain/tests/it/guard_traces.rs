@@ -125,7 +125,12 @@ impl Town {
     fn block(&mut self) -> Block {
         // Somebody is always the first one of a block.
         if self.dice.percent(2) {
-            return Block { country: "KE", begins: 2_547_000 + self.dice.below(1_000), weight: 1, verify: 75 };
+            return Block {
+                country: "KE",
+                begins: 2_547_000 + self.dice.below(1_000),
+                weight: 1,
+                verify: 75,
+            };
         }
         let mut left = self.dice.below(self.blocks.iter().map(|block| block.weight).sum());
         let found = self.blocks.iter().find(|block| match left.checked_sub(block.weight) {

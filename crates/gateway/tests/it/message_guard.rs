@@ -134,9 +134,10 @@ async fn what_is_enforced_is_refused_with_a_decision_that_is_kept() {
 async fn receivers_that_the_guard_refuses_are_refused_one_by_one() {
     let bench = Bench::setup().settings(three_a_minute(Mode::Enforce)).start().await;
     let answer = bench.try_bulk(&kenyans(5), code("Your code is 1")).await.unwrap();
-    let refused = answer.verdicts.iter().filter(
-        |verdict| matches!(verdict, Verdict::Rejected { code, .. } if code == "guard_refused"),
-    );
+    let refused = answer
+        .verdicts
+        .iter()
+        .filter(|verdict| matches!(verdict, Verdict::Rejected { code, .. } if code == "guard_refused"));
     assert_eq!((refused.count(), bench.count().await), (2, 3));
     let refused = bench.try_bulk(&kenyans(1), code("Your code is 2")).await;
     assert_eq!(wrong_fields(refused), [("/receivers/0".into(), "guard_refused")]);

@@ -72,12 +72,7 @@ impl Guard {
     }
 }
 
-async fn gather(
-    store: &dyn Store,
-    config: &Config,
-    days: u32,
-    now: Timestamp,
-) -> anyhow::Result<Material> {
+async fn gather(store: &dyn Store, config: &Config, days: u32, now: Timestamp) -> anyhow::Result<Material> {
     let today = Grain::Day.at(now).number;
     let days = Days { first: today + 1 - i64::from(days), last: today };
     let totals = store.guard_days(days, Vec::new()).await?.into_iter().collect();

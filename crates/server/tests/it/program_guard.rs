@@ -26,7 +26,8 @@ async fn report_shows_what_was_sent_verified_and_suspicious_by_block_and_country
     }
     let id = send("+256772123456").await;
     let path = format!("/sms/{id}/feedback");
-    let said = served.request(Method::POST, &path).key(&key).json(&json!({"outcome": "confirmed"})).send().await;
+    let said =
+        served.request(Method::POST, &path).key(&key).json(&json!({"outcome": "confirmed"})).send().await;
     assert_eq!(said.status, 200);
     // What was counted last is kept when it stops.
     served.terminate().await;
@@ -36,9 +37,15 @@ async fn report_shows_what_was_sent_verified_and_suspicious_by_block_and_country
     let report: Value = serde_json::from_str(&shown.stdout).unwrap();
     assert_eq!(report["mode"], "shadow");
     let [kenya, uganda] = report["countries"].as_array().unwrap().as_slice() else { panic!("{report}") };
-    assert_eq!((&kenya["country"], &kenya["sent"], &kenya["suspected"]), (&json!("KE"), &json!(3), &json!(2)));
+    assert_eq!(
+        (&kenya["country"], &kenya["sent"], &kenya["suspected"]),
+        (&json!("KE"), &json!(3), &json!(2))
+    );
     assert_eq!((&kenya["sampled"], &kenya["confirmed"]), (&json!(2), &json!(0)));
-    assert_eq!((&uganda["country"], &uganda["sent"], &uganda["verified"]), (&json!("UG"), &json!(1), &json!(1)));
+    assert_eq!(
+        (&uganda["country"], &uganda["sent"], &uganda["verified"]),
+        (&json!("UG"), &json!(1), &json!(1))
+    );
     let block = &report["prefixes"][0];
     assert_eq!((&block["prefix"], &block["suspected"]), (&json!("+2547123"), &json!(2)));
     assert_eq!(block["now"]["may_be_sent_in_a_day"], 3);

@@ -315,7 +315,10 @@ fn counts_of_the_guard_are_found_by_their_keys() {
             "SEARCH c USING PRIMARY KEY (grain=? AND bucket=? AND subject=?)",
         ],
     );
-    visits(guard::DAYS_OF_ONE, &["SEARCH guard_counts USING INDEX guard_days (subject=? AND bucket>? AND bucket<?)"]);
+    visits(
+        guard::DAYS_OF_ONE,
+        &["SEARCH guard_counts USING INDEX guard_days (subject=? AND bucket>? AND bucket<?)"],
+    );
 }
 
 #[test]

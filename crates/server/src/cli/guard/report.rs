@@ -190,10 +190,14 @@ impl Report {
         }
         let is_untold = self.callers.iter().all(|line| line.numbers.verified == 0);
         if is_untold {
-            say("no caller says which codes are verified (POST /sms/{id}/feedback): only numbers of codes are judged");
+            say(
+                "no caller says which codes are verified (POST /sms/{id}/feedback): only numbers of codes are judged",
+            );
         }
         if self.mode == Mode::Shadow.as_str() {
-            say("shadow: what is suspicious was sent all the same; \"wrongly\" counts those of a sample that were verified");
+            say(
+                "shadow: what is suspicious was sent all the same; \"wrongly\" counts those of a sample that were verified",
+            );
         }
     }
 }

@@ -96,7 +96,9 @@ pub(crate) async fn what_is_taken_back_is_subtracted<F: Fixture>(bench: Bench<F>
 }
 
 pub(crate) async fn stretches_that_run_and_those_before_are_read<F: Fixture>(mut bench: Bench<F>) {
-    for (ago, number) in [(Duration::ZERO, 1), (MINUTE, 2), (2 * MINUTE, 4), (HOUR, 8), (DAY, 16), (2 * DAY, 32)] {
+    for (ago, number) in
+        [(Duration::ZERO, 1), (MINUTE, 2), (2 * MINUTE, 4), (HOUR, 8), (DAY, 16), (2 * DAY, 32)]
+    {
         let at = NOW.minus(ago);
         bench.keep_guard(kept(at, entered(block(2_547_123), at, sent(number)))).await.unwrap();
     }
@@ -145,7 +147,8 @@ pub(crate) async fn decision_reads_back_with_every_field<F: Fixture>(bench: Benc
         Reason { rule: Rule::PrefixVelocity, window: Grain::Minute, figure: 31, threshold: 30 },
         Reason { rule: Rule::NewcomersUnverified, window: Grain::Day, figure: i64::MAX, threshold: 0 },
     ];
-    let first = Decision { mode: Mode::Enforce, reasons, prefix: None, messages: 7, sampled: 2, ..decision(1, NOW) };
+    let first =
+        Decision { mode: Mode::Enforce, reasons, prefix: None, messages: 7, sampled: 2, ..decision(1, NOW) };
     let kept = KeptByGuard { decisions: vec![first.clone()], ..kept(NOW, Vec::new()) };
     bench.keep_guard(kept.clone()).await.unwrap();
     assert_eq!(bench.guard_decisions(all()).await, Ok(vec![first.clone()]));
@@ -164,10 +167,7 @@ pub(crate) async fn decisions_are_found_by_each_condition<F: Fixture>(bench: Ben
         Decision { country: "UG".parse().unwrap(), prefix: None, ..decision(3, NOW.plus(2 * SECOND)) },
         Decision { reasons: vec![velocity], ..decision(4, NOW.plus(3 * SECOND)) },
     ];
-    bench
-        .keep_guard(KeptByGuard { decisions: decisions.to_vec(), ..kept(NOW, Vec::new()) })
-        .await
-        .unwrap();
+    bench.keep_guard(KeptByGuard { decisions: decisions.to_vec(), ..kept(NOW, Vec::new()) }).await.unwrap();
     let found = async |filter| {
         let found = bench.guard_decisions(filter).await.unwrap();
         let place = |id| decisions.iter().position(|decision| decision.id == id).unwrap() + 1;
@@ -217,10 +217,7 @@ pub(crate) async fn what_is_old_is_forgotten_and_what_is_not_stays<F: Fixture>(b
         let made = decision(1, at);
         let samples = vec![(message_id(1, at), made.id)];
         let counts = entered(block(1), at, sent(1));
-        bench
-            .keep_guard(KeptByGuard { decisions: vec![made], samples, ..kept(at, counts) })
-            .await
-            .unwrap();
+        bench.keep_guard(KeptByGuard { decisions: vec![made], samples, ..kept(at, counts) }).await.unwrap();
         bench.keep_feedback(said(message_id(1, at))).await.unwrap();
     }
     let forget = ForgetGuard {
@@ -232,8 +229,10 @@ pub(crate) async fn what_is_old_is_forgotten_and_what_is_not_stays<F: Fixture>(b
         limit: 1,
     };
     while !bench.forget_guard(forget).await.unwrap() {}
-    let rows = ["minute", "hour", "day"].map(|grain| format!("SELECT count(*) FROM guard_counts WHERE grain = '{grain}'"));
+    let rows = ["minute", "hour", "day"]
+        .map(|grain| format!("SELECT count(*) FROM guard_counts WHERE grain = '{grain}'"));
     assert_eq!(bench.fixture.counts(rows.to_vec()), [1, 2, 2]);
-    let rows = ["guard_decisions", "guard_samples", "feedback"].map(|table| format!("SELECT count(*) FROM {table}"));
+    let rows =
+        ["guard_decisions", "guard_samples", "feedback"].map(|table| format!("SELECT count(*) FROM {table}"));
     assert_eq!(bench.fixture.counts(rows.to_vec()), [3, 3, 2]);
 }
