@@ -101,6 +101,10 @@ id!(
     /// One running process of the gateway; owner of leases.
     NodeId, "node"
 );
+id!(
+    /// One decision of the guard against pumping, for one caller and block of numbers.
+    DecisionId, "dec"
+);
 
 #[cfg(test)]
 mod tests {

@@ -42,3 +42,5 @@ pub mod policy;
 pub mod limit;
 
 pub mod sender_pace;
+
+pub mod guard;

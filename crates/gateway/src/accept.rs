@@ -3,6 +3,8 @@
 //! Normalize the receiver, measure the text, choose the route, and then one durable call that stores message,
 //! queue row and idempotency key together. An answer means that it is on disk.
 
+mod judge;
+
 use std::collections::HashSet;
 
 use domain::encoding;
@@ -16,6 +18,7 @@ use store::port::messages::{Accept, Accepted, Idempotency, NewMessage};
 use store::{Store, StoreError};
 
 use crate::fresh;
+use crate::guard::{Guard, Opinion};
 use crate::request::{
     BulkAnswer, BulkRequest, Caller, Content, FieldError, FieldProblem, Reply, ReplyVerdict, SendAnswer,
     SendError, SendRequest, Verdict,
@@ -23,6 +26,8 @@ use crate::request::{
 use crate::request_key::RequestKey;
 use crate::routing::{Router, Traveler};
 use crate::settings::{MAX_RECEIVERS, MAX_SEGMENTS, Settings};
+
+pub(crate) use self::judge::Refused;
 
 /// Characters of a caller's own names that are kept.
 const MAX_NAME: usize = 128;
@@ -39,6 +44,7 @@ pub(crate) struct Acceptor<'a> {
     pub(crate) router: &'a Router,
     pub(crate) settings: &'a Settings,
     pub(crate) requests: &'a RequestKey,
+    pub(crate) guard: &'a Guard,
 }
 
 /// A request that was checked, on its way into the store.
@@ -48,6 +54,8 @@ pub(crate) struct Prepared {
     common: Common,
     bulk_id: Option<BulkId>,
     idempotency: Option<(String, [u8; 32])>,
+    /// What the guard thinks of it.
+    opinions: Vec<Opinion>,
 }
 
 /// A request that may have been made before.
@@ -113,7 +121,8 @@ impl Acceptor<'_> {
         });
         let message = self.message(receiver, &request.content, &common, None).ok_or(SendError::NoProvider)?;
         let verdicts = vec![Prospect::Accepted(message.message.id, receiver)];
-        Ok(Prepared { messages: vec![message], verdicts, common, bulk_id: None, idempotency })
+        let messages = vec![message];
+        Ok(Prepared { messages, verdicts, common, bulk_id: None, idempotency, opinions: Vec::new() })
     }
 
     /// Everything that can be wrong with a request for one message.
@@ -124,7 +133,7 @@ impl Acceptor<'_> {
         now: Timestamp,
     ) -> Result<(Msisdn, Common), Vec<FieldError>> {
         let mut errors = Vec::new();
-        let receiver = self.receiver(&request.receiver).and_then(|receiver| reach(caller, receiver));
+        let receiver = self.allowed(&request.receiver).and_then(|receiver| reach(caller, receiver));
         let receiver = receiver.map_err(|problem| errors.push(field("/receiver", problem)));
         let common = self.common(caller, &request.content, Scenario::priority, now, &mut errors);
         match (receiver, common) {
@@ -155,7 +164,7 @@ impl Acceptor<'_> {
         let mut messages = Vec::with_capacity(found);
         let mut verdicts = Vec::with_capacity(found);
         for text in &request.receivers {
-            let checked = self.receiver(text).and_then(|receiver| {
+            let checked = self.allowed(text).and_then(|receiver| {
                 if !seen.insert(receiver) {
                     return Err(FieldProblem::DuplicateReceiver);
                 }
@@ -178,7 +187,14 @@ impl Acceptor<'_> {
         let idempotency = request
             .idempotency_key
             .map(|key| (key, self.fingerprint(BULK, &request.receivers, &request.content)));
-        Ok(Prepared { messages, verdicts, common, bulk_id: Some(bulk_id), idempotency })
+        let opinions = Vec::new();
+        Ok(Prepared { messages, verdicts, common, bulk_id: Some(bulk_id), idempotency, opinions })
+    }
+
+    /// A number that messages may go to.
+    fn allowed(&self, text: &str) -> Result<Msisdn, FieldProblem> {
+        let receiver = self.receiver(text)?;
+        if self.guard.allows(receiver) { Ok(receiver) } else { Err(FieldProblem::CountryNotAllowed) }
     }
 
     fn receiver(&self, text: &str) -> Result<Msisdn, FieldProblem> {

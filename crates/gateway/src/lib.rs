@@ -32,6 +32,8 @@ mod arrivals;
 
 mod next;
 
+mod guard;
+
 mod share;
 
 mod shared;
@@ -52,11 +54,15 @@ mod divert;
 
 pub mod sweep;
 
+mod bookkeeping;
+
 pub mod workers;
 
 pub mod service;
 
 pub mod operate;
+
+mod feedback;
 
 pub mod explain;
 

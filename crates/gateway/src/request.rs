@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use domain::content::RuleName;
 use domain::encoding::Encoding;
-use domain::ids::{BulkId, KeyId, MessageId};
+use domain::ids::{BulkId, DecisionId, KeyId, MessageId};
 use domain::message::MessageStatus;
 use domain::phone::{Msisdn, PhoneError, SenderError};
 use domain::scenario::{Priority, Scenario};
@@ -153,6 +153,12 @@ pub enum SendError {
     /// No provider is configured that could carry the message.
     #[error("no provider is configured for this receiver")]
     NoProvider,
+    /// The guard against SMS pumping found it suspicious.
+    #[error("too many codes go to numbers like this one, or nobody verifies them: decision {decision}")]
+    GuardRefused {
+        /// The decision, which says why.
+        decision: DecisionId,
+    },
     /// The store can't take it now.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -176,6 +182,15 @@ pub enum FieldProblem {
     /// No phone number.
     #[error("{0}")]
     Receiver(PhoneError),
+    /// A number of a country that messages may not go to.
+    #[error("is of a country that messages may not go to")]
+    CountryNotAllowed,
+    /// The guard against SMS pumping found it suspicious.
+    #[error("was refused by the guard: decision {decision}")]
+    GuardRefused {
+        /// The decision, which says why.
+        decision: DecisionId,
+    },
     /// The same number as an earlier receiver of the request.
     #[error("is the same number as an earlier receiver")]
     DuplicateReceiver,
@@ -259,6 +274,8 @@ impl FieldProblem {
         match self {
             Self::Missing => "required",
             Self::Receiver(_) => "invalid_receiver",
+            Self::CountryNotAllowed => "country_not_allowed",
+            Self::GuardRefused { .. } => "guard_refused",
             Self::DuplicateReceiver => "duplicate_receiver",
             Self::ReceiverCount { .. } => "receiver_count",
             Self::EmptyMessage => "message_empty",

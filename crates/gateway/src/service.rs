@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::guard::Mode;
 use domain::ids::{MessageId, NodeId};
 use domain::phone::Country;
 use domain::route::{ProviderName, RoutingTable};
@@ -16,10 +17,11 @@ use store::port::messages::{Filter, MessageRecord, MessageSummary, Page};
 use store::{Store, StoreError};
 use tokio::sync::Notify;
 
-use crate::accept::{Acceptor, Prepared, Repeatable, Stored};
+use crate::accept::{Acceptor, Prepared, Refused, Repeatable, Stored};
 use crate::arrivals::{Outcomes, Wakeups};
 use crate::dispatch::{self, Dispatcher};
 use crate::fault::fault_point;
+use crate::guard::{Guard, Opinion};
 use crate::health::Health;
 use crate::metrics::{Arrival, Metrics};
 use crate::receipts::{self, CallbackRefusal};
@@ -33,7 +35,7 @@ use crate::shared::Shared;
 use crate::silence::Silence;
 use crate::stop::Stop;
 use crate::workers::Workers;
-use crate::{divert, fresh, nodes, sweep};
+use crate::{bookkeeping, divert, fresh, nodes, sweep};
 
 /// How often workers are looked at that may be stuck.
 const WATCHDOG_TURN: Duration = Duration::from_secs(5);
@@ -86,6 +88,7 @@ impl SmsService {
             wakeups: Wakeups::new(names.iter().cloned(), settings.roles.dispatch),
             outcomes: Outcomes::default(),
             silence: Silence::new(settings.silence_cap_percent),
+            guard: Guard::new(&settings),
             nodes: Nodes::default(),
             metrics: Metrics::new(&meter, &names, Arc::clone(&clock)),
             settings,
@@ -116,6 +119,10 @@ impl SmsService {
         for (provider, since) in shared.store.drained().await? {
             tracing::warn!(%provider, "the provider is drained: it gets no messages until it is resumed");
             shared.router.health().set_drained(&provider, Some(since));
+        }
+        bookkeeping::open(shared).await?;
+        if shared.guard.mode() != Mode::Off {
+            self.start_worker("guard", bookkeeping::TURN, bookkeeping::keep_regularly);
         }
         if chores {
             let closed = sweep::recover(shared, shared.settings.only_node).await?;
@@ -248,9 +255,22 @@ impl SmsService {
     pub async fn send_sms(&self, caller: Caller, request: SendRequest) -> Result<SendAnswer, SendError> {
         let repeatable = request.idempotency_key.is_some().then(|| request.clone());
         let prepared = self.acceptor().prepare_one(&caller, request, self.shared.clock.now());
-        match prepared {
+        match self.judged(prepared) {
             Ok(prepared) => self.store(prepared).await?.into_answer(),
-            Err(refusal) => self.earlier(&caller, repeatable.as_ref(), refusal).await?.into_answer(),
+            Err(refused) => self.earlier(&caller, repeatable.as_ref(), refused).await?.into_answer(),
+        }
+    }
+
+    /// Asks the guard about a request that is right otherwise.
+    fn judged(&self, prepared: Result<Prepared, SendError>) -> Result<Prepared, Refused> {
+        prepared?.judged(&self.shared.guard)
+    }
+
+    /// What the guard thought stands: the messages were stored, or refused because of it.
+    fn count_opinions(&self, opinions: &[Opinion]) {
+        let mode = self.shared.guard.mode();
+        for opinion in opinions {
+            self.shared.metrics.guarded(mode, opinion.reasons());
         }
     }
 
@@ -259,7 +279,7 @@ impl SmsService {
         &self,
         caller: &Caller,
         repeatable: Option<&'a R>,
-        refusal: SendError,
+        refused: Refused,
     ) -> Result<Stored, SendError>
     where
         Repeatable<'a>: From<&'a R>,
@@ -268,9 +288,11 @@ impl SmsService {
             && let Some(stored) =
                 self.acceptor().earlier(caller, request.into(), self.shared.clock.now()).await?
         {
+            self.shared.guard.take_back(&refused.opinions);
             return Ok(stored);
         }
-        self.counted(Err(refusal))
+        self.count_opinions(&refused.opinions);
+        self.counted(Err(refused.why))
     }
 
     /// Accepts one message and waits up to `limit` until a provider has accepted or refused it. Answers with
@@ -283,10 +305,11 @@ impl SmsService {
     ) -> Result<(SendAnswer, Option<MessageRecord>), SendError> {
         let deadline = self.shared.clock.sleep_until(self.shared.clock.now().plus(limit));
         let repeatable = request.idempotency_key.is_some().then(|| request.clone());
-        let prepared = match self.acceptor().prepare_one(&caller, request, self.shared.clock.now()) {
+        let prepared = self.acceptor().prepare_one(&caller, request, self.shared.clock.now());
+        let prepared = match self.judged(prepared) {
             Ok(prepared) => prepared,
-            Err(refusal) => {
-                let answer = self.earlier(&caller, repeatable.as_ref(), refusal).await?.into_answer()?;
+            Err(refused) => {
+                let answer = self.earlier(&caller, repeatable.as_ref(), refused).await?.into_answer()?;
                 let record = self.shared.store.message(answer.id).await?;
                 return Ok((answer, record));
             }
@@ -316,34 +339,35 @@ impl SmsService {
     /// are on disk and queued when this answers.
     pub async fn send_bulk_sms(&self, caller: Caller, request: BulkRequest) -> Result<BulkAnswer, SendError> {
         let repeatable = request.idempotency_key.is_some().then(|| request.clone());
-        match self.acceptor().prepare_bulk(&caller, request, self.shared.clock.now()) {
+        let prepared = self.acceptor().prepare_bulk(&caller, request, self.shared.clock.now());
+        match self.judged(prepared) {
             Ok(prepared) => self.store(prepared).await?.into_bulk_answer(),
-            Err(refusal) => self.earlier(&caller, repeatable.as_ref(), refusal).await?.into_bulk_answer(),
+            Err(refused) => self.earlier(&caller, repeatable.as_ref(), refused).await?.into_bulk_answer(),
         }
     }
 
     pub(crate) fn acceptor(&self) -> Acceptor<'_> {
-        Acceptor {
-            store: &*self.shared.store,
-            router: &self.shared.router,
-            settings: &self.shared.settings,
-            requests: &self.shared.requests,
-        }
+        let Shared { store, router, settings, requests, guard, .. } = &*self.shared;
+        Acceptor { store: &**store, router, settings, requests, guard }
     }
 
     fn counted<T>(&self, checked: Result<T, SendError>) -> Result<T, SendError> {
         checked.inspect_err(|refusal| self.shared.metrics.refused(refusal))
     }
 
-    async fn store(&self, prepared: Prepared) -> Result<Stored, SendError> {
+    async fn store(&self, mut prepared: Prepared) -> Result<Stored, SendError> {
+        let opinions = prepared.take_opinions();
         let messages = prepared.messages.iter();
         let arrivals = messages.map(|new| (new.provider.clone(), Arrival::from(&new.message))).collect();
         // Dropped also when the caller goes away before the answer: the messages are stored all the same.
         let mut announcement = Announcement { service: self, arrivals };
         let stored = self.counted(self.acceptor().store(prepared).await);
         fault_point("after_accept");
-        if !stored.as_ref().is_ok_and(|stored| !stored.repeated) {
+        if stored.as_ref().is_ok_and(|stored| !stored.repeated) {
+            self.count_opinions(&opinions);
+        } else {
             announcement.arrivals.clear();
+            self.shared.guard.take_back(&opinions);
         }
         stored
     }

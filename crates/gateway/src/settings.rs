@@ -1,12 +1,13 @@
 //! What the use cases need to be told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::breaker::BreakerPolicy;
 use domain::civil::QuietHours;
 use domain::content::ContentRules;
+use domain::guard::{AllowedCountries, Mode, Policy};
 use domain::phone::Country;
 use domain::policy::ScenarioPolicy;
 use domain::route::{Exchange, Price, Rule};
@@ -48,6 +49,8 @@ pub struct Settings {
     pub content: ContentRules,
     /// How messages of each scenario are treated; what is not here is treated as [`ScenarioPolicy::of`] says.
     pub scenarios: BTreeMap<Scenario, ScenarioPolicy>,
+    /// The guard against SMS pumping.
+    pub guard: GuardSettings,
     /// Routing rules, tried in order before the default provider.
     pub rules: Vec<Rule>,
     /// What providers charge, for rules that choose by price.
@@ -141,6 +144,34 @@ impl Default for Reconcile {
     }
 }
 
+/// The guard against SMS pumping.
+#[derive(Debug, Clone)]
+pub struct GuardSettings {
+    /// What it does about what it finds suspicious.
+    pub mode: Mode,
+    /// Where messages may go; beside these, where routing rules lead and where numbers in national form belong.
+    pub countries: AllowedCountries,
+    /// Whose messages it looks at.
+    pub scenarios: BTreeSet<Scenario>,
+    /// When something is suspicious.
+    pub policy: Policy,
+    /// How long decisions are kept.
+    pub keep_decisions: Duration,
+}
+
+impl Default for GuardSettings {
+    fn default() -> Self {
+        let countries = ["KE", "UG", "TZ", "RW"].into_iter().filter_map(|code| code.parse().ok());
+        Self {
+            mode: Mode::Shadow,
+            countries: AllowedCountries::these(countries),
+            scenarios: BTreeSet::from([Scenario::Otp]),
+            policy: Policy::default(),
+            keep_decisions: Duration::from_hours(30 * 24),
+        }
+    }
+}
+
 impl Settings {
     /// How messages of a scenario are treated.
     pub fn policy(&self, scenario: Scenario) -> ScenarioPolicy {
@@ -161,6 +192,7 @@ impl Default for Settings {
             max_characters: 160,
             max_characters_by_scenario: BTreeMap::new(),
             content: ContentRules::default(),
+            guard: GuardSettings::default(),
             rules: Vec::new(),
             scenarios: BTreeMap::new(),
             prices: Vec::new(),

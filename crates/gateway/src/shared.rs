@@ -7,6 +7,7 @@ use domain::time::Clock;
 use store::Store;
 
 use crate::arrivals::{Outcomes, Wakeups};
+use crate::guard::Guard;
 use crate::metrics::Metrics;
 use crate::next::Decider;
 use crate::request_key::RequestKey;
@@ -27,6 +28,7 @@ pub(crate) struct Shared {
     pub(crate) wakeups: Wakeups,
     pub(crate) outcomes: Outcomes,
     pub(crate) silence: Silence,
+    pub(crate) guard: Guard,
     pub(crate) nodes: Nodes,
     pub(crate) metrics: Metrics,
 }

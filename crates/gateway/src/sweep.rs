@@ -7,6 +7,7 @@ use std::time::Duration;
 use domain::time::Clock;
 use store::StoreError;
 use store::port::events::Lease;
+use store::port::guard::ForgetGuard;
 use store::port::history::{Forgotten, KeepHistory};
 use store::port::messages::Sweep;
 use store::port::queue::Recovery;
@@ -44,6 +45,11 @@ const CODE_RESTS: Duration = Duration::from_mins(1);
 
 /// How far the clocks of nodes may be apart.
 const SKEW: Duration = Duration::from_secs(2);
+
+/// How long counts of the guard are kept: its windows reach two stretches back, and reports a month.
+const KEEP_MINUTES: Duration = Duration::from_mins(10);
+const KEEP_HOURS: Duration = Duration::from_hours(48);
+const KEEP_DAYS: Duration = Duration::from_hours(40 * 24);
 
 /// Messages that are looked through together: a part of a commit that others wait for.
 const SWEEP_BATCH: u32 = 1_000;
@@ -134,6 +140,31 @@ pub(crate) async fn keep_history_regularly(shared: Arc<Shared>, stop: Stop) {
                     tracing::error!(%problem, "what is no longer kept can't be forgotten");
                     break;
                 }
+            }
+        }
+        forget_guard(&shared, &stop).await;
+    }
+}
+
+/// Forgets what the guard counted and decided long ago.
+async fn forget_guard(shared: &Shared, stop: &Stop) {
+    let now = shared.clock.now();
+    let forget = ForgetGuard {
+        minutes_before: now.minus(KEEP_MINUTES),
+        hours_before: now.minus(KEEP_HOURS),
+        days_before: now.minus(KEEP_DAYS),
+        decisions_before: now.minus(shared.settings.guard.keep_decisions),
+        feedback_before: shared.settings.keep_messages.map(|keep| now.minus(keep)),
+        limit: SWEEP_BATCH,
+    };
+    while !stop.soft.is_cancelled() {
+        stop.beat(shared.clock.now());
+        match shared.store.forget_guard(forget).await {
+            Ok(false) => {}
+            Ok(true) => break,
+            Err(problem) => {
+                tracing::error!(%problem, "what the guard counted long ago can't be forgotten");
+                break;
             }
         }
     }

@@ -4,6 +4,7 @@ mod check;
 mod demo;
 mod explain;
 mod forget;
+mod guard;
 mod health;
 mod keys;
 mod migrate;
@@ -49,6 +50,8 @@ enum Verb {
     Queue(queue::Queue),
     /// Say what would become of a message, and send nothing.
     Explain(explain::Explain),
+    /// Show what the guard against SMS pumping counted and decided.
+    Guard(guard::Guard),
     /// Make, list, rotate and end API keys.
     Keys(keys::Keys),
     /// Erase what is known of a person.
@@ -90,6 +93,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
                 Verb::Check(check) => check.run(config).await,
                 Verb::Queue(queue) => queue.run(&config).await,
                 Verb::Explain(explain) => explain.run(&config).await,
+                Verb::Guard(guard) => guard.run(&config).await,
                 Verb::Keys(keys) => keys.run(&config).await,
                 Verb::Forget(forget) => forget.run(&config).await,
                 Verb::Migrate => migrate::run(&config).await,

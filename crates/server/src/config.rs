@@ -4,6 +4,8 @@ mod broker;
 
 mod content;
 
+mod guard;
+
 mod http;
 
 mod jwt;
@@ -38,6 +40,7 @@ use url::Url;
 
 pub use self::broker::{Broker, Secret, Servers};
 pub use self::content::Content;
+pub use self::guard::Guard;
 pub use self::http::ForwardedHeader;
 pub use self::jwt::Jwt;
 pub use self::layers::{LayerError, default_settings};
@@ -94,6 +97,8 @@ pub struct Config {
     pub breaker: Breaker,
     /// How the fate of messages is found out.
     pub reconcile: Reconcile,
+    /// The guard against SMS pumping.
+    pub guard: Guard,
     /// What lanes leave to each other.
     pub lanes: Lanes,
     /// How messages are submitted.
@@ -398,6 +403,7 @@ impl Config {
         policy::validate(self)?;
         broker::validate(self)?;
         http::validate(&self.http)?;
+        guard::validate(self)?;
         secrets::validate(self)?;
         jwt::validate(self)?;
         if self.http.key_cache_ms > MAX_KEY_CACHE_MS {
@@ -434,6 +440,7 @@ impl Config {
             max_characters: self.messages.max_characters,
             max_characters_by_scenario: self.messages.max_characters_by_scenario.clone(),
             content: self.content.0.clone(),
+            guard: self.guard.settings(),
             rules: self.routing.rules.clone(),
             scenarios: self.policies(),
             prices: self.routing.prices.clone(),

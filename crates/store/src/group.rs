@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use crate::StoreError;
 use crate::answering::Answering;
 use crate::port::events::Lease;
+use crate::port::guard::{Feedback, ForgetGuard, KeptByGuard};
 use crate::port::history::{Forgotten, KeepHistory};
 use crate::port::keys::{ApiKey, KeyUse, Rotation};
 use crate::port::messages::{Accept, Accepted, Cancel, Moved, Resend, Sweep, Swept};
@@ -213,6 +214,9 @@ operations! {
     Erase in erasures: ServedTexts => (), |served| served.codes.len() + served.texts.len();
     ForgetReceiver in forgotten_receivers: Msisdn => ForgottenReceiver, |_| MAX_ROWS;
     Keep in keeps: bool => (), |_| 1;
+    KeepGuard in guard_keeps: KeptByGuard => (), |kept| kept.counts.len() + kept.decisions.len();
+    Feedback in feedbacks: Feedback => bool, |_| 1;
+    ForgetGuard in guard_forgets: ForgetGuard => bool, |forget| guess(forget.limit);
     Ping in pings: () => (), |()| 1;
 }
 

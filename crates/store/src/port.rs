@@ -2,6 +2,7 @@
 //! leaves this crate.
 
 pub mod events;
+pub mod guard;
 pub mod history;
 pub mod keys;
 pub mod messages;
@@ -13,6 +14,7 @@ pub mod sealing;
 pub mod watches;
 
 pub use events::Events;
+pub use guard::Guard;
 pub use history::History;
 pub use keys::Keys;
 pub use messages::Messages;
@@ -30,7 +32,18 @@ use crate::StoreError;
 /// Everything that is kept.
 #[async_trait]
 pub trait Store:
-    Messages + Queue + Receipts + Watches + Routes + Nodes + History + Keys + Sealing + Events + std::fmt::Debug
+    Messages
+    + Queue
+    + Receipts
+    + Watches
+    + Routes
+    + Nodes
+    + History
+    + Keys
+    + Sealing
+    + Events
+    + Guard
+    + std::fmt::Debug
 {
     /// Whether the store answers, for readiness: reads something, and writes something to disk.
     async fn ping(&self) -> Result<(), StoreError>;

@@ -90,6 +90,10 @@ pub(crate) const TABLES: &[Table] = &[
     table("rounds", 1, &[id("message_id"), int("round"), int("resends"), big("began_at"), big("expires_at")]),
     table("idempotency", 2, &[big("day"), bytes("key"), bytes("request"), text("reply"), big("created_at")]),
     Table { only: Some(NO_MARK_OF_A_MOVE), ..table("progress", 1, &[text("chore"), bytes("mark")]) },
+    table("guard_counts", 3, GUARD_COUNTS),
+    table("guard_decisions", 1, GUARD_DECISIONS),
+    table("guard_samples", 1, &[id("message_id"), id("decision_id")]),
+    table("feedback", 1, &[id("message_id"), text("outcome"), big("at")]),
     table("outbox", 1, OUTBOX),
     table("erasable", 1, &[id("message_id")]),
     table("watches", 2, WATCHES),
@@ -111,6 +115,32 @@ const OUTBOX: &[Column] = &[
     text("reason"),
     text("provider_code"),
     big("at"),
+];
+
+const GUARD_COUNTS: &[Column] = &[
+    text("grain"),
+    big("bucket"),
+    text("subject"),
+    big("sent"),
+    big("expected"),
+    big("verified"),
+    big("suspected"),
+    big("changed_at"),
+];
+
+const GUARD_DECISIONS: &[Column] = &[
+    id("id"),
+    big("at"),
+    big("last_at"),
+    text("mode"),
+    text("country"),
+    big("prefix"),
+    id("caller"),
+    text("scenario"),
+    text("reasons"),
+    big("messages"),
+    big("sampled"),
+    big("confirmed"),
 ];
 
 const API_KEYS: &[Column] = &[

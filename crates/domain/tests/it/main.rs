@@ -6,6 +6,8 @@ mod content_properties;
 mod encoding_properties;
 mod encoding_rewrite;
 mod encoding_vectors;
+mod guard_replay;
+mod guard_traces;
 mod phone_parse;
 mod phone_properties;
 mod sender_parse;

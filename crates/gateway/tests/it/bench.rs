@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::guard::AllowedCountries;
 use domain::ids::{KeyId, MessageId};
 use domain::message::MessageStatus;
 use domain::phone::Country;
@@ -11,6 +12,7 @@ use domain::retry::RetryPolicy;
 use domain::route::{Rule, Target};
 use domain::scenario::Scenario;
 use gateway::request::{Content, FieldProblem};
+use gateway::settings::GuardSettings;
 use gateway::{
     BulkAnswer, BulkRequest, Caller, Parts, SendAnswer, SendError, SendRequest, Settings, SmsService, Verdict,
 };
@@ -71,8 +73,9 @@ impl Bench {
                 "from": AFRICASTALKING_SENDER,
             },
         });
+        let guard = GuardSettings { countries: AllowedCountries::all(), ..GuardSettings::default() };
         let settings =
-            Settings { rules: vec![rule("africastalking", &["KE"], &[], &[])], ..Settings::default() };
+            Settings { guard, rules: vec![rule("africastalking", &["KE"], &[], &[])], ..Settings::default() };
         Setup { keys, settings, default: None, more: Vec::new() }
     }
 

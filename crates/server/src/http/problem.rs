@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use domain::ids::DecisionId;
 use gateway::allowed::NotAllowed;
 use gateway::operate::MoveError;
 use gateway::receipts::CallbackRefusal;
@@ -68,6 +69,8 @@ codes! {
     MessageNotRetriable => CONFLICT, "message_not_retriable", "The message can't be sent again";
     /// No provider could carry the message.
     NoProvider => UNPROCESSABLE_ENTITY, "no_provider", "No provider is configured for this receiver";
+    /// The guard against SMS pumping found it suspicious.
+    GuardRefused => FORBIDDEN, "guard_refused", "The guard against SMS pumping refused the message";
     /// No key, or none that is valid.
     Unauthenticated => UNAUTHORIZED, "unauthenticated", "A valid API key is needed";
     /// Too many callers at this address showed nothing valid.
@@ -109,6 +112,7 @@ pub struct Problem {
     detail: String,
     errors: Vec<FieldProblem>,
     retry_after: Option<Duration>,
+    decision: Option<DecisionId>,
 }
 
 /// The body of an error answer (RFC 9457).
@@ -128,6 +132,9 @@ pub struct ProblemBody {
     detail: String,
     /// The fields that are wrong; none if it is not about fields.
     errors: Vec<FieldProblem>,
+    /// The decision of the guard that refused the message; only with `guard_refused`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision_id: Option<String>,
 }
 
 /// A field that is wrong.
@@ -144,7 +151,7 @@ pub struct FieldProblem {
 impl Problem {
     /// A problem without fields.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new(), retry_after: None }
+        Self { code, detail: detail.into(), errors: Vec::new(), retry_after: None, decision: None }
     }
 
     /// A problem of fields.
@@ -154,7 +161,7 @@ impl Problem {
             [single] => format!("{} {}", single.pointer, single.detail),
             several => format!("{} fields are wrong", several.len()),
         };
-        Self { code: Code::ValidationFailed, detail, errors, retry_after: None }
+        Self { code: Code::ValidationFailed, detail, errors, retry_after: None, decision: None }
     }
 
     /// Why a message was not moved as asked; `code` is for one that stands where it can't be.
@@ -185,6 +192,7 @@ impl From<Problem> for ProblemBody {
             code: problem.code.as_str(),
             detail: problem.detail,
             errors: problem.errors,
+            decision_id: problem.decision.map(|id| id.to_string()),
         }
     }
 }
@@ -246,6 +254,9 @@ impl From<SendError> for Problem {
             SendError::KeyReused => Self::new(Code::IdempotencyKeyReused, error.to_string()),
             SendError::Repeated => Self::new(Code::RepeatedMessage, error.to_string()),
             SendError::NoProvider => Self::new(Code::NoProvider, error.to_string()),
+            SendError::GuardRefused { decision } => {
+                Self { decision: Some(decision), ..Self::new(Code::GuardRefused, error.to_string()) }
+            }
             SendError::Store(error) => error.into(),
         }
     }

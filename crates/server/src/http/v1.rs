@@ -1,6 +1,8 @@
 //! The API of callers.
 
 mod explain;
+mod feedback;
+mod guard;
 mod keys;
 mod list;
 mod messages;
@@ -32,6 +34,7 @@ pub(super) fn routes() -> OpenApiRouter<State> {
         .routes(routes!(moves::cancel))
         .routes(routes!(moves::retry))
         .routes(routes!(moves::cancel_bulk))
+        .routes(routes!(feedback::give))
         .routes(routes!(explain::explain))
         .routes(routes!(providers::list))
         .routes(routes!(providers::drain))
@@ -41,6 +44,7 @@ pub(super) fn routes() -> OpenApiRouter<State> {
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::revoke))
         .routes(routes!(keys::rotate))
+        .routes(routes!(guard::decisions))
         .routes(routes!(workers::list))
         .routes(routes!(workers::pause))
         .routes(routes!(workers::activate))

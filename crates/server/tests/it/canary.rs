@@ -360,6 +360,9 @@ async fn look_after(scene: &mut Scene) {
         for verb in ["retry", "cancel"] {
             scene.ask_as(key, Method::POST, &format!("/sms/{id}/{verb}"), |request| request).await;
         }
+        for outcome in ["confirmed", TEXT] {
+            scene.post(&format!("/sms/{id}/feedback"), key, &json!({"outcome": outcome})).await;
+        }
     }
     let (kenyan, digits) = (number(0), NUMBERS[0].1);
     let paths = [
@@ -376,9 +379,33 @@ async fn look_after(scene: &mut Scene) {
     }
     scene.post("/sms/explain", 0, &json!({"receiver": digits.repeat(2), "message": TEXT.repeat(9)})).await;
     let query = format!("older_than_s={digits}x&limit={digits}&{digits}={digits}");
-    for path in ["/queue", "/workers", "/providers", &format!("/queue/stuck?{query}")] {
+    let (stuck, decisions) =
+        (format!("/queue/stuck?{query}"), format!("/guard/decisions?prefix={digits}x&{query}"));
+    for path in ["/queue", "/workers", "/providers", &stuck, "/guard/decisions", &decisions] {
         scene.get(path, 3).await;
     }
+}
+
+/// Everything quick to fail, and its credentials.
+fn site(sim: &Simulator, public: &Endpoint) -> Site {
+    with_issuer(Site::new(sim.base_url()))
+        .set("RUST_LOG", "trace")
+        .set("TWILIO_AUTH_TOKEN", AUTH_TOKEN)
+        .set("SMS_AT_API_KEY", AT_API_KEY)
+        .set("SMS_AT_CALLBACK_SECRET", CALLBACK_SECRET)
+        .set("TUMA_PUBLIC_URL", &public.url(""))
+        // So that it has something to tell of.
+        .set("TUMA_GUARD__PREFIX_PER_MINUTE", "1")
+        .set("TUMA_RETRY__BASE_MS", "1")
+        .set("TUMA_RETRY__MAX_ATTEMPTS", "2")
+        .set("TUMA_BREAKER__FIRST_OPEN_MS", "100")
+        .set("TUMA_BREAKER__LONGEST_OPEN_MS", "100")
+        .set("TUMA_BREAKER__PROBES", "1")
+        .set("TUMA_PROVIDERS__TWILIO__CONNECT_TIMEOUT_MS", "250")
+        .set("TUMA_PROVIDERS__TWILIO__REQUEST_TIMEOUT_MS", "1000")
+        .set("TUMA_PROVIDERS__AFRICASTALKING__CONNECT_TIMEOUT_MS", "250")
+        .set("TUMA_PROVIDERS__AFRICASTALKING__REQUEST_TIMEOUT_MS", "1000")
+        .set("TUMA_PROVIDERS__TWILIO__BULK_BATCH_SIZE", "0")
 }
 
 #[tokio::test]
@@ -390,22 +417,7 @@ async fn no_number_text_key_or_code_is_in_the_log_the_figures_or_an_error() {
     config.africastalking.api_key = AT_API_KEY.into();
     let sim = Simulator::start(config).await.unwrap();
     let public = Endpoint::start().await.unwrap();
-    let site = with_issuer(Site::new(sim.base_url()))
-        .set("RUST_LOG", "trace")
-        .set("TWILIO_AUTH_TOKEN", AUTH_TOKEN)
-        .set("SMS_AT_API_KEY", AT_API_KEY)
-        .set("SMS_AT_CALLBACK_SECRET", CALLBACK_SECRET)
-        .set("TUMA_PUBLIC_URL", &public.url(""))
-        .set("TUMA_RETRY__BASE_MS", "1")
-        .set("TUMA_RETRY__MAX_ATTEMPTS", "2")
-        .set("TUMA_BREAKER__FIRST_OPEN_MS", "100")
-        .set("TUMA_BREAKER__LONGEST_OPEN_MS", "100")
-        .set("TUMA_BREAKER__PROBES", "1")
-        .set("TUMA_PROVIDERS__TWILIO__CONNECT_TIMEOUT_MS", "250")
-        .set("TUMA_PROVIDERS__TWILIO__REQUEST_TIMEOUT_MS", "1000")
-        .set("TUMA_PROVIDERS__AFRICASTALKING__CONNECT_TIMEOUT_MS", "250")
-        .set("TUMA_PROVIDERS__AFRICASTALKING__REQUEST_TIMEOUT_MS", "1000")
-        .set("TUMA_PROVIDERS__TWILIO__BULK_BATCH_SIZE", "0");
+    let site = site(&sim, &public);
     let mut scene = scene(&site, sim, public).await;
     send_and_read(&mut scene).await;
     mistake(&mut scene).await;
@@ -423,6 +435,8 @@ async fn no_number_text_key_or_code_is_in_the_log_the_figures_or_an_error() {
     served.terminate().await;
     let ended = served.ended().await;
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""));
+    let report = site.run(&["guard", "report", "--json"]).await;
+    assert!(report.stdout.contains("+2547339"), "{}", report.stderr);
 
     let numbers = || {
         let numbers = NUMBERS.iter();
@@ -441,7 +455,7 @@ async fn no_number_text_key_or_code_is_in_the_log_the_figures_or_an_error() {
     {
         assert!(ended.stderr.contains(word), "the log has no {word}");
     }
-    let commands = [offline, online, listed, queue, stuck];
+    let commands = [offline, online, listed, queue, stuck, report];
     let printed = commands.map(|command| command.stdout + &command.stderr);
     for (what, written) in [("the log", ended.stderr), ("what commands print", printed.concat())] {
         let lines: Vec<_> = written.lines().filter(|line| !all.found_in(line).is_empty()).take(5).collect();
@@ -450,7 +464,7 @@ async fn no_number_text_key_or_code_is_in_the_log_the_figures_or_an_error() {
     let masked = numbers();
     let mut leaks = Vec::new();
     for Said { what, key, answer } in &answers {
-        let found = if answer.status >= 400 || what.contains("/metrics") {
+        let found = if answer.status >= 400 || what.contains("/metrics") || what.contains("/guard") {
             all.found_in(&answer.text)
         } else if *key == Some(1) {
             masked.found_in(&answer.text)

@@ -52,6 +52,8 @@ mod timeline;
 
 mod operators;
 
+mod guard;
+
 mod nodes;
 
 mod health;
@@ -104,6 +106,8 @@ mod program_send;
 mod program_health;
 
 mod program_queue;
+
+mod program_guard;
 
 mod program_explain;
 

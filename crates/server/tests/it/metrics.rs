@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::attempt::{OutcomeKind, Reason};
+use domain::guard::{Mode, Rule};
 use domain::scenario::{Priority, Scenario};
 use reqwest::Method;
 use serde_json::json;
@@ -175,7 +176,9 @@ async fn labels_are_closed_sets() {
         ("why", words(&["forged", "malformed", "unsupported"])),
         ("to", words(&["twilio", "africastalking"])),
         ("kind", words(&["doubt", "silence", "undelivered"])),
-        ("verdict", words(&["found", "absent", "given_up", "resent"])),
+        ("verdict", words(&["found", "absent", "given_up", "resent", "passed", "suspected", "refused"])),
+        ("mode", Mode::ALL.iter().map(ToString::to_string).collect()),
+        ("rule", Rule::ALL.iter().map(ToString::to_string).chain(["none".to_owned()]).collect()),
         ("worker", words(&["dispatch.twilio", "dispatch.africastalking", "reconcile", "sweep"])),
         ("code", words(&["invalid_receiver", "required"])),
         ("listener", words(&["api", "operations"])),

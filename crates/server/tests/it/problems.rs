@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::content::ContentRules;
+use domain::ids::DecisionId;
 use domain::phone::{PhoneError, SenderId};
 use domain::scenario::Scenario;
 use gateway::allowed::NotAllowed;
@@ -48,6 +49,8 @@ fn field_problems() -> Vec<FieldProblem> {
     let all = vec![
         FieldProblem::Missing,
         FieldProblem::Receiver(PhoneError::TooShort),
+        FieldProblem::CountryNotAllowed,
+        FieldProblem::GuardRefused { decision: DecisionId::from_bytes([0; 16]) },
         FieldProblem::DuplicateReceiver,
         FieldProblem::ReceiverCount { found: 101, max: 100 },
         FieldProblem::EmptyMessage,
@@ -71,6 +74,8 @@ fn field_problems() -> Vec<FieldProblem> {
         match problem {
             FieldProblem::Missing
             | FieldProblem::Receiver(_)
+            | FieldProblem::CountryNotAllowed
+            | FieldProblem::GuardRefused { .. }
             | FieldProblem::DuplicateReceiver
             | FieldProblem::ReceiverCount { .. }
             | FieldProblem::EmptyMessage
@@ -102,7 +107,7 @@ fn every_problem_code_has_a_heading_in_the_documentation_and_no_other_heading_is
 fn every_field_code_has_a_heading_in_the_documentation_and_no_other_heading_is_there() {
     let problems = field_problems();
     // These are problems of their own as well, and described there.
-    let described = ["no_provider", "repeated_message"];
+    let described = ["no_provider", "repeated_message", "guard_refused"];
     let codes = problems.iter().map(FieldProblem::code).chain(OF_HTTP.iter().copied());
     let codes: BTreeSet<_> = codes.filter(|code| !described.contains(code)).collect();
     assert_eq!(headings("Field codes"), codes);

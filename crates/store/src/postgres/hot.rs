@@ -10,6 +10,7 @@ mod claim;
 mod erase;
 mod events;
 mod finish;
+mod guard;
 mod idle;
 mod keys;
 mod nodes;
@@ -42,7 +43,10 @@ pub(super) fn has_work(batch: &Batch) -> bool {
         && batch.leases.is_empty()
         && batch.resealed.is_empty()
         && batch.erasures.is_empty()
-        && !batch.keys.iter().any(keys::is_note))
+        && !batch.keys.iter().any(keys::is_note)
+        && batch.guard_keeps.is_empty()
+        && batch.feedbacks.is_empty()
+        && batch.guard_forgets.is_empty())
 }
 
 /// Outcomes and receipts first: what is decided after them knows them. Claims last: they find what was accepted.
@@ -73,7 +77,9 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
     events::forget(statements, &mut batch.forgotten)?;
     events::lease(statements, &mut batch.leases)?;
     erase::reseal(statements, &mut batch.resealed)?;
-    erase::texts(statements, &mut batch.erasures)
+    erase::texts(statements, &mut batch.erasures)?;
+    // Last: whoever has locked a count waits for nobody.
+    guard::run(statements, batch)
 }
 
 const LOCK: &str = "SELECT message_id, status FROM states WHERE message_id = ANY($1::uuid[]) \

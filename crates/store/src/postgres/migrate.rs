@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0006_hot_states.sql"),
     include_str!("../../migrations/postgres/0007_sealing.sql"),
     include_str!("../../migrations/postgres/0008_callers.sql"),
+    include_str!("../../migrations/postgres/0009_guard.sql"),
 ];
 
 /// The lock of whoever migrates: "Tuma" in ASCII, and a one.

@@ -162,6 +162,7 @@ fn translated(sql: &str) -> String {
     sql.replace("+caller", "caller")
         .replace(" INDEXED BY attempts_open", "")
         .replace(" INDEXED BY watches_in_doubt", "")
+        .replace(" INDEXED BY guard_days", "")
 }
 
 /// A value on its way into a statement. It goes as what the statement wants there: an id is bytes for us and a `uuid`

@@ -4,6 +4,8 @@
 pub(super) mod erase;
 #[path = "read/events.rs"]
 pub(super) mod events;
+#[path = "read/guard.rs"]
+pub(super) mod guard;
 #[path = "read/keys.rs"]
 pub(super) mod keys;
 #[path = "read/queue.rs"]

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use domain::guard::ledger::Entered;
+use domain::guard::{Count, Subject};
 use domain::ids::{BulkId, KeyId, MessageId, NodeId};
 use domain::message::MessageStatus;
 use domain::phone::Msisdn;
@@ -20,6 +22,9 @@ use crate::group::{
     Backend, DataKeyChange, Drain, GroupCommit, KeyChange, LeaseChange, NodeChange, Operation,
 };
 use crate::port::events::{Event, Events, Lease, Outbox};
+use crate::port::guard::{
+    AskedCounts, Days, Decision, DecisionFilter, Feedback, ForgetGuard, Guard, KeptByGuard,
+};
 use crate::port::history::{Forgotten, History, KeepHistory};
 use crate::port::keys::{ApiKey, FoundKey, KeyUse, Keys, Rotation};
 use crate::port::messages::{
@@ -352,6 +357,33 @@ impl Events for BackendStore {
 
     async fn release_lease(&self, name: &'static str, node: NodeId) -> Result<(), StoreError> {
         self.group()?.ask(LeaseChange::Release(name, node), Operation::Lease).await.map(|_held| ())
+    }
+}
+
+#[async_trait]
+impl Guard for BackendStore {
+    async fn keep_guard(&self, kept: KeptByGuard) -> Result<(), StoreError> {
+        self.group()?.ask(kept, Operation::KeepGuard).await
+    }
+
+    async fn guard_counts(&self, asked: AskedCounts) -> Result<Vec<Entered>, StoreError> {
+        self.read(move |statements| read::guard::counts(statements, &asked)).await
+    }
+
+    async fn guard_days(&self, days: Days, of: Vec<Subject>) -> Result<Vec<(Subject, Count)>, StoreError> {
+        self.read(move |statements| read::guard::days(statements, days, &of)).await
+    }
+
+    async fn guard_decisions(&self, filter: DecisionFilter) -> Result<Vec<Decision>, StoreError> {
+        self.read(move |statements| read::guard::decisions(statements, &filter)).await
+    }
+
+    async fn keep_feedback(&self, feedback: Feedback) -> Result<bool, StoreError> {
+        self.group()?.ask(feedback, Operation::Feedback).await
+    }
+
+    async fn forget_guard(&self, forget: ForgetGuard) -> Result<bool, StoreError> {
+        self.group()?.ask(forget, Operation::ForgetGuard).await
     }
 }
 

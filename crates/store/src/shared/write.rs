@@ -19,6 +19,8 @@ pub(super) mod erase;
 pub(super) mod events;
 #[path = "write/finish.rs"]
 pub(super) mod finish;
+#[path = "write/guard.rs"]
+pub(super) mod guard;
 #[path = "write/history.rs"]
 pub(super) mod history;
 #[path = "write/keys.rs"]
@@ -84,6 +86,9 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
     answer!(batch.erasures, |served| erase::texts(statements, served));
     answer!(batch.forgotten_receivers, |receiver| erase::receiver(statements, *receiver));
     answer!(batch.keeps, |keep| events::keep(statements, *keep));
+    answer!(batch.guard_keeps, |kept| guard::keep(statements, kept));
+    answer!(batch.feedbacks, |feedback| guard::feedback(statements, feedback));
+    answer!(batch.guard_forgets, |forget| guard::forget(statements, forget));
     if !batch.pings.is_empty() {
         statements.execute("UPDATE probe SET writes = writes + 1", params![])?;
     }

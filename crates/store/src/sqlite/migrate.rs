@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0006_hot_states.sql"),
     include_str!("../../migrations/sqlite/0007_sealing.sql"),
     include_str!("../../migrations/sqlite/0008_callers.sql"),
+    include_str!("../../migrations/sqlite/0009_guard.sql"),
 ];
 
 /// Marks the file as ours: "Tuma" in ASCII (SQLite, "PRAGMA `application_id`").

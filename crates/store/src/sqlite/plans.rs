@@ -8,7 +8,7 @@ use domain::scenario::Scenario;
 use domain::time::Timestamp;
 use rusqlite::Connection;
 
-use super::read::{erase, events as outbox, queue, watches as on_watch};
+use super::read::{erase, events as outbox, guard, queue, watches as on_watch};
 use super::write::{
     accept, claim, divert, doubt, events, finish, place, receipts, recover, resend, sweep, watches,
 };
@@ -325,6 +325,23 @@ fn first_and_last_hour_are_the_ends_of_the_index() {
 fn depth_counts_the_queue_and_sorts_nothing() {
     // Its size is what is asked.
     visits(queue::DEPTH, &["SCAN queue"]);
+}
+
+#[test]
+fn counts_of_the_guard_are_found_by_their_keys() {
+    visits(guard::ALL, &["SEARCH guard_counts USING PRIMARY KEY (grain=? AND bucket=?)"]);
+    visits(guard::ONE, &["SEARCH guard_counts USING PRIMARY KEY (grain=? AND bucket=? AND subject=?)"]);
+    visits(
+        guard::CHANGED,
+        &[
+            "SEARCH m USING PRIMARY KEY (grain=? AND bucket=?)",
+            "SEARCH c USING PRIMARY KEY (grain=? AND bucket=? AND subject=?)",
+        ],
+    );
+    visits(
+        guard::DAYS_OF_ONE,
+        &["SEARCH guard_counts USING INDEX guard_days (subject=? AND bucket>? AND bucket<?)"],
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod doubts;
 mod events;
 mod finish;
 mod group;
+mod guard;
 pub(crate) mod history;
 mod idempotency;
 mod keys;
@@ -275,6 +276,18 @@ macro_rules! conformance {
                 forgotten_event_is_gone_and_its_number_never_used_again,
                 front_of_the_outbox_is_read_and_its_depth_told,
                 lease_is_one_nodes_until_it_ends_or_is_given_back,
+            );
+            conformance!(@room guard, $fixture,
+                counts_of_many_at_once_add_up,
+                what_is_taken_back_is_subtracted,
+                stretches_that_run_and_those_before_are_read,
+                those_that_changed_lately_are_read,
+                whole_days_are_added_up,
+                decision_reads_back_with_every_field,
+                decisions_are_found_by_each_condition,
+                feedback_counts_once_however_often_it_is_given,
+                sample_that_is_confirmed_is_counted_with_its_decision,
+                what_is_old_is_forgotten_and_what_is_not_stays,
             );
             conformance!(@room keys, $fixture,
                 created_key_is_found_by_its_hash_with_every_field,

@@ -235,6 +235,8 @@ impl Load {
             .env("TUMA_DATA_KEY", DATA_KEY)
             .env("TUMA_LISTEN", &address)
             .env("RUST_LOG", "warn")
+            // Its receivers are of countries that nobody sends to by default.
+            .env("TUMA_GUARD__COUNTRIES", r#"["*"]"#)
             .env("TWILIO_ACCOUNT_SID", TWILIO_ACCOUNT_SID)
             .env("TWILIO_AUTH_TOKEN", TWILIO_AUTH_TOKEN)
             .env("TWILIO_PHONE_NUMBER", TWILIO_PHONE_NUMBER)

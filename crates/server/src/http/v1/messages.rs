@@ -192,7 +192,7 @@ pub(super) enum BulkVerdict {
         (status = 200, description = "accepted or refused by a provider, with Prefer: wait", body = AcceptedMessage),
         (status = 400, description = "not JSON", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "no valid key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "missing scope", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "missing scope, or refused by the guard", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "the same text went to the same number a moment ago", body = ProblemBody, content_type = "application/problem+json"),
         (status = 408, description = "the body did not come in time", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "too large", body = ProblemBody, content_type = "application/problem+json"),

@@ -149,9 +149,18 @@ pub(super) async fn cancel_bulk(
 
 /// A message that the caller may move. One of another caller is one that there is not, whoever may read it.
 async fn own(state: &State, identity: &Identity, id: &str) -> Result<Message, Problem> {
+    own_message(state, identity, id).await.map(|record| record.summary.message)
+}
+
+/// The same with all that happened to it.
+pub(super) async fn own_message(
+    state: &State,
+    identity: &Identity,
+    id: &str,
+) -> Result<MessageRecord, Problem> {
     let id: MessageId = id.parse().map_err(|_no_id| unknown())?;
-    let message = record(state, id).await?.summary.message;
-    if may_move(identity, message.caller) { Ok(message) } else { Err(unknown()) }
+    let record = record(state, id).await?;
+    if may_move(identity, record.summary.message.caller) { Ok(record) } else { Err(unknown()) }
 }
 
 fn may_move(identity: &Identity, caller: domain::ids::KeyId) -> bool {

@@ -2,13 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use domain::ids::{BulkId, MessageId};
+use domain::guard::ledger::Entered;
+use domain::guard::{Count, Grain, Mode, Subject};
+use domain::ids::{BulkId, DecisionId, MessageId};
 use domain::message::MessageStatus;
+use domain::phone::Country;
 use domain::receipt::ReceiptStatus;
 use domain::route::ProviderName;
 use domain::scenario::{Priority, Scenario};
 use domain::time::Timestamp;
 use store::Store;
+use store::port::guard::{Decision, Feedback, FeedbackOutcome, KeptByGuard};
 use store::port::keys::{ApiKey, KeyUse, Only, Rotation};
 use store::port::messages::{
     Accept, Accepted, Cancel, Filter, Idempotency, MessageRecord, NewMessage, Page, Sweep,
@@ -22,7 +26,7 @@ use crate::support::{
 };
 
 /// Every table that is carried.
-pub(crate) const TABLES: [&str; 14] = [
+pub(crate) const TABLES: [&str; 18] = [
     "data_keys",
     "api_keys",
     "former_secrets",
@@ -35,6 +39,10 @@ pub(crate) const TABLES: [&str; 14] = [
     "idempotency",
     "progress",
     "erasable",
+    "guard_counts",
+    "guard_decisions",
+    "guard_samples",
+    "feedback",
     "watches",
     "queue",
 ];
@@ -202,6 +210,35 @@ async fn waiting<F: Fixture>(bench: &Bench<F>) {
     assert_eq!(bench.accept(accept).await, Ok(Accepted::Stored));
 }
 
+/// What the guard counted and decided, and what was said.
+async fn guard<F: Fixture>(bench: &Bench<F>) {
+    let made = Decision {
+        id: DecisionId::new(NOW, entropy(1)),
+        at: NOW,
+        last_at: NOW.plus(SECOND),
+        mode: Mode::Shadow,
+        country: Country::KE,
+        prefix: None,
+        caller: caller(1),
+        scenario: Scenario::Otp,
+        reasons: Vec::new(),
+        messages: 3,
+        sampled: 1,
+        confirmed: 0,
+    };
+    let count = Count { sent: 3, expected: 2, verified: 1, suspected: -1 };
+    let subject = Subject::Newcomers(Country::KE);
+    let kept = KeptByGuard {
+        now: NOW,
+        counts: Grain::ALL.iter().map(|grain| Entered { bucket: grain.at(NOW), subject, count }).collect(),
+        samples: vec![(message(3).id(), made.id)],
+        decisions: vec![made],
+    };
+    bench.keep_guard(kept).await.unwrap();
+    let said = Feedback { message_id: message(3).id(), outcome: FeedbackOutcome::Confirmed, now: NOW };
+    assert_eq!(bench.keep_feedback(said).await, Ok(true));
+}
+
 async fn beside_messages<F: Fixture>(bench: &Bench<F>) {
     for n in 1..=3_u8 {
         let key = ApiKey {
@@ -216,6 +253,7 @@ async fn beside_messages<F: Fixture>(bench: &Bench<F>) {
     assert_eq!(bench.rotate_key(rotation).await, Ok(true));
     bench.note_key_uses(vec![KeyUse { id: caller(1), at: NOW.plus(HOUR) }]).await.unwrap();
     bench.revoke_key(caller(3), NOW).await.unwrap();
+    guard(bench).await;
     for name in ["africastalking", "zebra"] {
         assert_eq!(bench.set_drained(provider(name), Some(NOW)).await, Ok(true));
     }
