@@ -8,11 +8,22 @@ use crate::{shell, test, tools};
 pub(crate) fn run() -> Result<()> {
     let mut report = Report::default();
     test::steps(&mut report, &[]);
+    deny_steps(&mut report);
+    report.finish()
+}
+
+/// The dependencies alone.
+pub(crate) fn deny() -> Result<()> {
+    let mut report = Report::default();
+    deny_steps(&mut report);
+    report.finish()
+}
+
+fn deny_steps(report: &mut Report) {
     if report.step("cargo-deny", tools::deny).is_some() {
         report.step("bans, licenses, sources", || deny_check(&["bans", "licenses", "sources"]));
-        advisories(&mut report);
+        advisories(report);
     }
-    report.finish()
 }
 
 /// Known holes change without us, so a machine that cannot fetch them still gets its answer on the rest.

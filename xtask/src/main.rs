@@ -10,6 +10,8 @@ mod tools;
 
 mod prism;
 
+mod moto;
+
 mod postgres;
 
 mod tidy;
@@ -25,6 +27,10 @@ mod demo;
 mod load;
 
 mod crash;
+
+mod fuzz;
+
+mod schemathesis;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -48,6 +54,12 @@ enum Verb {
     },
     /// All of `test`, then the licenses, bans, sources and advisories of the dependencies
     Ci,
+    /// Hold the dependencies to deny.toml: licenses, bans, sources and advisories
+    Deny,
+    /// Look for inputs that break what is read from outside
+    Fuzz(fuzz::Extent),
+    /// Ask a running gateway all that its description allows, and hold its answers to it
+    Schemathesis(schemathesis::Extent),
     /// Check the rules of the house that the compiler and Clippy do not know
     Tidy,
     /// Run the server's tests and rewrite every snapshot that differs
@@ -70,6 +82,9 @@ fn main() -> ExitCode {
     let done = match Cli::parse().verb {
         Verb::Test { nextest } => test::run(&nextest),
         Verb::Ci => ci::run(),
+        Verb::Deny => ci::deny(),
+        Verb::Fuzz(extent) => fuzz::run(&extent),
+        Verb::Schemathesis(extent) => schemathesis::run(&extent),
         Verb::Tidy => tidy::run(),
         Verb::Bless => bless::run(),
         Verb::Demo { args } => demo::run(&args),

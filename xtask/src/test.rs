@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use anyhow::Result;
 
 use crate::report::Report;
-use crate::{postgres, prism, shell, tidy, tools};
+use crate::{moto, postgres, prism, shell, tidy, tools};
 
 /// Tests kill the program at its named points, which only a build with this feature has.
 const FEATURES: [&str; 2] = ["--features", "server/fault-points"];
@@ -29,6 +29,7 @@ pub(crate) fn steps(report: &mut Report, nextest: &[OsString]) {
     report.step("clippy", clippy);
     report.step("cargo-nextest", tools::nextest);
     let prism = report.step("prism", || tools::node().and_then(|()| prism::install()));
+    let moto = report.step("moto", || tools::python().and_then(|()| moto::install()));
     report.step("nats-server", tools::nats);
     let server = report.step("postgres", || postgres::Server::start(&tools::postgres()?));
     let tests = || {
@@ -39,6 +40,9 @@ pub(crate) fn steps(report: &mut Report, nextest: &[OsString]) {
         }
         if let Some(program) = &prism {
             command.env(prism::VARIABLE, program);
+        }
+        if let Some(program) = &moto {
+            command.env(moto::VARIABLE, program);
         }
         if let Some(server) = &server {
             command.env(postgres::VARIABLE, server.url());

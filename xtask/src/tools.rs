@@ -10,6 +10,9 @@ use crate::shell;
 /// The oldest Node that the pinned Prism runs on.
 const NODE_MAJOR: u32 = 18;
 
+/// The oldest Python 3 that the pinned Moto runs on.
+const PYTHON_MINOR: u32 = 10;
+
 /// The bundled SQLite is C.
 pub(crate) fn compiler() -> Result<()> {
     if shell::variable("CC").is_some() || version("cc").is_some() {
@@ -36,6 +39,24 @@ pub(crate) fn node() -> Result<()> {
     match major(&version) {
         Some(found) if found >= NODE_MAJOR => Ok(()),
         _ => bail!("node {} is too old: {NODE_MAJOR} or newer is needed", version.trim()),
+    }
+}
+
+/// Moto, which plays a store of secrets in the tests, runs on Python, in an environment of its own. Debian has what makes
+/// those in a package apart.
+pub(crate) fn python() -> Result<()> {
+    let makes_environments = || {
+        shell::answer(
+            Command::new("python3").args(["-c", "import ensurepip, venv, sys; print(sys.version_info[1])"]),
+        )
+    };
+    if makes_environments().is_none() {
+        install_packages(&["python3", "python3-venv"])?;
+    }
+    let minor = makes_environments().context("python3 has no ensurepip or venv")?;
+    match minor.trim().parse::<u32>() {
+        Ok(found) if found >= PYTHON_MINOR => Ok(()),
+        _ => bail!("Python 3.{} is too old: 3.{PYTHON_MINOR} or newer is needed", minor.trim()),
     }
 }
 

@@ -17,6 +17,6 @@ mod verify;
 
 pub use self::chain::{Entry, Forgotten, GENESIS, Hash, Head, Kept, Sealed, hex};
 pub use self::checkpoint::{Checkpoint, Seen};
-pub use self::entry::{Act, Actor, ActorError, Event, NewEntry, Receiver};
-pub use self::key::{AuditKey, AuditKeyError, AuditKeys, ReceiverHash};
+pub use self::entry::{Act, Actor, ActorError, Event, NewEntry};
+pub use self::key::AuditKeys;
 pub use self::verify::{Broken, ChainCheck, Expected, Fault, Part, Place, check_checkpoints};

@@ -40,7 +40,7 @@ macro_rules! id {
             }
 
             /// From the 16 bytes that a store kept.
-            pub fn from_bytes(bytes: [u8; 16]) -> Self {
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
                 Self(Uuid::from_bytes(bytes))
             }
         }
@@ -100,6 +100,10 @@ id!(
 id!(
     /// One running process of the gateway; owner of leases.
     NodeId, "node"
+);
+id!(
+    /// One decision of the guard against pumping, for one caller and block of numbers.
+    DecisionId, "dec"
 );
 
 #[cfg(test)]

@@ -17,6 +17,8 @@ pub mod money;
 
 pub mod scenario;
 
+pub mod content;
+
 pub mod civil;
 
 pub mod message;
@@ -42,3 +44,5 @@ pub mod policy;
 pub mod limit;
 
 pub mod sender_pace;
+
+pub mod guard;

@@ -10,6 +10,7 @@
 //! out the target `rlibphonenumber`.
 
 mod country;
+mod prefix;
 mod sender;
 mod typed;
 
@@ -20,6 +21,7 @@ use rlibphonenumber::{
 };
 
 pub use self::country::{Country, CountryError};
+pub use self::prefix::{NumberPrefix, NumberPrefixError};
 pub use self::sender::{SenderError, SenderId};
 use self::typed::Typed;
 

@@ -9,6 +9,12 @@ use std::sync::Arc;
 /// A credential: zeroed when dropped, never printed. Read it with [`ExposeSecret::expose_secret`].
 pub use secrecy::{ExposeSecret, SecretString};
 
+/// For what held a credential on its way here.
+pub use secrecy::zeroize::{Zeroize, Zeroizing};
+
+/// A key of 32 bytes, zeroed when dropped.
+pub type Key = Zeroizing<[u8; 32]>;
+
 /// The text of a message. Cheap to clone; `Debug` shows its length only.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Body(Arc<str>);
@@ -17,6 +23,16 @@ impl Body {
     /// Takes a text as it is.
     pub fn new(text: impl Into<Arc<str>>) -> Self {
         Self(text.into())
+    }
+
+    /// What is left of a text that was erased: nothing. No message is accepted with an empty text.
+    pub fn erased() -> Self {
+        Self::new("")
+    }
+
+    /// Whether the text was erased.
+    pub fn is_erased(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The text itself: for a provider's request, the store, and a caller with the right to read it.

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::audit::AuditKey;
 use domain::ids::KeyId;
 use domain::time::Clock as _;
 use gateway::request::Content;
@@ -43,11 +42,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let database = format!("sqlite:{}", folder.path().join("tuma.db").display());
     let service = SmsService::new(Parts {
-        store: store::open(
-            &database,
-            Options { migrate: true, exclusive: true, audit: AuditKey::new([0; 32]) },
-        )
-        .await?,
+        store: store::open(&database, Options { migrate: true, exclusive: true, keys: None }).await?,
         providers: factory.create_configured()?,
         default_provider: factory.default_provider().clone(),
         clock: Arc::new(SystemClock::new()),
@@ -60,14 +55,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     service.start().await?;
 
     // The caller is an API key's id for HTTP; a program that embeds the service chooses its own.
-    let caller = Caller { key: KeyId::new(SystemClock::new().now(), [0; 10]) };
+    let caller = Caller::of(KeyId::new(SystemClock::new().now(), [0; 10]));
     for receiver in ["0712345678", "+14155550100"] {
         let request = SendRequest {
             receiver: receiver.into(),
             content: Content { message: "Habari".into(), ..Content::default() },
             idempotency_key: None,
         };
-        let (accepted, record) = service.send_sms_and_wait(caller, request, Duration::from_secs(5)).await?;
+        let (accepted, record) =
+            service.send_sms_and_wait(caller.clone(), request, Duration::from_secs(5)).await?;
         let (provider, status) = record.map_or_else(
             || ("nobody".into(), accepted.status),
             |record| (record.summary.provider.to_string(), record.summary.status),

@@ -3,26 +3,31 @@
 //! Normalize the receiver, measure the text, choose the route, and then one durable call that stores message,
 //! queue row and idempotency key together. An answer means that it is on disk.
 
+mod judge;
+
 use std::collections::HashSet;
 
 use domain::encoding;
 use domain::ids::{BulkId, MessageId};
 use domain::message::Message;
-use domain::phone::Msisdn;
+use domain::phone::{Msisdn, SenderId};
 use domain::scenario::{Priority, Scenario};
 use domain::secret::Body;
 use domain::time::Timestamp;
-use sha2::{Digest as _, Sha256};
 use store::port::messages::{Accept, Accepted, Idempotency, NewMessage};
 use store::{Store, StoreError};
 
 use crate::fresh;
+use crate::guard::{Guard, Opinion};
 use crate::request::{
     BulkAnswer, BulkRequest, Caller, Content, FieldError, FieldProblem, Reply, ReplyVerdict, SendAnswer,
     SendError, SendRequest, Verdict,
 };
+use crate::request_key::RequestKey;
 use crate::routing::{Router, Traveler};
 use crate::settings::{MAX_RECEIVERS, MAX_SEGMENTS, Settings};
+
+pub(crate) use self::judge::Refused;
 
 /// Characters of a caller's own names that are kept.
 const MAX_NAME: usize = 128;
@@ -38,6 +43,8 @@ pub(crate) struct Acceptor<'a> {
     pub(crate) store: &'a dyn Store,
     pub(crate) router: &'a Router,
     pub(crate) settings: &'a Settings,
+    pub(crate) requests: &'a RequestKey,
+    pub(crate) guard: &'a Guard,
 }
 
 /// A request that was checked, on its way into the store.
@@ -47,6 +54,8 @@ pub(crate) struct Prepared {
     common: Common,
     bulk_id: Option<BulkId>,
     idempotency: Option<(String, [u8; 32])>,
+    /// What the guard thinks of it.
+    opinions: Vec<Opinion>,
 }
 
 /// A request that may have been made before.
@@ -91,7 +100,7 @@ pub(crate) struct Common {
     caller: Caller,
     pub(crate) scenario: Scenario,
     pub(crate) priority: Priority,
-    sender: Option<domain::phone::SenderId>,
+    sender: Option<SenderId>,
     body: Body,
     pub(crate) encoding: encoding::Encoding,
     pub(crate) segments: u16,
@@ -102,7 +111,7 @@ impl Acceptor<'_> {
     /// Checks a request for one message.
     pub(crate) fn prepare_one(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: &SendRequest,
         now: Timestamp,
     ) -> Result<Prepared, SendError> {
@@ -111,22 +120,23 @@ impl Acceptor<'_> {
         let idempotency = request
             .idempotency_key
             .as_ref()
-            .map(|key| (key.clone(), fingerprint(ONE, receivers, &request.content)));
+            .map(|key| (key.clone(), self.fingerprint(ONE, receivers, &request.content)));
         let message = self.message(receiver, &request.content, &common, None).ok_or(SendError::NoProvider)?;
         let verdicts = vec![Prospect::Accepted(message.message.id, receiver)];
-        Ok(Prepared { messages: vec![message], verdicts, common, bulk_id: None, idempotency })
+        let messages = vec![message];
+        Ok(Prepared { messages, verdicts, common, bulk_id: None, idempotency, opinions: Vec::new() })
     }
 
     /// Everything that can be wrong with a request for one message.
     pub(crate) fn check_one(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: &SendRequest,
         now: Timestamp,
     ) -> Result<(Msisdn, Common), Vec<FieldError>> {
         let mut errors = Vec::new();
-        let receiver =
-            self.receiver(&request.receiver).map_err(|problem| errors.push(field("/receiver", problem)));
+        let receiver = self.allowed(&request.receiver).and_then(|receiver| reach(caller, receiver));
+        let receiver = receiver.map_err(|problem| errors.push(field("/receiver", problem)));
         let common = self.common(caller, &request.content, Scenario::priority, now, &mut errors);
         match (receiver, common) {
             (Ok(receiver), Some(common)) => Ok((receiver, common)),
@@ -138,7 +148,7 @@ impl Acceptor<'_> {
     /// whole is refused only if the text is wrong, or no receiver is left.
     pub(crate) fn prepare_bulk(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: &BulkRequest,
         now: Timestamp,
     ) -> Result<Prepared, SendError> {
@@ -156,10 +166,11 @@ impl Acceptor<'_> {
         let mut messages = Vec::with_capacity(found);
         let mut verdicts = Vec::with_capacity(found);
         for text in &request.receivers {
-            let checked = self.receiver(text).and_then(|receiver| {
+            let checked = self.allowed(text).and_then(|receiver| {
                 if !seen.insert(receiver) {
                     return Err(FieldProblem::DuplicateReceiver);
                 }
+                let receiver = reach(caller, receiver)?;
                 self.message(receiver, &request.content, &common, Some(bulk_id))
                     .ok_or(FieldProblem::NoProvider)
             });
@@ -178,8 +189,15 @@ impl Acceptor<'_> {
         let idempotency = request
             .idempotency_key
             .as_ref()
-            .map(|key| (key.clone(), fingerprint(BULK, &request.receivers, &request.content)));
-        Ok(Prepared { messages, verdicts, common, bulk_id: Some(bulk_id), idempotency })
+            .map(|key| (key.clone(), self.fingerprint(BULK, &request.receivers, &request.content)));
+        let opinions = Vec::new();
+        Ok(Prepared { messages, verdicts, common, bulk_id: Some(bulk_id), idempotency, opinions })
+    }
+
+    /// A number that messages may go to.
+    fn allowed(&self, text: &str) -> Result<Msisdn, FieldProblem> {
+        let receiver = self.receiver(text)?;
+        if self.guard.allows(receiver) { Ok(receiver) } else { Err(FieldProblem::CountryNotAllowed) }
     }
 
     fn receiver(&self, text: &str) -> Result<Msisdn, FieldProblem> {
@@ -192,16 +210,15 @@ impl Acceptor<'_> {
     /// Checks what all messages of a request share, and notes every mistake, not only the first.
     fn common(
         &self,
-        caller: Caller,
+        caller: &Caller,
         content: &Content,
         lane: fn(Scenario) -> Priority,
         now: Timestamp,
         errors: &mut Vec<FieldError>,
     ) -> Option<Common> {
         let before = errors.len();
-        let scenario = content.scenario.as_deref().map_or(Ok(Scenario::General), str::parse);
-        let scenario = scenario.unwrap_or_else(|unknown| {
-            errors.push(field("/scenario", FieldProblem::UnknownScenario(unknown)));
+        let scenario = scenario(caller, content.scenario.as_deref()).unwrap_or_else(|problem| {
+            errors.push(field("/scenario", problem));
             Scenario::General
         });
         let text = encoding::to_nfc(&content.message);
@@ -209,14 +226,14 @@ impl Acceptor<'_> {
         if let Err(problem) = self.check_text(&text, measured.segments, scenario) {
             errors.push(field("/message", problem));
         }
-        let sender = content.sender.as_deref().map(str::parse).transpose().unwrap_or_else(|problem| {
-            errors.push(field("/sender", FieldProblem::Sender(problem)));
+        let sender = sender(caller, content.sender.as_deref()).unwrap_or_else(|problem| {
+            errors.push(field("/sender", problem));
             None
         });
         check_names(content, errors);
         self.check_times(content, now, errors);
         (errors.len() == before).then(|| Common {
-            caller,
+            caller: caller.clone(),
             scenario,
             priority: lane(scenario),
             sender,
@@ -245,7 +262,10 @@ impl Acceptor<'_> {
         if segments > MAX_SEGMENTS {
             return Err(FieldProblem::TooManySegments { found: segments, max: MAX_SEGMENTS });
         }
-        Ok(())
+        match self.settings.content.broken_by(text, scenario) {
+            Some(rule) => Err(FieldProblem::SensitiveContent { rule: rule.clone() }),
+            None => Ok(()),
+        }
     }
 
     fn check_times(&self, content: &Content, now: Timestamp, errors: &mut Vec<FieldError>) {
@@ -302,18 +322,26 @@ impl Acceptor<'_> {
         Some(NewMessage { message, provider, held_until })
     }
 
+    fn fingerprint(&self, kind: &str, receivers: &[String], content: &Content) -> [u8; 32] {
+        self.requests.fingerprint(kind, receivers, content)
+    }
+
+    fn scoped_key(&self, caller: &Caller, key: &str) -> [u8; 32] {
+        self.requests.scoped(caller, key)
+    }
+
     /// What a request that can't be accepted was answered when it was made before, if it was: a repeated request
     /// gets its first answer, also when its time has passed or a setting has changed since.
     pub(crate) async fn earlier(
         &self,
-        caller: Caller,
+        caller: &Caller,
         request: Repeatable<'_>,
         now: Timestamp,
     ) -> Result<Option<Stored>, SendError> {
         let Some(key) = request.key else { return Ok(None) };
         let asked = Idempotency {
-            key: scoped_key(caller, key),
-            request: fingerprint(request.kind, request.receivers, request.content),
+            key: self.scoped_key(caller, key),
+            request: self.fingerprint(request.kind, request.receivers, request.content),
             reply: String::new(),
             now,
             since: now.minus(self.settings.idempotency_window),
@@ -332,7 +360,7 @@ impl Acceptor<'_> {
         let reply = prepared.reply();
         let idempotency = prepared.idempotency.as_ref().map(|(key, request)| -> Result<_, StoreError> {
             Ok(Idempotency {
-                key: scoped_key(prepared.common.caller, key),
+                key: self.scoped_key(&prepared.common.caller, key),
                 request: *request,
                 reply: serde_json::to_string(&reply)
                     .map_err(|error| StoreError::Internal(error.to_string()))?,
@@ -464,6 +492,26 @@ impl Stored {
     }
 }
 
+/// The receiver, if its country is one that the caller may send to.
+fn reach(caller: &Caller, receiver: Msisdn) -> Result<Msisdn, FieldProblem> {
+    caller.allowed.country(receiver.country())?;
+    Ok(receiver)
+}
+
+/// The scenario asked for, if the caller may send for it.
+fn scenario(caller: &Caller, text: Option<&str>) -> Result<Scenario, FieldProblem> {
+    let scenario = text.map_or(Ok(Scenario::General), str::parse).map_err(FieldProblem::UnknownScenario)?;
+    caller.allowed.scenario(scenario)?;
+    Ok(scenario)
+}
+
+/// The sender asked for, if the caller may show it.
+fn sender(caller: &Caller, text: Option<&str>) -> Result<Option<SenderId>, FieldProblem> {
+    let sender = text.map(str::parse).transpose().map_err(FieldProblem::Sender)?;
+    caller.allowed.sender(sender.as_ref())?;
+    Ok(sender)
+}
+
 fn check_names(content: &Content, errors: &mut Vec<FieldError>) {
     for (pointer, name) in [("/reference", &content.reference), ("/group", &content.group)] {
         if name.as_ref().is_some_and(|name| name.chars().count() > MAX_NAME) {
@@ -491,35 +539,4 @@ fn refusals(verdicts: Vec<Prospect>) -> Vec<FieldError> {
             Prospect::Accepted(..) => None,
         })
         .collect()
-}
-
-/// What identifies a request: every field, each with its length, so that no two requests look alike.
-fn fingerprint(kind: &str, receivers: &[String], content: &Content) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    let mut feed = |text: &str| {
-        hash.update((text.len() as u64).to_be_bytes());
-        hash.update(text);
-    };
-    feed(kind);
-    for receiver in receivers {
-        feed(receiver);
-    }
-    feed(&content.message);
-    for optional in [&content.scenario, &content.sender, &content.reference, &content.group] {
-        feed(if optional.is_some() { "+" } else { "-" });
-        feed(optional.as_deref().unwrap_or_default());
-    }
-    for time in [content.scheduled_at, content.expires_at] {
-        feed(&time.map_or_else(String::new, |time| time.as_micros().to_string()));
-    }
-    content.metadata.iter().for_each(|(name, value)| {
-        feed(name);
-        feed(value);
-    });
-    hash.finalize().into()
-}
-
-/// An idempotency key belongs to its caller: another caller's same key is another key.
-fn scoped_key(caller: Caller, key: &str) -> [u8; 32] {
-    Sha256::new().chain_update(caller.key.as_bytes()).chain_update(key).finalize().into()
 }

@@ -48,7 +48,7 @@ pub struct Explanation {
 
 impl SmsService {
     /// Says what would become of a message, or what is wrong with the request.
-    pub fn explain(&self, caller: Caller, request: &SendRequest) -> Result<Explanation, SendError> {
+    pub fn explain(&self, caller: &Caller, request: &SendRequest) -> Result<Explanation, SendError> {
         let now = self.now();
         let text = encoding::to_nfc(&request.content.message);
         // A request that can't be sent for want of a provider can be explained all the same.

@@ -1,6 +1,6 @@
 //! New ids, and chance.
 
-use domain::ids::{BulkId, MessageId, NodeId};
+use domain::ids::{BulkId, DecisionId, MessageId, NodeId};
 use domain::time::Timestamp;
 use rand::RngExt as _;
 
@@ -14,6 +14,10 @@ pub(crate) fn bulk_id(now: Timestamp) -> BulkId {
 
 pub(crate) fn node_id(now: Timestamp) -> NodeId {
     NodeId::new(now, rand::rng().random())
+}
+
+pub(crate) fn decision_id(now: Timestamp) -> DecisionId {
+    DecisionId::new(now, rand::rng().random())
 }
 
 /// A random factor from 0 to 1.

@@ -12,7 +12,11 @@ mod fresh;
 
 pub mod fault;
 
+pub mod allowed;
+
 pub mod request;
+
+mod request_key;
 
 mod metrics;
 
@@ -27,6 +31,8 @@ mod silence;
 mod arrivals;
 
 mod next;
+
+mod guard;
 
 mod share;
 
@@ -48,7 +54,9 @@ mod nodes;
 
 mod divert;
 
-mod sweep;
+pub mod sweep;
+
+mod bookkeeping;
 
 mod audit;
 
@@ -57,6 +65,8 @@ pub mod workers;
 pub mod service;
 
 pub mod operate;
+
+mod feedback;
 
 pub mod explain;
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use domain::attempt::{OutcomeKind, Reason, SubmitOutcome};
 use domain::encoding::Encoding;
+use domain::guard::{self, Mode};
 use domain::message::Message;
 use domain::receipt::ReceiptStatus;
 use domain::route::ProviderName;
@@ -22,6 +23,7 @@ use store::port::history::Forgotten;
 use store::port::messages::Swept;
 use store::port::queue::{AttemptEnd, Claimed, LaneDepth, Next};
 use store::port::receipts::ReceiptFate;
+use store::port::sealing::Erased;
 use store::port::watches::{WatchCount, WatchKind};
 
 use crate::request::SendError;
@@ -65,7 +67,9 @@ pub(crate) struct Metrics {
     diverted: Counter<u64>,
     without_receipt: Counter<u64>,
     forgotten: Counter<u64>,
+    erased: Counter<u64>,
     overdue: Counter<u64>,
+    guarded: Counter<u64>,
     stalled: Gauge<u64>,
     watches: Arc<Mutex<Vec<WatchCount>>>,
     rates: Arc<Mutex<BTreeMap<ProviderName, Rates>>>,
@@ -94,6 +98,12 @@ impl From<&Message> for Arrival {
     }
 }
 
+fn message_length(meter: &Meter) -> Histogram<u64> {
+    let histogram =
+        meter.u64_histogram("sms.message_length").with_description("Characters of accepted messages.");
+    histogram.with_boundaries(vec![70.0, 160.0, 306.0, 459.0, 612.0, 918.0, 1_530.0]).build()
+}
+
 impl Metrics {
     pub(crate) fn new(meter: &Meter, providers: &[ProviderName], clock: Arc<dyn Clock>) -> Self {
         let counter =
@@ -117,11 +127,7 @@ impl Metrics {
             ),
             duration: seconds("sms.duration", "From accepting a message to a provider's taking it."),
             queue_time: seconds("sms.queue.time", "From a message's being due to its being claimed."),
-            message_length: meter
-                .u64_histogram("sms.message_length")
-                .with_description("Characters of accepted messages.")
-                .with_boundaries(vec![70.0, 160.0, 306.0, 459.0, 612.0, 918.0, 1_530.0])
-                .build(),
+            message_length: message_length(meter),
             segments: counter("sms.segments.count", "Segments of accepted messages, by our count."),
             usage: counter("sms.provider", "Attempts by provider: how much each one is used."),
             requests: counter("sms.provider.requests", "Attempts by how they ended."),
@@ -160,8 +166,10 @@ impl Metrics {
                 "sms.diverted.count",
                 "Waiting messages that took another route because theirs could not be used.",
             ),
+            erased: counter("sms.erased.count", "Texts that were erased."),
             forgotten: counter("sms.forgotten.count", "Messages that were no longer kept; about how many."),
             without_receipt: counter("sms.no_receipt.count", "Messages whose receipt never came."),
+            guarded: guarded(meter),
             overdue: counter("sms.overdue.count", "Messages that expired in the queue at the horizon."),
             stalled: meter
                 .u64_gauge("sms.worker.stalled")
@@ -241,7 +249,23 @@ impl Metrics {
             SendError::KeyReused => count("idempotency_key_reused"),
             SendError::Repeated => count("repeated_message"),
             SendError::NoProvider => count("no_provider"),
+            SendError::GuardRefused { .. } => count("guard_refused"),
             SendError::Store(_) => count("store_unavailable"),
+        }
+    }
+
+    /// The guard looked at a message, and has these reasons to find it suspicious.
+    pub(crate) fn guarded(&self, mode: Mode, reasons: &[guard::Reason]) {
+        let count = |rule: &'static str, verdict: &'static str| {
+            let labels = [("mode", mode.as_str()), ("rule", rule), ("verdict", verdict)];
+            self.guarded.add(1, &labels.map(|(name, value)| KeyValue::new(name, value)));
+        };
+        if reasons.is_empty() {
+            count("none", "passed");
+        }
+        let verdict = if mode == Mode::Enforce { "refused" } else { "suspected" };
+        for reason in reasons {
+            count(reason.rule.as_str(), verdict);
         }
     }
 
@@ -428,6 +452,10 @@ impl Metrics {
     }
 
     /// What was no longer kept.
+    pub(crate) fn erased(&self, erased: Erased) {
+        self.erased.add(erased.codes + erased.texts, &[]);
+    }
+
     pub(crate) fn forgotten(&self, forgotten: Forgotten) {
         self.forgotten.add(forgotten.messages, &[]);
     }
@@ -436,6 +464,11 @@ impl Metrics {
     pub(crate) fn watches(&self, counts: Vec<WatchCount>) {
         *self.watches.lock() = counts;
     }
+}
+
+fn guarded(meter: &Meter) -> Counter<u64> {
+    let counter = meter.u64_counter("tuma.guard.decisions");
+    counter.with_description("Messages that the guard looked at, by rule and verdict.").build()
 }
 
 /// How a provider's attempts ended, minute by minute.

@@ -41,6 +41,9 @@ pub enum MoveError {
     /// It was accepted too long ago.
     #[error("the message is older than a day: send it anew")]
     TooOld,
+    /// Its text is erased.
+    #[error("the text was erased: send a new message")]
+    Erased,
     /// No route can carry it.
     #[error("no provider is configured for this receiver")]
     NoProvider,
@@ -133,6 +136,9 @@ impl SmsService {
             return Err(MoveError::Stands(status));
         }
         let (message, now) = (record.summary.message, shared.clock.now());
+        if message.body.is_erased() {
+            return Err(MoveError::Erased);
+        }
         if now > message.scheduled_at.unwrap_or(message.created_at).max(message.created_at).plus(RETRY_WITHIN)
         {
             return Err(MoveError::TooOld);

@@ -5,34 +5,44 @@ use std::slice;
 use domain::audit::{Actor, Event, NewEntry};
 use domain::phone::{Country, Msisdn};
 use domain::time::Timestamp;
+use store::Store;
 
 use crate::request::{BulkRequest, Caller, Content, SendError, SendRequest};
 use crate::settings::MAX_RECEIVERS;
 
+/// What tells of a refusal: the store hashes numbers.
+#[derive(Clone, Copy)]
+pub(crate) struct Teller<'a> {
+    pub(crate) store: &'a dyn Store,
+    pub(crate) region: Country,
+    pub(crate) now: Timestamp,
+}
+
 /// A request that was made, as far as its refusal is told by it.
 #[derive(Clone, Copy)]
 pub(crate) struct Asked<'a> {
-    pub(crate) caller: Caller,
+    pub(crate) caller: &'a Caller,
     receivers: &'a [String],
     content: &'a Content,
 }
 
 impl<'a> Asked<'a> {
-    pub(crate) fn one(caller: Caller, request: &'a SendRequest) -> Self {
+    pub(crate) fn one(caller: &'a Caller, request: &'a SendRequest) -> Self {
         Self { caller, receivers: slice::from_ref(&request.receiver), content: &request.content }
     }
 
-    pub(crate) fn bulk(caller: Caller, request: &'a BulkRequest) -> Self {
+    pub(crate) fn bulk(caller: &'a Caller, request: &'a BulkRequest) -> Self {
         Self { caller, receivers: &request.receivers, content: &request.content }
     }
 
     /// Entries of a request that was refused as a whole. None if the store could not take it: nobody refused it.
-    pub(crate) fn refused(self, refusal: &SendError, region: Country, now: Timestamp) -> Vec<NewEntry> {
+    pub(crate) fn refused(self, refusal: &SendError, teller: Teller<'_>) -> Vec<NewEntry> {
         let of_all = match refusal {
             SendError::Invalid(errors) => errors.first().map_or("invalid", |error| error.problem.code()),
             SendError::KeyReused => "idempotency_key_reused",
             SendError::Repeated => "repeated_message",
             SendError::NoProvider => "no_provider",
+            SendError::GuardRefused { .. } => "guard_refused",
             SendError::Store(_) => return Vec::new(),
         };
         let code = |index: usize| match refusal {
@@ -45,36 +55,29 @@ impl<'a> Asked<'a> {
         };
         // A list that is too long, or empty, is one mistake.
         if self.receivers.is_empty() || self.receivers.len() > MAX_RECEIVERS {
-            return vec![self.entry(None, of_all, region, now)];
+            return vec![self.entry(None, of_all, teller)];
         }
         let receivers = self.receivers.iter().enumerate();
-        receivers.map(|(index, receiver)| self.entry(Some(receiver), code(index), region, now)).collect()
+        receivers.map(|(index, receiver)| self.entry(Some(receiver), code(index), teller)).collect()
     }
 
     /// Entries of receivers that were refused while others were accepted: by their positions, with the code of each.
     pub(crate) fn refused_receivers(
         self,
         refused: &[(usize, &'static str)],
-        region: Country,
-        now: Timestamp,
+        teller: Teller<'_>,
     ) -> Vec<NewEntry> {
         let refused = refused.iter();
-        refused.map(|(index, code)| self.entry(self.receivers.get(*index), code, region, now)).collect()
+        refused.map(|(index, code)| self.entry(self.receivers.get(*index), code, teller)).collect()
     }
 
-    fn entry(
-        self,
-        receiver: Option<&String>,
-        code: &'static str,
-        region: Country,
-        now: Timestamp,
-    ) -> NewEntry {
-        let receiver = receiver.and_then(|text| Msisdn::parse(text, region).ok());
+    fn entry(self, receiver: Option<&String>, code: &'static str, teller: Teller<'_>) -> NewEntry {
+        let receiver = receiver.and_then(|text| Msisdn::parse(text, teller.region).ok());
         NewEntry {
-            receiver: receiver.map(Into::into),
+            receiver: receiver.map(|receiver| teller.store.receiver_hash(receiver)),
             length: u32::try_from(self.content.message.chars().count()).ok(),
             outcome: Some(code),
-            ..NewEntry::new(now, Actor::Key(self.caller.key), Event::SmsRefused)
+            ..NewEntry::new(teller.now, Actor::Key(self.caller.key), Event::SmsRefused)
         }
     }
 }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
+use domain::content::RuleName;
 use domain::encoding::Encoding;
-use domain::ids::{BulkId, KeyId, MessageId};
+use domain::ids::{BulkId, DecisionId, KeyId, MessageId};
 use domain::message::MessageStatus;
 use domain::phone::{Msisdn, PhoneError, SenderError};
 use domain::scenario::{Priority, Scenario};
@@ -12,11 +14,22 @@ use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use store::StoreError;
 
+use crate::allowed::{Allowed, NotAllowed};
+
 /// Who asks: an authenticated business service.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// Its API key.
+    /// Its API key, or what stands for one.
     pub key: KeyId,
+    /// What it is held to.
+    pub allowed: Arc<Allowed>,
+}
+
+impl Caller {
+    /// A caller that is held to nothing.
+    pub fn of(key: KeyId) -> Self {
+        Self { key, allowed: Arc::default() }
+    }
 }
 
 /// What one message shares with the others of a bulk request.
@@ -140,6 +153,12 @@ pub enum SendError {
     /// No provider is configured that could carry the message.
     #[error("no provider is configured for this receiver")]
     NoProvider,
+    /// The guard against SMS pumping found it suspicious.
+    #[error("too many codes go to numbers like this one, or nobody verifies them: decision {decision}")]
+    GuardRefused {
+        /// The decision, which says why.
+        decision: DecisionId,
+    },
     /// The store can't take it now.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -163,6 +182,15 @@ pub enum FieldProblem {
     /// No phone number.
     #[error("{0}")]
     Receiver(PhoneError),
+    /// A number of a country that messages may not go to.
+    #[error("is of a country that messages may not go to")]
+    CountryNotAllowed,
+    /// The guard against SMS pumping found it suspicious.
+    #[error("was refused by the guard: decision {decision}")]
+    GuardRefused {
+        /// The decision, which says why.
+        decision: DecisionId,
+    },
     /// The same number as an earlier receiver of the request.
     #[error("is the same number as an earlier receiver")]
     DuplicateReceiver,
@@ -195,6 +223,12 @@ pub enum FieldProblem {
         found: usize,
         /// How many it may take.
         max: usize,
+    },
+    /// Has something that no text may hold.
+    #[error("has what no message may: {rule}")]
+    SensitiveContent {
+        /// The rule, by its name.
+        rule: RuleName,
     },
     /// No scenario of that name.
     #[error("{0}")]
@@ -229,6 +263,9 @@ pub enum FieldProblem {
     /// No provider for this receiver.
     #[error("no provider is configured for this receiver")]
     NoProvider,
+    /// Its caller is held to others.
+    #[error(transparent)]
+    NotAllowed(#[from] NotAllowed),
 }
 
 impl FieldProblem {
@@ -237,12 +274,15 @@ impl FieldProblem {
         match self {
             Self::Missing => "required",
             Self::Receiver(_) => "invalid_receiver",
+            Self::CountryNotAllowed => "country_not_allowed",
+            Self::GuardRefused { .. } => "guard_refused",
             Self::DuplicateReceiver => "duplicate_receiver",
             Self::ReceiverCount { .. } => "receiver_count",
             Self::EmptyMessage => "message_empty",
             Self::NulCharacter => "nul_character",
             Self::MessageTooLong { .. } => "message_too_long",
             Self::TooManySegments { .. } => "too_many_segments",
+            Self::SensitiveContent { .. } => "sensitive_content",
             Self::UnknownScenario(_) => "unknown_scenario",
             Self::Sender(_) => "invalid_sender",
             Self::TooLong { .. } => "too_long",
@@ -251,6 +291,7 @@ impl FieldProblem {
             Self::ExpiresTooSoon => "expires_too_soon",
             Self::RepeatedMessage => "repeated_message",
             Self::NoProvider => "no_provider",
+            Self::NotAllowed(what) => what.code(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::guard::Mode;
 use domain::ids::{MessageId, NodeId};
 use domain::phone::Country;
 use domain::route::{ProviderName, RoutingTable};
@@ -16,16 +17,18 @@ use store::port::messages::{Filter, MessageRecord, MessageSummary, Page};
 use store::{Store, StoreError};
 use tokio::sync::Notify;
 
-use crate::accept::{Acceptor, Prepared, Repeatable, Stored};
+use crate::accept::{Acceptor, Prepared, Refused, Repeatable, Stored};
 use crate::arrivals::{Outcomes, Wakeups};
 use crate::dispatch::{self, Dispatcher};
 use crate::fault::fault_point;
+use crate::guard::{Guard, Opinion};
 use crate::health::Health;
 use crate::metrics::{Arrival, Metrics};
 use crate::receipts::{self, CallbackRefusal};
 use crate::reconcile::{self, Reconciler, ReconcilerReport};
-use crate::refused::Asked;
+use crate::refused::{Asked, Teller};
 use crate::request::{BulkAnswer, BulkRequest, Caller, SendAnswer, SendError, SendRequest};
+use crate::request_key::RequestKey;
 use crate::routing::Router;
 use crate::settings::{Roles, Settings};
 use crate::share::Nodes;
@@ -33,7 +36,7 @@ use crate::shared::Shared;
 use crate::silence::Silence;
 use crate::stop::Stop;
 use crate::workers::Workers;
-use crate::{audit, divert, fresh, nodes, sweep};
+use crate::{audit, bookkeeping, divert, fresh, nodes, sweep};
 
 /// How often workers are looked at that may be stuck.
 const WATCHDOG_TURN: Duration = Duration::from_secs(5);
@@ -77,13 +80,16 @@ impl SmsService {
         };
         let health = Health::new(settings.breaker);
         let router = Router::new(table, providers, health, settings.bulk_patience);
+        let requests = RequestKey::of(&*store);
         let shared = Shared {
             store,
+            requests,
             node: fresh::node_id(clock.now()),
             router,
             wakeups: Wakeups::new(names.iter().cloned(), settings.roles.dispatch),
             outcomes: Outcomes::default(),
             silence: Silence::new(settings.silence_cap_percent),
+            guard: Guard::new(&settings),
             nodes: Nodes::default(),
             metrics: Metrics::new(&meter, &names, Arc::clone(&clock)),
             settings,
@@ -115,6 +121,10 @@ impl SmsService {
             tracing::warn!(%provider, "the provider is drained: it gets no messages until it is resumed");
             shared.router.health().set_drained(&provider, Some(since));
         }
+        bookkeeping::open(shared).await?;
+        if shared.guard.mode() != Mode::Off {
+            self.start_worker("guard", bookkeeping::TURN, bookkeeping::keep_regularly);
+        }
         if chores {
             let closed = sweep::recover(shared, shared.settings.only_node).await?;
             if closed > 0 {
@@ -131,6 +141,7 @@ impl SmsService {
             // By what this node has learned of routes while it dispatched.
             self.start_worker("divert", divert::TURN, divert::run);
         }
+        self.start_worker("data-keys", sweep::DATA_KEYS_TURN, sweep::renew_data_keys_regularly);
         let workers = Arc::clone(&self.workers);
         self.start_worker("watchdog", WATCHDOG_TURN, move |shared, stop| {
             watch_workers(shared, Arc::clone(&workers), stop)
@@ -158,6 +169,7 @@ impl SmsService {
         self.start_worker("sweep", sweep::SWEEP_TURN, sweep::sweep_regularly);
         self.start_worker("history", sweep::HISTORY_TURN, sweep::keep_history_regularly);
         self.start_worker("audit", self.shared.settings.audit_checkpoint_every, audit::checkpoint_regularly);
+        self.start_worker("erase", sweep::ERASE_TURN, sweep::erase_regularly);
         self.start_worker("depth", sweep::DEPTH_TURN, sweep::measure_depth);
     }
 
@@ -244,10 +256,23 @@ impl SmsService {
 
     /// Accepts one message. When this answers, the message is on disk and queued.
     pub async fn send_sms(&self, caller: Caller, request: SendRequest) -> Result<SendAnswer, SendError> {
-        let asked = Asked::one(caller, &request);
-        match self.acceptor().prepare_one(caller, &request, self.shared.clock.now()) {
+        let asked = Asked::one(&caller, &request);
+        match self.judged(self.acceptor().prepare_one(&caller, &request, self.shared.clock.now())) {
             Ok(prepared) => self.store(asked, prepared).await?.into_answer(),
-            Err(refusal) => self.earlier(asked, (&request).into(), refusal).await?.into_answer(),
+            Err(refused) => self.earlier(asked, (&request).into(), refused).await?.into_answer(),
+        }
+    }
+
+    /// Asks the guard about a request that is right otherwise.
+    fn judged(&self, prepared: Result<Prepared, SendError>) -> Result<Prepared, Refused> {
+        prepared?.judged(&self.shared.guard)
+    }
+
+    /// What the guard thought stands: the messages were stored, or refused because of it.
+    fn count_opinions(&self, opinions: &[Opinion]) {
+        let mode = self.shared.guard.mode();
+        for opinion in opinions {
+            self.shared.metrics.guarded(mode, opinion.reasons());
         }
     }
 
@@ -256,20 +281,27 @@ impl SmsService {
         &self,
         asked: Asked<'_>,
         request: Repeatable<'_>,
-        refusal: SendError,
+        refused: Refused,
     ) -> Result<Stored, SendError> {
-        match self.acceptor().earlier(asked.caller, request, self.shared.clock.now()).await? {
-            Some(stored) => Ok(stored),
-            None => Err(self.refused(asked, refusal).await),
+        if let Some(stored) = self.acceptor().earlier(asked.caller, request, self.shared.clock.now()).await? {
+            self.shared.guard.take_back(&refused.opinions);
+            return Ok(stored);
         }
+        self.count_opinions(&refused.opinions);
+        Err(self.refused(asked, refused.why).await)
     }
 
     /// Counts a refusal and enters it into the audit trail.
     async fn refused(&self, asked: Asked<'_>, refusal: SendError) -> SendError {
         self.shared.metrics.refused(&refusal);
-        let entries = asked.refused(&refusal, self.default_region(), self.now());
+        let entries = asked.refused(&refusal, self.teller());
         audit::note_refusals(&self.shared, entries).await;
         refusal
+    }
+
+    /// How refusals are told now.
+    fn teller(&self) -> Teller<'_> {
+        Teller { store: &*self.shared.store, region: self.default_region(), now: self.now() }
     }
 
     /// Accepts one message and waits up to `limit` until a provider has accepted or refused it. Answers with
@@ -281,11 +313,12 @@ impl SmsService {
         limit: Duration,
     ) -> Result<(SendAnswer, Option<MessageRecord>), SendError> {
         let deadline = self.shared.clock.sleep_until(self.shared.clock.now().plus(limit));
-        let asked = Asked::one(caller, &request);
-        let prepared = match self.acceptor().prepare_one(caller, &request, self.shared.clock.now()) {
+        let asked = Asked::one(&caller, &request);
+        let prepared = self.acceptor().prepare_one(&caller, &request, self.shared.clock.now());
+        let prepared = match self.judged(prepared) {
             Ok(prepared) => prepared,
-            Err(refusal) => {
-                let answer = self.earlier(asked, (&request).into(), refusal).await?.into_answer()?;
+            Err(refused) => {
+                let answer = self.earlier(asked, (&request).into(), refused).await?.into_answer()?;
                 let record = self.shared.store.message(answer.id).await?;
                 return Ok((answer, record));
             }
@@ -314,31 +347,36 @@ impl SmsService {
     /// Accepts one text for many receivers. Receivers that can't be sent to are refused one by one; all others
     /// are on disk and queued when this answers.
     pub async fn send_bulk_sms(&self, caller: Caller, request: BulkRequest) -> Result<BulkAnswer, SendError> {
-        let asked = Asked::bulk(caller, &request);
-        match self.acceptor().prepare_bulk(caller, &request, self.shared.clock.now()) {
+        let asked = Asked::bulk(&caller, &request);
+        match self.judged(self.acceptor().prepare_bulk(&caller, &request, self.shared.clock.now())) {
             Ok(prepared) => {
                 let stored = self.store(asked, prepared).await?;
-                let refused = asked.refused_receivers(&stored.refused(), self.default_region(), self.now());
+                let refused = asked.refused_receivers(&stored.refused(), self.teller());
                 audit::note_refusals(&self.shared, refused).await;
                 stored.into_bulk_answer()
             }
-            Err(refusal) => self.earlier(asked, (&request).into(), refusal).await?.into_bulk_answer(),
+            Err(refused) => self.earlier(asked, (&request).into(), refused).await?.into_bulk_answer(),
         }
     }
 
     pub(crate) fn acceptor(&self) -> Acceptor<'_> {
-        Acceptor { store: &*self.shared.store, router: &self.shared.router, settings: &self.shared.settings }
+        let Shared { store, router, settings, requests, guard, .. } = &*self.shared;
+        Acceptor { store: &**store, router, settings, requests, guard }
     }
 
-    async fn store(&self, asked: Asked<'_>, prepared: Prepared) -> Result<Stored, SendError> {
+    async fn store(&self, asked: Asked<'_>, mut prepared: Prepared) -> Result<Stored, SendError> {
+        let opinions = prepared.take_opinions();
         let messages = prepared.messages.iter();
         let arrivals = messages.map(|new| (new.provider.clone(), Arrival::from(&new.message))).collect();
         // Dropped also when the caller goes away before the answer: the messages are stored all the same.
         let mut announcement = Announcement { service: self, arrivals };
         let stored = self.acceptor().store(prepared).await;
         fault_point("after_accept");
-        if !stored.as_ref().is_ok_and(|stored| !stored.repeated) {
+        if stored.as_ref().is_ok_and(|stored| !stored.repeated) {
+            self.count_opinions(&opinions);
+        } else {
             announcement.arrivals.clear();
+            self.shared.guard.take_back(&opinions);
         }
         match stored {
             Ok(stored) => Ok(stored),

@@ -1,11 +1,13 @@
 //! What the use cases need to be told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::breaker::BreakerPolicy;
 use domain::civil::QuietHours;
+use domain::content::ContentRules;
+use domain::guard::{AllowedCountries, Mode, Policy};
 use domain::phone::Country;
 use domain::policy::ScenarioPolicy;
 use domain::route::{Exchange, Price, Rule};
@@ -43,8 +45,12 @@ pub struct Settings {
     pub max_characters: usize,
     /// The same for single scenarios, instead of the general limit.
     pub max_characters_by_scenario: BTreeMap<Scenario, usize>,
+    /// What no text may hold.
+    pub content: ContentRules,
     /// How messages of each scenario are treated; what is not here is treated as [`ScenarioPolicy::of`] says.
     pub scenarios: BTreeMap<Scenario, ScenarioPolicy>,
+    /// The guard against SMS pumping.
+    pub guard: GuardSettings,
     /// Routing rules, tried in order before the default provider.
     pub rules: Vec<Rule>,
     /// What providers charge, for rules that choose by price.
@@ -71,6 +77,8 @@ pub struct Settings {
     pub lease: Duration,
     /// How long a repeatable request is remembered.
     pub idempotency_window: Duration,
+    /// How long texts are kept; `None` for as long as their messages.
+    pub keep_texts: Option<Duration>,
     /// How long messages are kept; `None` for ever.
     pub keep_messages: Option<Duration>,
     /// How long entries of the audit trail are kept.
@@ -140,6 +148,34 @@ impl Default for Reconcile {
     }
 }
 
+/// The guard against SMS pumping.
+#[derive(Debug, Clone)]
+pub struct GuardSettings {
+    /// What it does about what it finds suspicious.
+    pub mode: Mode,
+    /// Where messages may go; beside these, where routing rules lead and where numbers in national form belong.
+    pub countries: AllowedCountries,
+    /// Whose messages it looks at.
+    pub scenarios: BTreeSet<Scenario>,
+    /// When something is suspicious.
+    pub policy: Policy,
+    /// How long decisions are kept.
+    pub keep_decisions: Duration,
+}
+
+impl Default for GuardSettings {
+    fn default() -> Self {
+        let countries = ["KE", "UG", "TZ", "RW"].into_iter().filter_map(|code| code.parse().ok());
+        Self {
+            mode: Mode::Shadow,
+            countries: AllowedCountries::these(countries),
+            scenarios: BTreeSet::from([Scenario::Otp]),
+            policy: Policy::default(),
+            keep_decisions: Duration::from_hours(30 * 24),
+        }
+    }
+}
+
 impl Settings {
     /// How messages of a scenario are treated.
     pub fn policy(&self, scenario: Scenario) -> ScenarioPolicy {
@@ -159,6 +195,8 @@ impl Default for Settings {
             default_region: Country::KE,
             max_characters: 160,
             max_characters_by_scenario: BTreeMap::new(),
+            content: ContentRules::default(),
+            guard: GuardSettings::default(),
             rules: Vec::new(),
             scenarios: BTreeMap::new(),
             prices: Vec::new(),
@@ -172,6 +210,7 @@ impl Default for Settings {
             no_repeats_within: None,
             lease: Duration::from_mins(2),
             idempotency_window: Duration::from_hours(24),
+            keep_texts: Some(Duration::from_hours(30 * 24)),
             keep_messages: Some(Duration::from_hours(90 * 24)),
             keep_audit: Duration::from_hours(90 * 24),
             audit_checkpoint_every: Duration::from_mins(15),

@@ -7,8 +7,10 @@ use domain::time::Clock;
 use store::Store;
 
 use crate::arrivals::{Outcomes, Wakeups};
+use crate::guard::Guard;
 use crate::metrics::Metrics;
 use crate::next::Decider;
+use crate::request_key::RequestKey;
 use crate::routing::Router;
 use crate::settings::Settings;
 use crate::share::Nodes;
@@ -18,6 +20,7 @@ use crate::silence::Silence;
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) requests: RequestKey,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) node: NodeId,
     pub(crate) settings: Settings,
@@ -25,6 +28,7 @@ pub(crate) struct Shared {
     pub(crate) wakeups: Wakeups,
     pub(crate) outcomes: Outcomes,
     pub(crate) silence: Silence,
+    pub(crate) guard: Guard,
     pub(crate) nodes: Nodes,
     pub(crate) metrics: Metrics,
 }

@@ -7,9 +7,11 @@ use std::time::Duration;
 use domain::time::Clock;
 use store::StoreError;
 use store::port::events::Lease;
+use store::port::guard::ForgetGuard;
 use store::port::history::{Forgotten, KeepHistory};
 use store::port::messages::Sweep;
 use store::port::queue::Recovery;
+use store::port::sealing::{EraseTexts, Erased};
 
 use crate::shared::Shared;
 use crate::stop::Stop;
@@ -26,8 +28,28 @@ pub(crate) const SWEEP_TURN: Duration = Duration::from_mins(1);
 /// How often what is no longer kept is forgotten, and room is made for what will come.
 pub(crate) const HISTORY_TURN: Duration = Duration::from_hours(1);
 
+/// How often texts are looked for that have served.
+pub(crate) const ERASE_TURN: Duration = Duration::from_secs(5);
+
+/// How often data keys are looked for that others have made. A new one is put to use only after three times as long.
+pub const DATA_KEYS_TURN: Duration = Duration::from_secs(10);
+
+/// Texts that are erased together: a part of a commit that others wait for.
+const ERASE_BATCH: u32 = 500;
+
+/// How long a one-time code may be sent if its message does not say when it expires.
+const CODE_SERVES: Duration = Duration::from_mins(10);
+
+/// How long after that its text stays: somebody may have it in hand.
+const CODE_RESTS: Duration = Duration::from_mins(1);
+
 /// How far the clocks of nodes may be apart.
 const SKEW: Duration = Duration::from_secs(2);
+
+/// How long counts of the guard are kept: its windows reach two stretches back, and reports a month.
+const KEEP_MINUTES: Duration = Duration::from_mins(10);
+const KEEP_HOURS: Duration = Duration::from_hours(48);
+const KEEP_DAYS: Duration = Duration::from_hours(40 * 24);
 
 /// Messages that are looked through together: a part of a commit that others wait for.
 const SWEEP_BATCH: u32 = 1_000;
@@ -120,6 +142,31 @@ pub(crate) async fn keep_history_regularly(shared: Arc<Shared>, stop: Stop) {
                 }
             }
         }
+        forget_guard(&shared, &stop).await;
+    }
+}
+
+/// Forgets what the guard counted and decided long ago.
+async fn forget_guard(shared: &Shared, stop: &Stop) {
+    let now = shared.clock.now();
+    let forget = ForgetGuard {
+        minutes_before: now.minus(KEEP_MINUTES),
+        hours_before: now.minus(KEEP_HOURS),
+        days_before: now.minus(KEEP_DAYS),
+        decisions_before: now.minus(shared.settings.guard.keep_decisions),
+        feedback_before: shared.settings.keep_messages.map(|keep| now.minus(keep)),
+        limit: SWEEP_BATCH,
+    };
+    while !stop.soft.is_cancelled() {
+        stop.beat(shared.clock.now());
+        match shared.store.forget_guard(forget).await {
+            Ok(false) => {}
+            Ok(true) => break,
+            Err(problem) => {
+                tracing::error!(%problem, "what the guard counted long ago can't be forgotten");
+                break;
+            }
+        }
     }
 }
 
@@ -136,6 +183,49 @@ pub(crate) async fn keep_history(shared: &Shared) -> Result<Forgotten, StoreErro
     let forgotten = shared.store.keep_history(keep).await?;
     shared.metrics.forgotten(forgotten);
     Ok(forgotten)
+}
+
+/// Erases texts that have served.
+pub(crate) async fn erase_regularly(shared: Arc<Shared>, stop: Stop) {
+    while pause(&*shared.clock, ERASE_TURN, &stop).await {
+        if !does_for_all(&shared, "erase", ERASE_TURN).await {
+            continue;
+        }
+        loop {
+            stop.beat(shared.clock.now());
+            match erase_texts(&shared).await {
+                Ok(erased) if !erased.is_done && !stop.soft.is_cancelled() => {}
+                Ok(_) => break,
+                Err(problem) => {
+                    tracing::error!(%problem, "texts that have served can't be erased");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Erases a part of the texts that have served.
+pub(crate) async fn erase_texts(shared: &Shared) -> Result<Erased, StoreError> {
+    let now = shared.clock.now();
+    let erase = EraseTexts {
+        now: now.minus(CODE_RESTS),
+        accepted_before: shared.settings.keep_texts.map(|keep| now.minus(keep)),
+        codes_before: now.minus(CODE_SERVES),
+        limit: ERASE_BATCH,
+    };
+    let erased = shared.store.erase_texts(erase).await?;
+    shared.metrics.erased(erased);
+    Ok(erased)
+}
+
+/// Hears of data keys that another process has made or put to use.
+pub(crate) async fn renew_data_keys_regularly(shared: Arc<Shared>, stop: Stop) {
+    while pause(&*shared.clock, DATA_KEYS_TURN, &stop).await {
+        if let Err(problem) = shared.store.renew_data_keys().await {
+            tracing::error!(%problem, "the data keys can't be read");
+        }
+    }
 }
 
 /// Whether this node is the one of all that does a chore which need not be done twice. Whoever has it keeps it, as long as

@@ -44,6 +44,8 @@ pub const REGISTRATION: Registration = Registration {
     name: "africastalking",
     settings: settings::SECTION,
     environment: settings::ENVIRONMENT,
+    secrets: &["api_key", "callback_secret"],
+    identities: &["username"],
     create: |config| Ok(Arc::new(AfricasTalking::new(&config)?)),
 };
 

@@ -136,7 +136,7 @@ impl HttpClient {
     /// and goes through the proxy that the environment names, unless `base` is this machine.
     pub fn new(base: &Url, pace: &Pace) -> Result<Self, ClientError> {
         let builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls(base)?)
+            .tls_backend_preconfigured(tls(base, None)?)
             .redirect(redirect::Policy::none())
             .referer(false)
             .connect_timeout(pace.connect_timeout())
@@ -176,21 +176,32 @@ impl HttpClient {
 
 /// A client for other things than a provider's API, such as this gateway's own: the same TLS, no redirects.
 pub fn plain(base: &Url, timeout: Duration) -> Result<reqwest::Client, ClientError> {
+    plain_trusting(base, timeout, None)
+}
+
+/// The same, and where `roots` are given no other authority is trusted.
+pub fn plain_trusting(
+    base: &Url,
+    timeout: Duration,
+    roots: Option<RootCertStore>,
+) -> Result<reqwest::Client, ClientError> {
     let builder = reqwest::Client::builder()
-        .tls_backend_preconfigured(tls(base)?)
+        .tls_backend_preconfigured(tls(base, roots)?)
         .redirect(redirect::Policy::none())
         .timeout(timeout);
     let builder = if is_this_machine(base) { builder.no_proxy() } else { builder };
     builder.build().map_err(ClientError::Client)
 }
 
-/// TLS by rustls with ring, trusting what the system trusts. Nothing is set for the process as a whole.
-fn tls(base: &Url) -> Result<rustls::ClientConfig, ClientError> {
+/// TLS by rustls with ring, trusting `roots`, else what the system trusts. Nothing is set for the process as a whole.
+fn tls(base: &Url, roots: Option<RootCertStore>) -> Result<rustls::ClientConfig, ClientError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(ClientError::Tls)?;
-    let mut config = if base.scheme() == "https" {
+    let mut config = if let Some(roots) = roots {
+        builder.with_root_certificates(roots).with_no_client_auth()
+    } else if base.scheme() == "https" {
         let verifier = Verifier::new(provider).map_err(ClientError::Roots)?;
         builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
     } else {
@@ -201,7 +212,8 @@ fn tls(base: &Url) -> Result<rustls::ClientConfig, ClientError> {
     Ok(config)
 }
 
-fn is_this_machine(base: &Url) -> bool {
+/// Whether an address names this machine itself: what goes there is seen by nobody between.
+pub fn is_this_machine(base: &Url) -> bool {
     match base.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(address)) => IpAddr::from(address).is_loopback(),

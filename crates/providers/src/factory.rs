@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use domain::route::{ProviderName, ProviderNameError};
+use domain::secret::SecretString;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use url::Url;
@@ -23,6 +24,12 @@ pub struct Registration {
     pub settings: &'static str,
     /// Environment variables with names of their own, and the key that each one sets.
     pub environment: &'static [(&'static str, &'static str)],
+    /// Keys that hold credentials: kept apart from the others and never shown. They may come from a file of their own
+    /// or from a store of secrets.
+    pub secrets: &'static [&'static str],
+    /// Keys that say whose the credentials are, such as the name of a key. They are no secrets, and may come from where
+    /// those come from: both change together.
+    pub identities: &'static [&'static str],
     /// Makes the provider.
     pub create: fn(ProviderConfig) -> Result<Arc<dyn SmsProvider>, ConfigError>,
 }
@@ -56,7 +63,7 @@ impl Registration {
         }
         let name =
             self.name.parse().map_err(|ProviderNameError| self.invalid("the name can't be a provider's"))?;
-        ProviderConfig::new(name, settings, public_url)
+        ProviderConfig::new(name, settings, self.secrets, public_url)
     }
 
     fn invalid(&self, problem: impl Into<String>) -> ConfigError {
@@ -75,6 +82,7 @@ pub struct ProviderConfig {
     /// What providers call back: the address of this gateway as seen from outside.
     pub public_url: Option<Url>,
     keys: Map<String, Value>,
+    secrets: BTreeMap<String, SecretString>,
 }
 
 impl fmt::Debug for ProviderConfig {
@@ -111,15 +119,19 @@ pub enum ConfigError {
 }
 
 impl ProviderConfig {
-    /// From the keys of `[providers.<name>]`, defaults filled in; [`Registration::configure`] does that.
+    /// From the keys of `[providers.<name>]`, defaults filled in, and which of them are credentials;
+    /// [`Registration::configure`] does that.
     pub fn new(
         name: ProviderName,
         mut keys: Map<String, Value>,
+        secrets: &[&str],
         public_url: Option<Url>,
     ) -> Result<Self, ConfigError> {
         let pace: Map<_, _> = Pace::KEYS.iter().filter_map(|key| keys.remove_entry(*key)).collect();
-        let pace: Pace = parse(&name, pace)?;
-        let config = Self { name, pace, public_url, keys };
+        let pace: Pace =
+            settings::read(pace, BTreeMap::new()).map_err(|problem| problem_of(&name, &problem))?;
+        let secrets = secrets.iter().filter_map(|key| take_secret(&mut keys, key)).collect();
+        let config = Self { name, pace, public_url, keys, secrets };
         match pace.problem() {
             Some(problem) => Err(config.invalid(problem)),
             None => Ok(config),
@@ -129,7 +141,8 @@ impl ProviderConfig {
     /// The adapter's own keys, as its type: unknown keys are refused by name, and no value is ever quoted.
     /// White space around a text is dropped; keys that are left empty are absent.
     pub fn adapter_settings<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
-        parse(&self.name, self.keys.clone())
+        settings::read(self.keys.clone(), self.secrets.clone())
+            .map_err(|problem| problem_of(&self.name, &problem))
     }
 
     /// Refuses a setting of more receivers in a request than the adapter can carry and read the answers of.
@@ -151,9 +164,19 @@ impl ProviderConfig {
     }
 }
 
-fn parse<T: DeserializeOwned>(provider: &ProviderName, keys: Map<String, Value>) -> Result<T, ConfigError> {
-    settings::read(keys)
-        .map_err(|problem| ConfigError::Invalid { provider: provider.clone(), problem: problem.to_string() })
+fn problem_of(provider: &ProviderName, problem: &settings::Problem) -> ConfigError {
+    ConfigError::Invalid { provider: provider.clone(), problem: problem.to_string() }
+}
+
+/// Takes a text out of the keys, to be zeroed when it is dropped. What is no text stays, and is complained of by its kind.
+fn take_secret(keys: &mut Map<String, Value>, key: &str) -> Option<(String, SecretString)> {
+    match keys.remove_entry(key)? {
+        (key, Value::String(text)) => Some((key, text.into())),
+        (key, other) => {
+            keys.insert(key, other);
+            None
+        }
+    }
 }
 
 /// Makes providers by name.

@@ -17,6 +17,8 @@ pub mod client;
 
 pub mod factory;
 
+pub mod renewable;
+
 mod callback;
 
 pub mod africastalking;
@@ -25,6 +27,7 @@ pub mod twilio;
 
 pub use factory::{ProviderFactory, Registration};
 pub use provider::SmsProvider;
+pub use renewable::Renewable;
 
 /// Every provider that Tuma speaks to. **This is the one line to add.**
 pub const REGISTRY: &[Registration] = &[twilio::REGISTRATION, africastalking::REGISTRATION];

@@ -4,9 +4,10 @@
 //! password that somebody wrote under the wrong key. So the errors are made here, of the key, of what was
 //! expected and of the kind of value that was found.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use domain::secret::SecretString;
+use domain::secret::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqDeserializer};
 use serde::de::{
@@ -100,18 +101,24 @@ fn kind(found: &Unexpected<'_>) -> &'static str {
 
 /// Reads settings. White space around a text is dropped, since it comes in with a copied credential and is
 /// never meant; a text that is empty then is not set.
-pub(crate) fn read<T: DeserializeOwned>(keys: Map<String, Value>) -> Result<T, Problem> {
+pub(crate) fn read<T: DeserializeOwned>(
+    keys: Map<String, Value>,
+    secrets: BTreeMap<String, SecretString>,
+) -> Result<T, Problem> {
     let trimmed = keys.into_iter().map(|(key, value)| match value {
         Value::String(text) => (key, Value::String(text.trim().to_owned())),
         other => (key, other),
     });
     let set = trimmed.filter(|(_, value)| value.as_str() != Some("") && !value.is_null());
-    deserialize(set.collect())
+    let set = set.map(|(key, value)| (key, Setting::Plain(value)));
+    let secrets = secrets.into_iter().filter(|(_, secret)| !secret.expose_secret().trim().is_empty());
+    let secrets = secrets.map(|(key, secret)| (key, Setting::Secret(secret)));
+    T::deserialize(MapAccessDeserializer::new(Keys::of(set.chain(secrets).collect())))
 }
 
 /// Reads settings as they are. What is wrong with them is said without quoting a value.
 pub fn deserialize<T: DeserializeOwned>(keys: Map<String, Value>) -> Result<T, Problem> {
-    T::deserialize(MapAccessDeserializer::new(Keys::of(keys)))
+    T::deserialize(MapAccessDeserializer::new(Keys::of_values(keys)))
 }
 
 /// Takes a text for a secret: for `#[serde(deserialize_with)]`.
@@ -121,13 +128,17 @@ pub(crate) fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
 
 /// Keys with their values, one after the other. Whatever is wrong with a value gets its key here.
 struct Keys {
-    rest: serde_json::map::IntoIter,
-    current: Option<(String, Value)>,
+    rest: std::vec::IntoIter<(String, Setting)>,
+    current: Option<(String, Setting)>,
 }
 
 impl Keys {
-    fn of(map: Map<String, Value>) -> Self {
-        Self { rest: map.into_iter(), current: None }
+    fn of(settings: Vec<(String, Setting)>) -> Self {
+        Self { rest: settings.into_iter(), current: None }
+    }
+
+    fn of_values(map: Map<String, Value>) -> Self {
+        Self::of(map.into_iter().map(|(key, value)| (key, Setting::Plain(value))).collect())
     }
 }
 
@@ -141,12 +152,15 @@ impl<'de> MapAccess<'de> for Keys {
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Problem> {
         let (key, value) = self.current.take().ok_or_else(|| Problem::new("a value without a key"))?;
-        seed.deserialize(Setting(value)).map_err(|problem| problem.at(&key))
+        seed.deserialize(value).map_err(|problem| problem.at(&key))
     }
 }
 
-/// A value.
-struct Setting(Value);
+/// A value. A secret is lent to whoever reads it, so that no copy of it is left behind.
+enum Setting {
+    Plain(Value),
+    Secret(SecretString),
+}
 
 impl IntoDeserializer<'_, Problem> for Setting {
     type Deserializer = Self;
@@ -160,7 +174,11 @@ impl<'de> Deserializer<'de> for Setting {
     type Error = Problem;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
-        match self.0 {
+        let value = match self {
+            Self::Secret(secret) => return visitor.visit_str(secret.expose_secret().trim()),
+            Self::Plain(value) => value,
+        };
+        match value {
             Value::Null => visitor.visit_unit(),
             Value::Bool(flag) => visitor.visit_bool(flag),
             Value::Number(number) => match (number.as_u64(), number.as_i64(), number.as_f64()) {
@@ -170,8 +188,10 @@ impl<'de> Deserializer<'de> for Setting {
                 _ => Err(Problem::new("is out of range")),
             },
             Value::String(text) => visitor.visit_string(text),
-            Value::Array(values) => visitor.visit_seq(SeqDeserializer::new(values.into_iter().map(Setting))),
-            Value::Object(map) => visitor.visit_map(Keys::of(map)),
+            Value::Array(values) => {
+                visitor.visit_seq(SeqDeserializer::new(values.into_iter().map(Self::Plain)))
+            }
+            Value::Object(map) => visitor.visit_map(Keys::of_values(map)),
         }
     }
 
@@ -193,8 +213,8 @@ impl<'de> Deserializer<'de> for Setting {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Problem> {
-        match self.0 {
-            Value::String(word) => visitor.visit_enum(word.into_deserializer()),
+        match self {
+            Self::Plain(Value::String(word)) => visitor.visit_enum(word.into_deserializer()),
             _ => Err(Problem::new("expected a word")),
         }
     }
@@ -238,7 +258,7 @@ mod tests {
 
     fn read_json(keys: Value) -> Result<Settings, String> {
         let Value::Object(keys) = keys else { return Err("no object".to_owned()) };
-        read(keys).map_err(|problem| problem.to_string())
+        read(keys, BTreeMap::new()).map_err(|problem| problem.to_string())
     }
 
     #[test]

@@ -43,6 +43,8 @@ pub const REGISTRATION: Registration = Registration {
     name: "twilio",
     settings: settings::SECTION,
     environment: settings::ENVIRONMENT,
+    secrets: &["auth_token", "auth_token_previous", "api_key_secret", "shared_key_secret"],
+    identities: &["account_sid", "api_key_sid", "shared_key_id"],
     create: |config| Ok(Arc::new(Twilio::new(&config)?)),
 };
 

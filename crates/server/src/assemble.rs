@@ -5,20 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::Router;
-use axum::serve::ListenerExt as _;
+use domain::route::ProviderName;
 use domain::time::Clock;
 use gateway::{Parts, Settings, SmsService};
+use providers::{Renewable, SmsProvider};
 use store::Store;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio::sync::Notify;
 
+use crate::auth::Authenticator;
 use crate::broker;
-use crate::config::Config;
-use crate::database::{self, Access};
+use crate::config::{Config, Role};
 use crate::http::{self, Limits, State};
-use crate::keys::Authenticator;
+use crate::listen::{self, Listeners};
+use crate::secrets::{self, Keeper};
 use crate::telemetry::Figures;
 
 /// A gateway that is accepting and submitting.
@@ -33,33 +33,47 @@ pub struct Gateway {
     /// The store, which [`stop`](Self::stop) closes.
     pub store: Arc<dyn Store>,
     figures: Figures,
-    listeners: TaskTracker,
-    stopping: CancellationToken,
+    listeners: Listeners,
     soft_stop: Duration,
 }
 
 impl Gateway {
     /// Opens the store, makes the providers, and starts listening and submitting.
     pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
-        let store = database::open(config, Access::Serving).await.context("the store can't be opened")?;
+        if let Some(setting) = config.held.first_not_fetched() {
+            anyhow::bail!("the secret {setting} has not been fetched from its store");
+        }
+        let store = store::open(config.database_url.expose(), config.store_options(true, true))
+            .await
+            .context("the store can't be opened")?;
         let figures = Figures::start(&config.metrics)?;
-        let service = Arc::new(service(config, &store, &figures, &clock)?);
-        let remember = Duration::from_millis(config.http.key_cache_ms);
+        let carriers = Carriers::of(config)?;
+        let service = Arc::new(service(config, &carriers, &store, &figures, &clock));
+        let authenticator = Authenticator::new(
+            Arc::clone(&store),
+            Arc::clone(&clock),
+            (&config.http, &config.jwt),
+            &figures.meter(),
+        )?;
         let state = State {
             service: Arc::clone(&service),
-            authenticator: Arc::new(Authenticator::new(Arc::clone(&store), Arc::clone(&clock), remember)),
+            authenticator: Arc::new(authenticator),
             figures: figures.clone(),
             public_url: config.public_url.clone(),
             trusted_proxies: config.http.trusted_proxies.clone(),
+            forwarded_header: config.http.forwarded_header,
             quiet_hours: config.quiet_hours(),
             limits: Limits {
                 max_body_bytes: config.http.max_body_bytes,
                 timeout: Duration::from_millis(config.http.request_timeout_ms),
+                body_timeout: Duration::from_millis(config.http.body_timeout_ms),
             },
         };
-        let api = bind(config.listen).await?;
+        let listeners = Listeners::new(config.http.clone(), figures.meter(), Arc::clone(&clock));
+        let certificate = listeners.certificate()?;
+        let api = listen::bind(config.listen).await?;
         let operations = match config.operations_listen {
-            Some(address) => Some(bind(address).await?),
+            Some(address) => Some(listen::bind(address).await?),
             None => None,
         };
         let address = api.local_addr()?;
@@ -68,55 +82,46 @@ impl Gateway {
             store: Arc::clone(&store),
             service: Arc::clone(&service),
             authenticator: Arc::clone(&state.authenticator),
-            clock,
+            clock: Arc::clone(&clock),
             meter: figures.meter(),
         };
         let edge = broker::Edge::prepare(config, parts).await?;
         // Before anything happens that events could tell of.
         broker::settle_events(config, &*store).await?;
         service.start().await.context("submitting can't be started")?;
+        if config.roles.has(Role::Api) {
+            state.authenticator.start(&service);
+        }
         let gateway = Self {
             address,
             operations_address,
             service,
             store,
             figures,
-            listeners: TaskTracker::new(),
-            stopping: CancellationToken::new(),
+            listeners,
             soft_stop: Duration::from_secs(config.dispatch.soft_stop_s),
         };
-        gateway.listen(api, http::router(state.clone(), &config.roles, operations.is_none()));
+        let router = http::router(state.clone(), &config.roles, operations.is_none());
+        gateway.listeners.serve(api, router, certificate)?;
         if let Some(operations) = operations {
-            gateway.listen(operations, http::operations_router(state));
+            gateway.listeners.serve_operations(operations, http::operations_router(state));
         }
         if let Some(edge) = edge {
             edge.start(&gateway.service);
         }
+        if let Some(keeper) = carriers.keeper(config, clock, &gateway.figures) {
+            let keeper = Arc::new(keeper);
+            gateway.service.add_worker("secrets", secrets::TURN, move |stop| Arc::clone(&keeper).run(stop));
+        }
         Ok(gateway)
-    }
-
-    fn listen(&self, listener: TcpListener, router: Router) {
-        let stopping = self.stopping.clone();
-        // Small answers leave at once.
-        let listener = listener.tap_io(|connection| {
-            let _ = connection.set_nodelay(true);
-        });
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        let serving = axum::serve(listener, service).with_graceful_shutdown(stopping.cancelled_owned());
-        self.listeners.spawn(async move {
-            if let Err(problem) = serving.await {
-                tracing::error!(%problem, "a listener failed");
-            }
-        });
     }
 
     /// Stops, within `dispatch.soft_stop_s` in all: no new requests, requests under way are answered, submissions
     /// under way are finished and recorded, what is left stays queued.
     pub async fn stop(self) {
-        self.stopping.cancel();
-        self.listeners.close();
+        self.listeners.stop();
         let listening = async {
-            if tokio::time::timeout(self.soft_stop, self.listeners.wait()).await.is_err() {
+            if tokio::time::timeout(self.soft_stop, self.listeners.stopped()).await.is_err() {
                 tracing::warn!("requests under way did not end in time");
             }
         };
@@ -128,29 +133,49 @@ impl Gateway {
     }
 }
 
-/// The use cases over the configured providers. Nothing is submitted before it is started.
+/// The configured providers, each in a place where it can be renewed.
+#[derive(Debug)]
+pub struct Carriers {
+    providers: Vec<Arc<Renewable>>,
+    default: ProviderName,
+    /// Who hears that a provider refused its credentials.
+    refused: Arc<Notify>,
+}
+
+impl Carriers {
+    /// Makes all that have an account.
+    pub fn of(config: &Config) -> anyhow::Result<Self> {
+        let (factory, refused) = (config.factory()?, Arc::new(Notify::new()));
+        let made = factory.create_configured()?.into_iter();
+        let providers: Vec<_> =
+            made.map(|provider| Arc::new(Renewable::new(provider, Arc::clone(&refused)))).collect();
+        anyhow::ensure!(
+            !providers.is_empty(),
+            "no provider is configured: tuma check says which credentials are missing, and tuma demo needs none"
+        );
+        Ok(Self { providers, default: factory.default_provider().clone(), refused })
+    }
+
+    fn keeper(self, config: &Config, clock: Arc<dyn Clock>, figures: &Figures) -> Option<Keeper> {
+        Keeper::new(config, self.providers, self.refused, clock, &figures.meter())
+    }
+}
+
+/// The use cases over the providers. Nothing is submitted before it is started.
 pub fn service(
     config: &Config,
+    carriers: &Carriers,
     store: &Arc<dyn Store>,
     figures: &Figures,
     clock: &Arc<dyn Clock>,
-) -> anyhow::Result<SmsService> {
-    let factory = config.factory()?;
-    let providers = factory.create_configured()?;
-    anyhow::ensure!(
-        !providers.is_empty(),
-        "no provider is configured: tuma check says which credentials are missing, and tuma demo needs none"
-    );
-    Ok(SmsService::new(Parts {
+) -> SmsService {
+    let providers = carriers.providers.iter().map(|provider| Arc::clone(provider) as Arc<dyn SmsProvider>);
+    SmsService::new(Parts {
         store: Arc::clone(store),
-        providers,
-        default_provider: factory.default_provider().clone(),
+        providers: providers.collect(),
+        default_provider: carriers.default.clone(),
         clock: Arc::clone(clock),
         settings: Settings { only_node: !store.is_shared(), ..config.gateway() },
         meter: figures.meter(),
-    }))
-}
-
-async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}"))
+    })
 }

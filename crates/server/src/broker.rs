@@ -32,8 +32,8 @@ use self::dead::DeadLetters;
 use self::figures::Figures;
 use self::link::Link;
 use self::publish::Publisher;
+use crate::auth::Authenticator;
 use crate::config::{Config, Role};
-use crate::keys::Authenticator;
 
 pub(crate) use self::caller::NO_KEY;
 pub(crate) use self::link::probe;

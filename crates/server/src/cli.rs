@@ -4,6 +4,8 @@ mod audit;
 mod check;
 mod demo;
 mod explain;
+mod forget;
+mod guard;
 mod health;
 mod keys;
 mod migrate;
@@ -13,12 +15,14 @@ mod send;
 mod serve;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use gateway::SystemClock;
 
 use crate::config::Config;
-use crate::telemetry;
+use crate::{secrets, telemetry};
 
 /// A self-hosted SMS gateway for transactional messages.
 #[derive(Debug, Parser)]
@@ -41,14 +45,18 @@ enum Verb {
     Send(send::Send),
     /// Ask a running gateway whether it can accept messages.
     Health(health::Health),
-    /// Say what is wrong with the settings, and whether each provider's credentials work.
+    /// Say what is wrong with the settings, where secrets come from, and whether each provider's credentials work.
     Check(check::Check),
     /// Show what waits, find what does not move, cancel messages or send them again.
     Queue(queue::Queue),
     /// Say what would become of a message, and send nothing.
     Explain(explain::Explain),
-    /// Make, list and end API keys.
+    /// Show what the guard against SMS pumping counted and decided.
+    Guard(guard::Guard),
+    /// Make, list, rotate and end API keys.
     Keys(keys::Keys),
+    /// Erase what is known of a person.
+    Forget(forget::Forget),
     /// Prove that the audit trail is whole, bring it elsewhere, or watch it.
     Audit(audit::Audit),
     /// Bring the database's schema up to date.
@@ -78,13 +86,20 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
             let quiet = !matches!(verb, Verb::Serve(_));
             let level = level.as_deref().or(quiet.then_some("warn"));
             telemetry::start_log(config.log.format, level)?;
+            // `check` tells of each secret that can't be had; everything else needs them.
+            let config = match &verb {
+                Verb::Check(_) => config,
+                _ => secrets::fetch(config, Arc::new(SystemClock::new())).await?,
+            };
             match verb {
                 Verb::Serve(serve) => serve.run(config).await,
-                Verb::Check(check) => check.run(&config).await,
+                Verb::Check(check) => check.run(config).await,
                 Verb::Queue(queue) => queue.run(&config).await,
                 Verb::Explain(explain) => explain.run(&config).await,
+                Verb::Guard(guard) => guard.run(&config).await,
                 Verb::Keys(keys) => keys.run(&config).await,
                 Verb::Audit(audit) => audit.run(&config).await,
+                Verb::Forget(forget) => forget.run(&config).await,
                 Verb::Migrate => migrate::run(&config).await,
                 Verb::Demo(_) | Verb::Send(_) | Verb::Health(_) | Verb::Move(_) => Ok(()),
             }

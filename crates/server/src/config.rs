@@ -4,38 +4,65 @@ mod audit;
 
 mod broker;
 
+mod content;
+
+mod guard;
+
+mod http;
+
+mod jwt;
+
 mod layers;
 
 mod policy;
 
 mod roles;
 
+pub(crate) mod secrets;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::phone::Country;
 use domain::route::{Price, Rule};
 use domain::scenario::Scenario;
+use domain::secret::{ExposeSecret as _, SecretString};
 use gateway::Settings;
 use gateway::settings::MAX_SEGMENTS;
 use providers::address::Addresses;
 use providers::factory::{ConfigError, ProviderConfig};
 use providers::{ProviderFactory, REGISTRY, settings};
 use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+use store::MasterKeys;
 use url::Url;
 
 pub use self::audit::Audit;
 pub use self::broker::{Broker, Secret, Servers};
+pub use self::content::Content;
+pub use self::guard::Guard;
+pub use self::http::ForwardedHeader;
+pub use self::jwt::Jwt;
 pub use self::layers::{LayerError, default_settings};
 pub use self::policy::{
     Breaker, Failover, GuaranteedPercent, Lanes, Quiet, QuietWindow, Reconcile, Retry, ScenarioRules,
 };
 pub use self::roles::{Role, Roles};
+pub use self::secrets::{
+    AwsSettings, Fetched, Held, SecretError, SecretSettings, Secrets, Source, VaultSettings,
+};
 
 /// The most characters that fit into the most segments that are ever allowed: 153 to a segment.
 const MAX_CHARACTERS: usize = MAX_SEGMENTS * 153;
+
+/// What keys of providers begin with.
+pub(crate) const PROVIDERS: &str = "providers.";
+
+/// No node takes a revoked key for longer than a second.
+const MAX_KEY_CACHE_MS: u64 = 1_000;
 
 /// All settings.
 #[derive(Debug, Clone, Deserialize)]
@@ -48,6 +75,8 @@ pub struct Config {
     pub operations_listen: Option<SocketAddr>,
     /// Where messages are kept.
     pub database_url: DatabaseUrl,
+    /// What opens the keys of the data.
+    pub data_key: DataKey,
     /// What this node does.
     pub roles: Roles,
     /// This gateway's address as seen from outside.
@@ -55,6 +84,8 @@ pub struct Config {
     pub public_url: Option<Url>,
     /// What messages may be.
     pub messages: Messages,
+    /// What no text may hold.
+    pub content: Content,
     /// Who carries them.
     pub routing: Routing,
     /// How submissions are tried again.
@@ -69,44 +100,78 @@ pub struct Config {
     pub breaker: Breaker,
     /// How the fate of messages is found out.
     pub reconcile: Reconcile,
+    /// The guard against SMS pumping.
+    pub guard: Guard,
     /// What lanes leave to each other.
     pub lanes: Lanes,
     /// How messages are submitted.
     pub dispatch: Dispatch,
     /// How requests are taken.
     pub http: Http,
+    /// Callers that carry tokens.
+    pub jwt: Jwt,
     /// Where messages come from and events go, beside HTTP.
     pub broker: Broker,
-    /// How long the audit trail is kept, and what secures it.
+    /// How long the audit trail is kept, and how often it is signed.
     pub audit: Audit,
     /// How the log looks.
     pub log: Log,
     /// Where figures go.
     pub metrics: Metrics,
-    /// Each provider's own settings.
+    /// How secrets are kept fresh, and where the stores are.
+    pub secrets: SecretSettings,
+    /// Each provider's own settings, without the secrets.
     pub providers: Providers,
+    /// The secrets, and where they are from.
+    #[serde(skip)]
+    pub held: Secrets,
+    /// What all layers say together, without the secrets: for making these settings again when secrets have changed.
+    #[serde(skip)]
+    written: Written,
 }
 
+/// What all layers say together, without the secrets.
+#[derive(Clone, Default)]
+struct Written(Arc<Map<String, Value>>);
+
+impl std::fmt::Debug for Written {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
+}
+
+/// The key of [`Config::database_url`].
+const DATABASE_URL: &str = "database_url";
+
+/// Stands for an address that is kept in a store: no database has it, the default one least of all.
+const NOT_FETCHED: &str = "not-fetched:";
+
 /// An address that may hold a password: it can't be printed.
-#[derive(Clone, Deserialize)]
-#[serde(transparent)]
-pub struct DatabaseUrl(String);
+#[derive(Clone)]
+pub struct DatabaseUrl(SecretString);
+
+impl<'de> Deserialize<'de> for DatabaseUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(text.into()))
+    }
+}
 
 impl DatabaseUrl {
     /// The address as it is, for whoever opens it.
     pub fn expose(&self) -> &str {
-        &self.0
+        self.0.expose_secret()
     }
 
-    /// The file, if it is one.
-    pub fn file(&self) -> Option<&Path> {
-        let path = self.0.strip_prefix("sqlite:")?;
-        Some(Path::new(path.strip_prefix("//").unwrap_or(path)))
+    /// Whether there is a password in it.
+    pub fn has_password(&self) -> bool {
+        let url = Url::parse(self.expose()).ok();
+        let in_query = |url: &Url| url.query_pairs().any(|(name, _)| name == "password");
+        self.is_shared() && url.is_none_or(|url| url.password().is_some() || in_query(&url))
     }
 
     /// Whether several nodes may serve what is there.
     pub fn is_shared(&self) -> bool {
-        !self.0.starts_with("sqlite:")
+        !self.expose().starts_with("sqlite:")
     }
 }
 
@@ -115,13 +180,27 @@ impl std::str::FromStr for DatabaseUrl {
     type Err = std::convert::Infallible;
 
     fn from_str(address: &str) -> Result<Self, Self::Err> {
-        Ok(Self(address.to_owned()))
+        Ok(Self(address.into()))
     }
 }
 
 impl std::fmt::Debug for DatabaseUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if self.0.starts_with("sqlite:") { "sqlite:…" } else { "…" })
+        f.write_str(if self.is_shared() { "…" } else { "sqlite:…" })
+    }
+}
+
+/// Master keys, or none. Shows neither.
+#[derive(Debug, Clone)]
+pub struct DataKey(Option<MasterKeys>);
+
+impl<'de> Deserialize<'de> for DataKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = SecretString::from(String::deserialize(deserializer)?);
+        match text.expose_secret() {
+            "" => Ok(Self(None)),
+            text => MasterKeys::read(text).map(|keys| Self(Some(keys))).map_err(serde::de::Error::custom),
+        }
     }
 }
 
@@ -134,6 +213,7 @@ pub struct Messages {
     pub max_characters: usize,
     pub max_schedule_ahead_days: u32,
     pub no_repeats_within_s: u64,
+    pub keep_texts_days: u32,
     pub keep_days: u32,
     pub max_characters_by_scenario: BTreeMap<Scenario, usize>,
 }
@@ -168,6 +248,19 @@ pub struct Http {
     pub idempotency_hours: u32,
     pub key_cache_ms: u64,
     pub trusted_proxies: Addresses,
+    pub forwarded_header: ForwardedHeader,
+    #[serde(deserialize_with = "optional")]
+    pub tls_certificate_file: Option<PathBuf>,
+    #[serde(deserialize_with = "optional")]
+    pub tls_key_file: Option<PathBuf>,
+    pub header_timeout_ms: u64,
+    pub body_timeout_ms: u64,
+    pub write_timeout_ms: u64,
+    pub idle_timeout_ms: u64,
+    pub max_header_bytes: usize,
+    pub max_headers: usize,
+    pub max_connections: usize,
+    pub max_connections_per_address: usize,
 }
 
 /// How the log looks.
@@ -198,7 +291,8 @@ pub struct Metrics {
     pub otlp_interval_s: u64,
 }
 
-/// The settings of each provider, read by its adapter. They hold credentials, so `Debug` shows names only.
+/// The settings of each provider, read by its adapter. Somebody may have written a credential under a wrong key, so
+/// `Debug` shows names only.
 #[derive(Clone, Deserialize)]
 #[serde(transparent)]
 pub struct Providers(BTreeMap<String, serde_json::Map<String, serde_json::Value>>);
@@ -226,23 +320,56 @@ pub enum SettingsError {
         /// What is wrong with its value.
         problem: String,
     },
+    /// A secret can't be had from where it is.
+    #[error("setting {key}: {problem}")]
+    Secret {
+        /// The key, with dots.
+        key: String,
+        /// Why not.
+        problem: SecretError,
+    },
     /// A provider's settings are wrong.
     #[error(transparent)]
     Provider(#[from] ConfigError),
 }
 
 impl Config {
-    /// Reads all layers. `file` must exist if it is given; `environment` holds names and values.
+    /// Reads all layers, and files of secrets. `file` must exist if it is given; `environment` holds names and values.
+    /// Where secrets are kept in stores, [`crate::secrets::fetch`] comes next.
     pub fn load(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, SettingsError> {
-        let settings = layers::merge(file, environment)?;
-        let Ok(serde_json::Value::Object(settings)) = serde_json::to_value(settings) else {
+        let layers::Merged { settings, secrets } = layers::merge(file, environment)?;
+        let Ok(Value::Object(settings)) = serde_json::to_value(settings) else {
             return Err(SettingsError::Unreadable("no settings can be read".into()));
         };
+        Self::of(Written(Arc::new(settings)), Secrets::read(secrets)?)
+    }
+
+    /// The same settings with some secrets as they are now.
+    ///
+    /// # Errors
+    /// Names the key, never its value.
+    pub fn with_secrets(&self, fetched: BTreeMap<String, Fetched>) -> Result<Self, SettingsError> {
+        Self::of(self.written.clone(), self.held.with(fetched))
+    }
+
+    fn of(written: Written, held: Secrets) -> Result<Self, SettingsError> {
+        let mut settings = (*written.0).clone();
+        for (key, held) in held.iter().filter(|(key, _)| !key.starts_with(PROVIDERS)) {
+            let text = match &held.fetched {
+                Some(fetched) => fetched.value.expose_secret(),
+                None if key == DATABASE_URL => NOT_FETCHED,
+                None => continue,
+            };
+            if let Some(place) = place(&mut settings, key) {
+                *place = Value::String(text.to_owned());
+            }
+        }
         let config: Self = settings::deserialize(settings)
             .map_err(|problem| SettingsError::Unreadable(problem.to_string()))?;
+        let config = Self { held, written, ..config };
         config.validate()?;
         Ok(config)
     }
@@ -281,8 +408,12 @@ impl Config {
         policy::validate(self)?;
         broker::validate(self)?;
         self.audit.validate()?;
-        if self.http.max_body_bytes < 1_024 {
-            return wrong("http.max_body_bytes", "must be at least 1024".into());
+        http::validate(&self.http)?;
+        guard::validate(self)?;
+        secrets::validate(self)?;
+        jwt::validate(self)?;
+        if self.http.key_cache_ms > MAX_KEY_CACHE_MS {
+            return wrong("http.key_cache_ms", format!("must be at most {MAX_KEY_CACHE_MS}"));
         }
         if self
             .public_url
@@ -302,6 +433,11 @@ impl Config {
         Ok(())
     }
 
+    /// How the store is opened.
+    pub fn store_options(&self, migrate: bool, exclusive: bool) -> store::Options {
+        store::Options { migrate, exclusive, keys: self.data_key.0.clone() }
+    }
+
     /// What the use cases need to be told.
     pub fn gateway(&self) -> Settings {
         Settings {
@@ -309,6 +445,8 @@ impl Config {
             default_region: self.messages.default_region,
             max_characters: self.messages.max_characters,
             max_characters_by_scenario: self.messages.max_characters_by_scenario.clone(),
+            content: self.content.0.clone(),
+            guard: self.guard.settings(),
             rules: self.routing.rules.clone(),
             scenarios: self.policies(),
             prices: self.routing.prices.clone(),
@@ -323,6 +461,7 @@ impl Config {
                 .filter(|within| !within.is_zero()),
             lease: Duration::from_secs(self.dispatch.lease_s),
             idempotency_window: Duration::from_secs(u64::from(self.http.idempotency_hours) * 3_600),
+            keep_texts: Some(days(self.messages.keep_texts_days)).filter(|keep| !keep.is_zero()),
             keep_messages: Some(days(self.messages.keep_days)).filter(|keep| !keep.is_zero()),
             keep_audit: days(self.audit.keep_days),
             audit_checkpoint_every: Duration::from_secs(60 * u64::from(self.audit.checkpoint_minutes)),
@@ -334,7 +473,12 @@ impl Config {
 
     fn provider_configs(&self) -> Result<Vec<ProviderConfig>, SettingsError> {
         let configs = REGISTRY.iter().map(|provider| {
-            let keys = self.providers.0.get(provider.name).cloned().unwrap_or_default();
+            let mut keys = self.providers.0.get(provider.name).cloned().unwrap_or_default();
+            for key in provider.secrets.iter().chain(provider.identities) {
+                if let Some(secret) = self.held.value(&format!("{PROVIDERS}{}.{key}", provider.name)) {
+                    keys.insert((*key).to_owned(), Value::String(secret.expose_secret().to_owned()));
+                }
+            }
             Ok(provider.configure(keys, self.public_url.clone())?)
         });
         configs.collect()
@@ -343,6 +487,14 @@ impl Config {
     /// Makes providers.
     pub fn factory(&self) -> Result<ProviderFactory, SettingsError> {
         Ok(ProviderFactory::new(REGISTRY, self.provider_configs()?, Some(&self.routing.default_provider)))
+    }
+}
+
+/// The place of a key with dots.
+fn place<'a>(settings: &'a mut Map<String, Value>, key: &str) -> Option<&'a mut Value> {
+    match key.split_once('.') {
+        Some((table, rest)) => place(settings.get_mut(table)?.as_object_mut()?, rest),
+        None => settings.get_mut(key),
     }
 }
 

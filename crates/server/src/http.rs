@@ -4,6 +4,8 @@ pub mod problem;
 
 mod state;
 
+mod client_address;
+
 mod extract;
 
 mod layers;
@@ -17,14 +19,15 @@ mod ops;
 mod v1;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
+pub use self::client_address::client_address;
+pub(crate) use self::layers::{OverTls, full};
 pub use self::state::{Limits, State};
-pub(crate) use self::v1::read_send;
+pub use self::v1::{read_bulk, read_send};
 use crate::config::{Role, Roles};
 
 /// The description of the API, as served at `/openapi.json`: of all roles, from the handlers themselves.
@@ -33,12 +36,13 @@ pub fn openapi() -> OpenApi {
         .merge(v1::routes())
         .merge(hooks::routes())
         .merge(ops::routes());
-    described.split_for_parts().1
+    let mut description = described.split_for_parts().1;
+    v1::describe_authentication(&mut description);
+    description
 }
 
 /// What callers and providers reach, as far as it is a role of this node. With `operations`, health and metrics too.
 pub fn router(state: State, roles: &Roles, operations: bool) -> Router {
-    let body_limit = DefaultBodyLimit::max(state.limits.max_body_bytes);
     let mut routes = Router::new();
     if roles.has(Role::Api) {
         routes = routes.merge(v1::routes().split_for_parts().0);
@@ -48,7 +52,7 @@ pub fn router(state: State, roles: &Roles, operations: bool) -> Router {
         routes = routes.merge(hooks::routes().split_for_parts().0);
     }
     let routes = if operations { routes.merge(ops::routes().split_for_parts().0) } else { routes };
-    layered(routes, &state).layer(body_limit).with_state(state)
+    layered(routes, &state).with_state(state)
 }
 
 /// What holds on every listener.
@@ -58,6 +62,7 @@ fn layered(routes: Router<State>, state: &State) -> Router<State> {
         .method_not_allowed_fallback(layers::method_not_allowed)
         .layer(axum::middleware::from_fn_with_state(state.clone(), layers::time_limit))
         .layer(CatchPanicLayer::custom(layers::panicked))
+        .layer(axum::middleware::from_fn(layers::guards))
 }
 
 /// Health and metrics alone, for a listener of their own.

@@ -1,16 +1,18 @@
 //! The edges of the gateway: configuration, HTTP, the command line, and the one place where all is wired.
 
+pub mod keys;
+
 pub mod config;
 
-pub mod audit_key;
-
-pub mod database;
+pub mod secrets;
 
 pub mod telemetry;
 
-pub mod keys;
+pub mod auth;
 
 pub mod http;
+
+mod listen;
 
 mod broker;
 

@@ -24,6 +24,15 @@ pub enum StoreError {
     /// The file is damaged, or no database.
     #[error("the database file is damaged or not a database")]
     Corrupt,
+    /// There is no master key for the data.
+    #[error("there is no data key: set TUMA_DATA_KEY, which `tuma keys generate-data-key` makes")]
+    NoKey,
+    /// The master key is another one than that of this database.
+    #[error("the data key does not open this database: it is another one, or damaged")]
+    WrongKey,
+    /// A value was sealed under a key that this process has not heard of yet.
+    #[error("a value was sealed under a data key that this process does not know yet")]
+    UnknownKey,
     /// The file is a database of something else.
     #[error("the database belongs to another program")]
     Foreign,

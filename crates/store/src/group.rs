@@ -15,15 +15,19 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use crate::StoreError;
 use crate::answering::Answering;
 use crate::port::events::Lease;
+use crate::port::guard::{Feedback, ForgetGuard, KeptByGuard};
 use crate::port::history::{Forgotten, KeepHistory};
-use crate::port::keys::ApiKey;
+use crate::port::keys::{ApiKey, KeyUse, Rotation};
 use crate::port::messages::{Accept, Accepted, Cancel, Moved, Resend, Sweep, Swept};
 use crate::port::nodes::Beat;
 use crate::port::queue::{AttemptEnd, Claim, Claims, Diversion, Recovery};
 use crate::port::receipts::{NewReceipt, ReceiptFate};
+use crate::port::sealing::ForgottenReceiver;
 use crate::port::watches::{Settled, TakeWatches, WatchId, WatchKind};
+use crate::seal::{ResealedRows, WrappedKey};
 use domain::audit::{Act, Checkpoint, NewEntry};
 use domain::ids::{KeyId, NodeId};
+use domain::phone::Msisdn;
 use domain::route::ProviderName;
 use domain::time::Timestamp;
 
@@ -75,7 +79,10 @@ impl<Q, A> Pending<Q, A> {
 /// Changes to API keys.
 pub(crate) enum KeyChange {
     Create(ApiKey, Act),
+    CreateFirst(ApiKey, Act),
+    Rotate(Rotation),
     Revoke(KeyId, Act),
+    Used(Vec<KeyUse>),
 }
 
 /// A watch that was taken. What is needed to decide is read beside the writer.
@@ -90,6 +97,26 @@ pub(crate) struct Drain {
     pub(crate) provider: ProviderName,
     pub(crate) since: Option<Timestamp>,
     pub(crate) act: Act,
+}
+
+/// Changes to data keys.
+pub(crate) enum DataKeyChange {
+    Add(WrappedKey, Act),
+    Use(u32, Act),
+    Forget { before: u32, act: Act },
+}
+
+/// Texts that are to be erased, by the ids of their messages.
+#[derive(Debug)]
+pub(crate) struct ServedTexts {
+    /// One-time codes.
+    pub(crate) codes: Vec<[u8; 16]>,
+    /// Those that were kept for as long as texts are.
+    pub(crate) texts: Vec<[u8; 16]>,
+    /// Messages that are as old and have not ended: their texts are erased when they have served.
+    pub(crate) later: Vec<[u8; 16]>,
+    /// How far all of these are gone through.
+    pub(crate) mark: Option<[u8; 16]>,
 }
 
 /// What nodes say of themselves.
@@ -184,9 +211,16 @@ operations! {
     Node in nodes: NodeChange => Vec<NodeId>, |_| 1;
     Forget in forgotten: Vec<i64> => (), Vec::len;
     Lease in leases: LeaseChange => bool, |_| 1;
+    DataKey in data_keys: DataKeyChange => u64, |_| 1;
+    Reseal in resealed: ResealedRows => (), |rows| rows.messages.len() + rows.callbacks.len();
+    Erase in erasures: ServedTexts => (), |served| served.codes.len() + served.texts.len();
+    ForgetReceiver in forgotten_receivers: (Msisdn, Act) => ForgottenReceiver, |_| MAX_ROWS;
     Keep in keeps: bool => (), |_| 1;
     Note in notes: Vec<NewEntry> => (), Vec::len;
     Checkpoint in checkpoints: Timestamp => Option<Checkpoint>, |_| 1;
+    KeepGuard in guard_keeps: KeptByGuard => (), |kept| kept.counts.len() + kept.decisions.len();
+    Feedback in feedbacks: Feedback => bool, |_| 1;
+    ForgetGuard in guard_forgets: ForgetGuard => bool, |forget| guess(forget.limit);
     Ping in pings: () => (), |()| 1;
 }
 

@@ -13,6 +13,8 @@ pub mod error;
 
 pub mod port;
 
+pub mod seal;
+
 mod answering;
 
 mod group;
@@ -30,10 +32,9 @@ pub mod transfer;
 use std::path::Path;
 use std::sync::Arc;
 
-use domain::audit::AuditKey;
-
 pub use error::StoreError;
 pub use port::Store;
+pub use seal::MasterKeys;
 
 /// How to open a store.
 #[derive(Debug, Clone)]
@@ -42,8 +43,9 @@ pub struct Options {
     pub migrate: bool,
     /// Refuse to open what another `tuma serve` has open. Of use only for SQLite, which one process serves.
     pub exclusive: bool,
-    /// The secret behind the audit trail. Whoever writes to a store must have the one that its trail was made with.
-    pub audit: AuditKey,
+    /// What opens the data keys. Without it, that in the file beside an SQLite database, which is made with a new one; a
+    /// database of PostgreSQL does not open without it.
+    pub keys: Option<MasterKeys>,
 }
 
 /// Opens the store at a URL: `sqlite:<path>`, or `postgres://user@host/database`.

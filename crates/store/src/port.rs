@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod events;
+pub mod guard;
 pub mod history;
 pub mod keys;
 pub mod messages;
@@ -10,10 +11,12 @@ pub mod nodes;
 pub mod queue;
 pub mod receipts;
 pub mod routes;
+pub mod sealing;
 pub mod watches;
 
 pub use audit::Audit;
 pub use events::Events;
+pub use guard::Guard;
 pub use history::History;
 pub use keys::Keys;
 pub use messages::Messages;
@@ -21,6 +24,7 @@ pub use nodes::Nodes;
 pub use queue::Queue;
 pub use receipts::Receipts;
 pub use routes::Routes;
+pub use sealing::Sealing;
 pub use watches::Watches;
 
 use async_trait::async_trait;
@@ -30,7 +34,19 @@ use crate::StoreError;
 /// Everything that is kept.
 #[async_trait]
 pub trait Store:
-    Messages + Queue + Receipts + Watches + Routes + Nodes + History + Keys + Events + Audit + std::fmt::Debug
+    Messages
+    + Queue
+    + Receipts
+    + Watches
+    + Routes
+    + Nodes
+    + History
+    + Keys
+    + Sealing
+    + Events
+    + Guard
+    + Audit
+    + std::fmt::Debug
 {
     /// Whether the store answers, for readiness: reads something, and writes something to disk.
     async fn ping(&self) -> Result<(), StoreError>;

@@ -2,6 +2,8 @@
 
 mod audit;
 mod connection;
+#[path = "shared/data_keys.rs"]
+mod data_keys;
 mod history;
 mod hot;
 mod listener;
@@ -11,6 +13,7 @@ mod outbox;
 mod read;
 #[path = "shared/row.rs"]
 mod row;
+mod sealed;
 mod side;
 mod sql;
 #[path = "shared/store.rs"]
@@ -21,12 +24,12 @@ mod writer;
 
 use std::sync::Arc;
 
-use domain::audit::AuditKeys;
-
-use self::connection::{Address, Readers};
+use self::connection::{Address, Connection, Readers};
 pub(crate) use self::side::PostgresSide;
 pub(crate) use self::store::BackendStore;
 use self::writer::Writer;
+use crate::port::sealing::SealedRow;
+use crate::seal::{Keyring, MasterKeys, Vault};
 use crate::{Options, StoreError};
 
 /// Any number of nodes serve a database.
@@ -38,11 +41,31 @@ const WRITERS: usize = 2;
 /// Opens the database, and brings its schema up to date if asked to.
 pub(crate) fn open(url: &str, options: &Options) -> Result<BackendStore, StoreError> {
     let address = Address::parse(url)?;
-    migrate::run(&mut address.connect()?, options.migrate)?;
-    let readers = Arc::new(Readers::new(address.clone()));
+    let mut connection = address.connect()?;
+    migrate::run(&mut connection, options.migrate)?;
+    let keyring = Arc::new(open_keyring(&mut connection, options.keys.clone())?);
+    let readers = Arc::new(Readers::new(address.clone(), Arc::clone(&keyring)));
     readers.with(read::check)?;
     readers.with(read::check_whole)?;
-    let keys = Arc::new(AuditKeys::new(&options.audit));
-    let writers = (0..WRITERS).map(|_| Writer::new(address.clone(), Arc::clone(&keys))).collect();
-    BackendStore::start(writers, readers, keys)
+    let writers = (0..WRITERS).map(|_| Writer::new(address.clone(), Arc::clone(&keyring))).collect();
+    BackendStore::start(writers, readers, keyring)
+}
+
+/// The keys of the database.
+fn open_keyring(connection: &mut Connection, given: Option<MasterKeys>) -> Result<Keyring, StoreError> {
+    let master = |_may_create| given.ok_or(StoreError::NoKey);
+    let closed = Arc::new(Vault::closed());
+    // Several nodes may start at once: one makes the keys, and the others find them.
+    let keyring =
+        connection.transact(migrate::ALONE, closed, |statements| data_keys::open(statements, master))?;
+    if !connection.transact("BEGIN", keyring.vault(), data_keys::is_plain)? {
+        return Ok(keyring);
+    }
+    tracing::info!("numbers and texts of before are being sealed");
+    let mut behind = Some(SealedRow::FIRST);
+    while let Some(row) = behind {
+        behind = connection
+            .transact(migrate::ALONE, keyring.vault(), |statements| data_keys::seal_plain(statements, row))?;
+    }
+    Ok(keyring)
 }

@@ -40,6 +40,9 @@ pub(crate) trait Side: Send {
     /// Writes rows that are not there, and a mark that says so, in one transaction.
     fn write(&mut self, table: &Table, rows: Vec<Row>, chore: &str, mark: &[u8]) -> Result<(), StoreError>;
 
+    /// Forgets data keys, under which nothing is sealed: those of the source take their place.
+    fn forget_keys(&mut self) -> Result<(), StoreError>;
+
     /// The marks of moves.
     fn marks(&mut self) -> Result<Marks, StoreError>;
 
@@ -49,6 +52,8 @@ pub(crate) trait Side: Send {
     /// Makes a working database of the rows: what the backend keeps beside them.
     fn settle(&mut self, table: &Table) -> Result<(), StoreError>;
 }
+
+pub(crate) const FORGET_KEYS: &str = "DELETE FROM data_keys";
 
 /// What all marks of moves begin with.
 pub(crate) const MARKS: &str = "SELECT chore, mark FROM progress WHERE substr(chore, 1, 5) = 'move:'";

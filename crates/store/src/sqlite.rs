@@ -3,7 +3,10 @@
 mod audit;
 mod checkpoint;
 mod connection;
+#[path = "shared/data_keys.rs"]
+mod data_keys;
 mod history;
+mod listener;
 mod migrate;
 mod outbox;
 #[cfg(test)]
@@ -12,6 +15,7 @@ mod plans;
 mod read;
 #[path = "shared/row.rs"]
 mod row;
+mod sealed;
 mod side;
 mod sql;
 #[path = "shared/store.rs"]
@@ -23,14 +27,16 @@ mod writer;
 use std::path::Path;
 use std::sync::Arc;
 
-use domain::audit::AuditKeys;
-
 use self::checkpoint::Checkpointer;
 use self::connection::{Lock, Readers};
 pub(crate) use self::side::SqliteSide;
 pub(crate) use self::store::BackendStore;
 use self::writer::Writer;
+use crate::port::sealing::SealedRow;
+use crate::seal::{Keyring, MasterKeys, Vault};
 use crate::{Options, StoreError};
+
+use rusqlite::Connection;
 
 /// One process serves a file.
 const IS_SHARED: bool = false;
@@ -47,11 +53,38 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<BackendStore, Store
     connection::prepare_writer(&connection)?;
     migrate::run(&mut connection)?;
     let checkpointer = Checkpointer::start(path)?;
-    let readers = Arc::new(Readers::new(path));
+    let keyring = Arc::new(open_keyring(&mut connection, path, options.keys.clone())?);
+    let readers = Arc::new(Readers::new(path, Arc::clone(&keyring)));
     // A first reader shows at once whether the file can be read.
     readers.with(read::check)?;
     readers.with(read::check_whole)?;
-    let keys = Arc::new(AuditKeys::new(&options.audit));
-    let writer = Writer::new(connection, checkpointer, Arc::clone(&keys), lock);
-    BackendStore::start(vec![writer], readers, keys)
+    let writer = Writer::new(connection, Arc::clone(&keyring), checkpointer, lock);
+    BackendStore::start(vec![writer], readers, keyring)
+}
+
+/// The keys of the file, by the master key that was given, or else by that in the file beside it.
+fn open_keyring(
+    connection: &mut Connection,
+    path: &Path,
+    given: Option<MasterKeys>,
+) -> Result<Keyring, StoreError> {
+    let master = |may_create| match given {
+        Some(keys) => Ok(keys),
+        None => MasterKeys::beside(path, may_create)?.ok_or(StoreError::NoKey),
+    };
+    let closed = Arc::new(Vault::closed());
+    let keyring = connection::transact(connection, closed, |statements| data_keys::open(statements, master))?;
+    let mut behind = Some(SealedRow::FIRST);
+    if !connection::transact(connection, keyring.vault(), data_keys::is_plain)? {
+        return Ok(keyring);
+    }
+    tracing::info!("numbers and texts of before are being sealed");
+    while let Some(row) = behind {
+        behind = connection::transact(connection, keyring.vault(), |statements| {
+            data_keys::seal_plain(statements, row)
+        })?;
+    }
+    // What was there before stands in free pages, and in the log.
+    connection::rewrite(connection)?;
+    Ok(keyring)
 }

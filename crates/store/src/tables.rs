@@ -72,10 +72,15 @@ const fn table(name: &'static str, key: usize, columns: &'static [Column]) -> Ta
     Table { name, key, columns, only: None }
 }
 
+/// The keys under which all else is sealed.
+pub(crate) const DATA_KEYS: &str = "data_keys";
+
 /// All that is carried, in this order: what is read by many first, what says that there is work last. A partitioned table
 /// is named once, by its own name.
 pub(crate) const TABLES: &[Table] = &[
+    table(DATA_KEYS, 1, &[int("id"), bytes("wrapped"), int("in_use")]),
     table("api_keys", 1, API_KEYS),
+    table("former_secrets", 1, &[bytes("hash"), id("key_id"), big("ends_at")]),
     table("drained", 1, &[text("provider"), big("since")]),
     table("messages", 1, MESSAGES),
     table("states", 1, STATES),
@@ -85,7 +90,12 @@ pub(crate) const TABLES: &[Table] = &[
     table("rounds", 1, &[id("message_id"), int("round"), int("resends"), big("began_at"), big("expires_at")]),
     table("idempotency", 2, &[big("day"), bytes("key"), bytes("request"), text("reply"), big("created_at")]),
     Table { only: Some(NO_MARK_OF_A_MOVE), ..table("progress", 1, &[text("chore"), bytes("mark")]) },
+    table("guard_counts", 3, GUARD_COUNTS),
+    table("guard_decisions", 1, GUARD_DECISIONS),
+    table("guard_samples", 1, &[id("message_id"), id("decision_id")]),
+    table("feedback", 1, &[id("message_id"), text("outcome"), big("at")]),
     table("outbox", 1, OUTBOX),
+    table("erasable", 1, &[id("message_id")]),
     table("audit", 2, AUDIT),
     table("audit_heads", 1, AUDIT_HEADS),
     table("audit_checkpoints", 1, AUDIT_CHECKPOINTS),
@@ -110,6 +120,32 @@ const OUTBOX: &[Column] = &[
     big("at"),
 ];
 
+const GUARD_COUNTS: &[Column] = &[
+    text("grain"),
+    big("bucket"),
+    text("subject"),
+    big("sent"),
+    big("expected"),
+    big("verified"),
+    big("suspected"),
+    big("changed_at"),
+];
+
+const GUARD_DECISIONS: &[Column] = &[
+    id("id"),
+    big("at"),
+    big("last_at"),
+    text("mode"),
+    text("country"),
+    big("prefix"),
+    id("caller"),
+    text("scenario"),
+    text("reasons"),
+    big("messages"),
+    big("sampled"),
+    big("confirmed"),
+];
+
 const API_KEYS: &[Column] = &[
     id("id"),
     text("name"),
@@ -118,18 +154,21 @@ const API_KEYS: &[Column] = &[
     big("created_at"),
     big("expires_at"),
     big("revoked_at"),
+    text("scenarios"),
+    text("countries"),
+    text("senders"),
+    big("last_used_at"),
 ];
 
 const MESSAGES: &[Column] = &[
     id("id"),
     id("bulk_id"),
     id("caller"),
-    big("receiver"),
+    big("receiver_hash"),
     text("country"),
     text("sender"),
     text("scenario"),
     text("priority"),
-    text("body"),
     text("encoding"),
     int("segments"),
     text("reference"),
@@ -138,6 +177,8 @@ const MESSAGES: &[Column] = &[
     big("scheduled_at"),
     big("expires_at"),
     big("created_at"),
+    bytes("sealed_receiver"),
+    bytes("sealed_body"),
 ];
 
 const STATES: &[Column] = &[
@@ -171,14 +212,14 @@ const CALLBACKS: &[Column] = &[
     big("received_at"),
     text("provider"),
     text("provider_message_id"),
-    big("receiver"),
+    big("receiver_hash"),
     id("message_id"),
     text("provider_status"),
     text("status"),
     text("reason"),
     text("provider_code"),
     text("network_code"),
-    bytes("raw"),
+    bytes("sealed_raw"),
     int("attempt"),
 ];
 
@@ -217,7 +258,7 @@ const WATCHES: &[Column] = &[
     text("kind"),
     int("attempt"),
     text("provider"),
-    big("receiver"),
+    big("receiver_hash"),
     int("resends"),
 ];
 

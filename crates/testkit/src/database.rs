@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use store::MasterKeys;
 use tempfile::TempDir;
 
 /// Says which backend tests take where both would do: `postgres`, or else SQLite.
@@ -9,6 +10,17 @@ const BACKEND: &str = "TUMA_TEST_BACKEND";
 
 /// Where the server is: an address to which a database's name is added.
 const SERVER: &str = "TUMA_TEST_POSTGRES";
+
+/// The master key of databases that tests make, as `TUMA_DATA_KEY` has it.
+pub const DATA_KEY: &str = "dGVzdHMgb25seTogdGhpcyBpcyBubyBzZWNyZXQga2U=";
+
+/// The same, for whoever opens a store.
+///
+/// # Panics
+/// Never: it is a key.
+pub fn data_key() -> MasterKeys {
+    made(MasterKeys::read(DATA_KEY).map_err(Into::into))
+}
 
 /// A database with nothing in it, gone when it is dropped.
 #[derive(Debug)]

@@ -63,6 +63,7 @@ pub struct Endpoint {
 struct Shelf {
     received: Mutex<Vec<Received>>,
     status: AtomicU16,
+    body: Mutex<Bytes>,
     delay_ms: AtomicU64,
 }
 
@@ -74,6 +75,7 @@ impl Endpoint {
         let shelf = Arc::new(Shelf {
             received: Mutex::new(Vec::new()),
             status: AtomicU16::new(200),
+            body: Mutex::default(),
             delay_ms: AtomicU64::new(0),
         });
         let stop = CancellationToken::new();
@@ -89,6 +91,11 @@ impl Endpoint {
     /// From now on answers with `status`.
     pub fn answer(&self, status: StatusCode) {
         self.shelf.status.store(status.as_u16(), Ordering::SeqCst);
+    }
+
+    /// From now on answers with `body`.
+    pub fn answer_with(&self, body: impl Into<Bytes>) {
+        *self.shelf.body.lock() = body.into();
     }
 
     /// From now on answers this long after the request has come (and been kept).
@@ -141,7 +148,7 @@ impl Handler for Shelf {
         if delay > 0 {
             sleep(Duration::from_millis(delay)).await;
         }
-        let mut answer = Answer::new(Full::default());
+        let mut answer = Answer::new(Full::new(self.body.lock().clone()));
         *answer.status_mut() =
             StatusCode::from_u16(self.status.load(Ordering::SeqCst)).unwrap_or(StatusCode::OK);
         Ok(answer)

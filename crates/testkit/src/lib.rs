@@ -15,7 +15,11 @@ pub(crate) mod serve;
 pub mod database;
 
 pub mod nats;
+
+pub mod moto;
+
 pub mod proxy;
+pub mod vault;
 
 pub mod endpoint;
 

@@ -160,6 +160,16 @@ impl Simulator {
         self.network.set_callback_urls(urls);
     }
 
+    /// From now on another API key is good at Twilio, and the one before is not.
+    pub fn set_twilio_api_key(&self, sid: &str, secret: &str) {
+        self.network.twilio.set_api_key(sid, secret);
+    }
+
+    /// From now on another key is good at Africa's Talking, and the one before is not.
+    pub fn set_africastalking_api_key(&self, key: &str) {
+        self.network.africastalking.set_api_key(key);
+    }
+
     /// A phone sends a message. Gives the provider's id of it.
     pub async fn send_from_phone(&self, message: &FromPhone) -> String {
         self.network.incoming(message).await

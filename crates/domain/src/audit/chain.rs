@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use ring::digest::{Context, SHA256};
 
 use super::entry::NewEntry;
-use super::key::ReceiverHash;
 use crate::ids::MessageId;
 use crate::time::Timestamp;
 
@@ -155,7 +154,7 @@ impl Head {
 
     /// The next entry. Its time is that of the one before if it would be earlier: what gathered for one commit comes in no
     /// order of time, and clocks of nodes differ by moments.
-    pub fn extend(&mut self, new: NewEntry, receivers: &ReceiverHash) -> Entry {
+    pub fn extend(&mut self, new: NewEntry) -> Entry {
         let mut entry = Entry {
             chain: self.chain,
             seq: self.seq + 1,
@@ -163,7 +162,7 @@ impl Head {
             actor: new.actor.to_string(),
             event: Cow::Borrowed(new.event.as_str()),
             message_id: new.message_id,
-            receiver: new.receiver.map(|receiver| receivers.of(receiver)),
+            receiver: new.receiver,
             provider: new.provider.map(Into::into),
             length: new.length,
             segments: new.segments,

@@ -5,7 +5,6 @@ use std::str::FromStr;
 
 use crate::ids::{KeyId, MessageId};
 use crate::message::{MessageStatus, StatusEvent};
-use crate::phone::Msisdn;
 use crate::route::ProviderName;
 use crate::scenario::closed_set;
 use crate::time::Timestamp;
@@ -31,10 +30,22 @@ closed_set! {
         SmsExpired => "sms.expired",
         /// It was queued again for another round.
         SmsRetried => "sms.retried",
+        /// A caller said what the receiver did with it.
+        SmsFeedback => "sms.feedback",
         /// An API key was made.
         KeyCreated => "key.created",
+        /// An API key was given another secret.
+        KeyRotated => "key.rotated",
         /// An API key was ended.
         KeyRevoked => "key.revoked",
+        /// A data key was made.
+        DataKeyAdded => "data_key.added",
+        /// What is new is sealed under a data key from now on.
+        DataKeyUsed => "data_key.used",
+        /// Data keys were destroyed: what only they opened is gone.
+        DataKeysForgotten => "data_keys.forgotten",
+        /// The messages to a number were erased.
+        ReceiverForgotten => "receiver.forgotten",
         /// A provider was taken out of service.
         ProviderDrained => "provider.drained",
         /// A provider was put back into service.
@@ -61,6 +72,7 @@ impl Event {
                 | Self::SmsCanceled
                 | Self::SmsExpired
                 | Self::SmsRetried
+                | Self::SmsFeedback
         )
     }
 
@@ -137,27 +149,6 @@ pub struct Act {
     pub at: Timestamp,
 }
 
-/// A receiver on the way into an entry. `Debug` shows no number.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Receiver {
-    /// By the digits of the E.164 form as a number, to be hashed.
-    Number(u64),
-    /// By the keyed hash.
-    Hash(i64),
-}
-
-impl From<Msisdn> for Receiver {
-    fn from(receiver: Msisdn) -> Self {
-        Self::Number(receiver.number())
-    }
-}
-
-impl fmt::Debug for Receiver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Receiver(…)")
-    }
-}
-
 /// What is to be entered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEntry {
@@ -169,8 +160,8 @@ pub struct NewEntry {
     pub event: Event,
     /// To which message.
     pub message_id: Option<MessageId>,
-    /// For whom: kept as a keyed hash. Of a message that is stored, whoever keeps the entry finds it.
-    pub receiver: Option<Receiver>,
+    /// For whom: the keyed hash of the number. Of a message that is stored, whoever keeps the entry finds it.
+    pub receiver: Option<i64>,
     /// By which provider, or to which one.
     pub provider: Option<ProviderName>,
     /// How many characters the text has.

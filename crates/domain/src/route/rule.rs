@@ -146,7 +146,8 @@ impl TryFrom<String> for Prefix {
 }
 
 impl Prefix {
-    fn begins(self, number: u64) -> bool {
+    /// Whether a number begins so.
+    pub(crate) fn begins(self, number: u64) -> bool {
         let mut rest = number;
         while rest > self.0 {
             rest /= 10;

@@ -1,17 +1,18 @@
 //! A chain of the audit trail, made at random and changed at random.
 
 use domain::audit::{
-    Actor, AuditKey, AuditKeys, Broken, ChainCheck, Entry, Event, Expected, Fault, Forgotten, Head, Kept,
-    NewEntry, Part, Place, Receiver, Sealed,
+    Actor, AuditKeys, Broken, ChainCheck, Entry, Event, Expected, Fault, Forgotten, Head, Kept, NewEntry,
+    Part, Place, Sealed,
 };
 use domain::ids::{KeyId, MessageId};
+use domain::secret::Key;
 use domain::time::Timestamp;
 use proptest::prelude::*;
 
 const NOW: i64 = 1_795_422_600_000_000;
 
 fn keys() -> AuditKeys {
-    AuditKeys::new(&AuditKey::new([7; 32]))
+    AuditKeys::new(&Key::new([7; 32]))
 }
 
 prop_compose! {
@@ -33,7 +34,7 @@ prop_compose! {
     ) -> NewEntry {
         NewEntry {
             message_id: message.map(|entropy| MessageId::new(Timestamp::from_micros(at), entropy)),
-            receiver: receiver.map(Receiver::Hash),
+            receiver,
             length,
             segments,
             outcome,
@@ -45,8 +46,8 @@ prop_compose! {
 
 /// A chain of these, with the head that it ends with.
 fn chained(new: Vec<NewEntry>) -> (Vec<Entry>, Head) {
-    let (keys, mut head) = (keys(), Head::new(3));
-    let entries = new.into_iter().map(|new| head.extend(new, keys.receivers())).collect();
+    let mut head = Head::new(3);
+    let entries = new.into_iter().map(|new| head.extend(new)).collect();
     (entries, head)
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::audit::AuditKey;
+use domain::guard::AllowedCountries;
 use domain::ids::{KeyId, MessageId};
 use domain::message::MessageStatus;
 use domain::phone::Country;
@@ -12,6 +12,7 @@ use domain::retry::RetryPolicy;
 use domain::route::{Rule, Target};
 use domain::scenario::Scenario;
 use gateway::request::{Content, FieldProblem};
+use gateway::settings::GuardSettings;
 use gateway::{
     BulkAnswer, BulkRequest, Caller, Parts, SendAnswer, SendError, SendRequest, Settings, SmsService, Verdict,
 };
@@ -72,8 +73,9 @@ impl Bench {
                 "from": AFRICASTALKING_SENDER,
             },
         });
+        let guard = GuardSettings { countries: AllowedCountries::all(), ..GuardSettings::default() };
         let settings =
-            Settings { rules: vec![rule("africastalking", &["KE"], &[], &[])], ..Settings::default() };
+            Settings { guard, rules: vec![rule("africastalking", &["KE"], &[], &[])], ..Settings::default() };
         Setup { keys, settings, default: None, more: Vec::new() }
     }
 
@@ -255,7 +257,7 @@ impl Setup {
         Arc::new(SmsService::new(Parts {
             store: store::open(
                 database.url(),
-                Options { migrate: true, exclusive: true, audit: AuditKey::new([7; 32]) },
+                Options { migrate: true, exclusive: true, keys: Some(testkit::database::data_key()) },
             )
             .await
             .unwrap(),
@@ -270,7 +272,7 @@ impl Setup {
 
 /// The one caller.
 pub(crate) fn caller() -> Caller {
-    Caller { key: KeyId::new(FakeClock::START, [1; 10]) }
+    Caller::of(KeyId::new(FakeClock::START, [1; 10]))
 }
 
 pub(crate) fn text(body: &str) -> Content {

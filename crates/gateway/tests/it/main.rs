@@ -37,4 +37,6 @@ mod lane_pace;
 
 mod message_schedule;
 
+mod message_guard;
+
 mod service_stop;

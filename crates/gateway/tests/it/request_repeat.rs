@@ -54,7 +54,7 @@ async fn another_request_with_the_key_is_refused() {
 async fn another_caller_s_key_is_another_key() {
     let bench = Bench::start().await;
     let first = send(&bench).await.unwrap();
-    let other = Caller { key: KeyId::new(FakeClock::START, [2; 10]) };
+    let other = Caller::of(KeyId::new(FakeClock::START, [2; 10]));
     let second = bench.service.send_sms(other, repeatable(AMERICAN, "Kwaheri")).await.unwrap();
     assert_ne!(first.id, second.id);
 }

@@ -41,6 +41,8 @@ connect_timeout_ms = 5000
 request_timeout_ms = 10000
 "#,
         environment: &[("BEACON_TOKEN", "token")],
+        secrets: &["token"],
+        identities: &[],
         create: |config| Ok(Arc::new(Beacon::new(&config)?)),
     };
 

@@ -19,6 +19,8 @@ mod adding_a_provider;
 
 mod secrets_hide;
 
+mod renewable_renew;
+
 mod transport_fail;
 
 mod forms_encode;

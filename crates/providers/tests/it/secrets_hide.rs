@@ -31,6 +31,24 @@ fn settings_and_providers_do_not_show_credentials() {
     }
 }
 
+#[test]
+fn every_key_that_is_named_like_a_credential_is_kept_as_one() {
+    for registration in providers::REGISTRY {
+        let defaults = registration.default_keys().unwrap();
+        let is_credential = |key: &str| {
+            let endings = ["token", "token_previous", "secret", "password", "api_key"];
+            endings.iter().any(|ending| key.ends_with(ending))
+        };
+        let named: Vec<&str> = defaults.keys().map(String::as_str).filter(|key| is_credential(key)).collect();
+        let mut listed = registration.secrets.to_vec();
+        listed.sort_unstable();
+        assert_eq!(named, listed, "{registration:?}");
+        for key in registration.secrets.iter().chain(registration.identities) {
+            assert_eq!(defaults.get(*key), Some(&Value::from("")), "{key}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn sentences_of_a_provider_are_not_kept() {
     // Providers quote the number and the text in what they write.

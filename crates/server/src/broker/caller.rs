@@ -9,8 +9,9 @@ use domain::secret::SecretString;
 use gateway::Caller;
 use store::StoreError;
 
+use crate::auth::Authenticator;
 use crate::config::Broker;
-use crate::keys::{Authenticator, Scope};
+use crate::keys::Scope;
 
 /// What to do where there is none.
 pub(crate) const NO_KEY: &str = "broker.api_key is not set, and requests from the broker need a caller: make a key with \
@@ -39,6 +40,6 @@ impl StandingCaller {
     /// The caller, as long as its key may send. Asked for each request: a key can be revoked.
     pub(super) async fn identify(&self) -> Result<Option<Caller>, StoreError> {
         let identity = self.authenticator.identify(&self.key).await?;
-        Ok(identity.filter(|identity| identity.may(Scope::Send)).map(|identity| Caller { key: identity.key }))
+        Ok(identity.filter(|identity| identity.may(Scope::Send)).map(|identity| identity.caller()))
     }
 }

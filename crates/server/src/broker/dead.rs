@@ -19,6 +19,11 @@ const SUBJECT: &str = "Tuma-Subject";
 const SEQUENCE: &str = "Tuma-Sequence";
 /// What its producer called it. Under another name, for the dead are told apart by where they came from.
 const MESSAGE_ID: &str = "Tuma-Msg-Id";
+/// How long the request was, where there was no room to keep it.
+const LEFT_OUT: &str = "Tuma-Left-Out-Bytes";
+
+/// What the problem, and the words about where the request came from, take at most.
+const OUR_WORDS: usize = 16 * 1024;
 
 /// The place for them.
 #[derive(Debug)]
@@ -57,9 +62,15 @@ impl DeadLetters {
         // Delivered and found dead twice, it is kept once. The time: places begin anew in a stream that was made anew.
         let published = info.published.unix_timestamp_nanos();
         let id = format!("{}:{}:{published}", info.stream, info.stream_sequence);
-        let mut publish = PublishMessage::build()
-            .headers(kept_headers(message))
-            .payload(message.payload.clone())
+        let kept = kept_headers(message);
+        let mut publish = if message.payload.len() + bytes(&kept) + OUR_WORDS > self.link.max_payload() {
+            // One that fills what the broker carries has no room for its problem beside it: better that than to come
+            // again for ever.
+            PublishMessage::build().header(LEFT_OUT, message.payload.len().to_string().as_str())
+        } else {
+            PublishMessage::build().headers(kept).payload(message.payload.clone())
+        };
+        publish = publish
             .header(SUBJECT, message.subject.as_str())
             .header(SEQUENCE, info.stream_sequence.to_string().as_str())
             .message_id(id);
@@ -71,6 +82,12 @@ impl DeadLetters {
         ack.await.map_err(Trouble::of("a dead letter was not acknowledged"))?;
         Ok(())
     }
+}
+
+/// How long headers are on the wire: names, values, and what parts them.
+fn bytes(headers: &HeaderMap) -> usize {
+    let lines = headers.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
+    lines.map(|(name, value)| AsRef::<str>::as_ref(name).len() + value.as_str().len() + 4).sum()
 }
 
 /// What its producer wrote beside the request, without the broker's own words.

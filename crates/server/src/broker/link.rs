@@ -80,6 +80,11 @@ impl Link {
         &self.context
     }
 
+    /// Bytes that the broker carries in one message, headers included.
+    pub(super) fn max_payload(&self) -> usize {
+        self.context.client().server_info().max_payload
+    }
+
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
     }

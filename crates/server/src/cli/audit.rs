@@ -13,9 +13,7 @@ use domain::audit::AuditKeys;
 use domain::time::Timestamp;
 
 use super::print;
-use crate::audit_key::audit_key;
 use crate::config::Config;
-use crate::database::{self, Access};
 
 /// Prove that the audit trail is whole, bring it elsewhere, or watch it.
 #[derive(Debug, Args)]
@@ -35,7 +33,7 @@ enum Verb {
         #[arg(long, value_name = "FILE", conflicts_with = "checkpoint")]
         file: Option<PathBuf>,
         /// The key that the export's checkpoints must be signed with, 64 hexadecimal digits, if you have it from
-        /// elsewhere [default: that of the settings]
+        /// elsewhere [default: that of the database of the settings]
         #[arg(long, value_name = "KEY", requires = "file")]
         public_key: Option<String>,
     },
@@ -73,12 +71,16 @@ enum Format {
 
 impl Audit {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
-        if let Verb::Verify { file: Some(file), public_key, .. } = &self.verb {
-            return file::verify(config, file, public_key.as_deref());
+        // Whoever has an export and a key needs no database.
+        if let Verb::Verify { file: Some(file), public_key: Some(key), .. } = &self.verb {
+            return file::verify(file, &file::public_key(key)?);
         }
-        let store = database::open(config, Access::Beside).await.context("the store can't be opened")?;
-        let keys = AuditKeys::new(&audit_key(config)?);
+        let store = store::open(config.database_url.expose(), config.store_options(false, false))
+            .await
+            .context("the store can't be opened")?;
+        let keys = AuditKeys::new(&store.derive_key(AuditKeys::PURPOSE));
         let done = match self.verb {
+            Verb::Verify { file: Some(file), .. } => file::verify(&file, keys.public_key()),
             Verb::Verify { checkpoint, .. } => verify::run(&*store, &keys, checkpoint.as_deref()).await,
             Verb::Export { since, until, format } => {
                 export::Export { store: &*store, keys: &keys, since, until }.run(format).await

@@ -1,10 +1,12 @@
 //! `tuma check`.
 
+mod secrets;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
 use domain::route::ProviderName;
+use domain::time::Clock;
 use gateway::SystemClock;
 use providers::factory::ConfigError;
 use providers::provider::ProbeError;
@@ -12,37 +14,52 @@ use providers::{ProviderFactory, REGISTRY};
 use store::StoreError;
 
 use super::print;
-use crate::broker;
-use crate::config::{Config, default_settings};
-use crate::database::{self, Access, OpenError};
-use crate::keys::{Authenticator, Scope};
+use crate::config::{Config, PROVIDERS, default_settings};
+use crate::keys::Scope;
+use crate::listen::Files;
+use crate::secrets::{Unread, fetch_what_answers};
+use crate::{auth, broker};
 
-/// Say what is wrong with the settings, and whether each provider's credentials work.
+/// Say what is wrong with the settings, where secrets come from, and whether each provider's credentials work.
 #[derive(Debug, Args)]
 pub(super) struct Check {
     /// Print every setting with its default and meaning, as a file to start from, and check nothing.
     #[arg(long)]
     print_defaults: bool,
-    /// Ask no provider.
+    /// Ask no provider, broker or store of secrets.
     #[arg(long)]
     offline: bool,
 }
 
 impl Check {
     /// Fails if anything is wrong, after saying all of it.
-    pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
+    pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
         if self.print_defaults {
             print(default_settings());
             return Ok(());
         }
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let (config, unread) = if self.offline {
+            (config, Unread::new())
+        } else {
+            fetch_what_answers(config, Arc::clone(&clock)).await?
+        };
         let factory = config.factory()?;
         let mut findings = Findings::default();
-        check_store(config, &mut findings).await;
-        check_addresses(config);
-        self.check_broker(config, &mut findings).await;
+        secrets::check(&config, &unread, clock.now(), &mut findings);
+        check_store(&config, &mut findings).await;
+        check_addresses(&config);
+        check_certificate(&config, &mut findings);
+        self.check_issuer(&config, &mut findings).await;
+        self.check_broker(&config, &mut findings).await;
         for provider in REGISTRY {
             let name: ProviderName = provider.name.parse()?;
-            self.check_provider(&factory, &name, &mut findings).await;
+            if is_fetched(&config, &format!("{PROVIDERS}{name}.")) {
+                self.check_provider(&factory, &name, &mut findings).await;
+            } else {
+                findings.working += usize::from(self.offline);
+                note(&format!("provider {name}"), "its secrets are not known");
+            }
         }
         if findings.working == 0 {
             findings.wrong("providers", "none is configured");
@@ -51,9 +68,25 @@ impl Check {
         Ok(())
     }
 
+    /// Whether the issuer of tokens shows keys.
+    async fn check_issuer(&self, config: &Config, findings: &mut Findings) {
+        let Some(url) = &config.jwt.jwks_url else { return };
+        if self.offline {
+            return fine("jwt.jwks_url", "set; not asked");
+        }
+        match auth::ask_issuer(url, Arc::new(SystemClock::new())).await {
+            Ok(0) => findings.wrong("jwt.jwks_url", "shows no key for RS256, ES256 or EdDSA"),
+            Ok(keys) => fine("jwt.jwks_url", &format!("keys: {keys}")),
+            Err(problem) => findings.wrong("jwt.jwks_url", &format!("{problem:#}")),
+        }
+    }
+
     async fn check_broker(&self, config: &Config, findings: &mut Findings) {
         if !config.broker.is_set() {
             return;
+        }
+        if !is_fetched(config, "broker.") {
+            return note("broker", "its secrets are not known");
         }
         if self.offline {
             return fine("broker", "configured; not asked");
@@ -90,8 +123,16 @@ impl Check {
     }
 }
 
+/// Whether all secrets are known whose settings begin so.
+fn is_fetched(config: &Config, prefix: &str) -> bool {
+    !config.held.iter().any(|(key, held)| key.starts_with(prefix) && held.fetched.is_none())
+}
+
 async fn check_store(config: &Config, findings: &mut Findings) {
-    match database::open(config, Access::Beside).await {
+    if !is_fetched(config, "database_url") || !is_fetched(config, "data_key") {
+        return note("store", "its address or its key is not known");
+    }
+    match store::open(config.database_url.expose(), config.store_options(false, false)).await {
         Ok(store) => {
             match store.ping().await {
                 Ok(()) => fine("store", "can be read and written"),
@@ -99,10 +140,10 @@ async fn check_store(config: &Config, findings: &mut Findings) {
             }
             store.close().await;
         }
-        Err(OpenError::Store(StoreError::Missing | StoreError::OlderSchema { found: 0, .. })) => {
+        Err(StoreError::Missing | StoreError::OlderSchema { found: 0, .. }) => {
             note("store", "is not there yet; tuma serve makes it");
         }
-        Err(OpenError::Store(StoreError::OlderSchema { found, known })) => {
+        Err(StoreError::OlderSchema { found, known }) => {
             note("store", &format!("has schema version {found}; tuma serve brings it to {known}"));
         }
         Err(problem) => findings.wrong("store", &problem.to_string()),
@@ -114,12 +155,11 @@ async fn check_caller(config: &Config, findings: &mut Findings) {
     let Some(key) = config.broker.api_key.get() else {
         return findings.wrong("broker.api_key", broker::NO_KEY);
     };
-    let Ok(store) = database::open(config, Access::Beside).await else {
+    let Ok(store) = store::open(config.database_url.expose(), config.store_options(false, false)).await
+    else {
         return note("broker.api_key", "can't be looked up before the store is there");
     };
-    let clock = Arc::new(SystemClock::new());
-    let found = Authenticator::new(Arc::clone(&store), clock, Duration::ZERO).identify(key).await;
-    match found {
+    match auth::look_up(&*store, key, SystemClock::new().now()).await {
         Ok(Some(identity)) if identity.may(Scope::Send) => fine("broker.api_key", "may send"),
         Ok(_) => findings.wrong("broker.api_key", "is not valid, or lacks the scope sms:send"),
         Err(problem) => findings.wrong("broker.api_key", &problem.to_string()),
@@ -135,8 +175,21 @@ fn check_addresses(config: &Config) {
         }
         Some(_) => fine("public_url", "set"),
     }
-    if !config.listen.ip().is_loopback() {
-        note("listen", "is reachable from other machines without TLS: put a TLS proxy before it");
+    if !config.listen.ip().is_loopback() && Files::of(&config.http).is_none() {
+        note(
+            "listen",
+            "is reachable from other machines without TLS: set http.tls_certificate_file, or put a TLS proxy before it",
+        );
+    }
+}
+
+fn check_certificate(config: &Config, findings: &mut Findings) {
+    let Some(files) = Files::of(&config.http) else { return };
+    let now = SystemClock::new().now();
+    match files.load().and_then(|pair| pair.check(now).map(|()| pair.ends_soon(now))) {
+        Ok(None) => fine("certificate", "can be used, and fits its key"),
+        Ok(Some(end)) => note("certificate", &format!("can be used, but only until {end}")),
+        Err(problem) => findings.wrong("certificate", &problem.to_string()),
     }
 }
 

@@ -74,7 +74,7 @@ impl Demo {
         let config = Config::load(None, settings(listen, &simulator, folder.path()))?;
         let gateway = Gateway::start(&config, Arc::new(SystemClock::new())).await?;
         let (key, kept) = keys::create("demo", &[Scope::Admin], None, SystemClock::new().now());
-        let caller = Caller { key: kept.id };
+        let caller = Caller::of(kept.id);
         let act = Act { by: Actor::Operator, at: kept.created_at };
         gateway.store.create_key(kept, act).await?;
 
@@ -114,6 +114,8 @@ fn settings(listen: SocketAddr, simulator: &Simulator, folder: &Path) -> Vec<(St
         set("TUMA_PUBLIC_URL", &format!("http://{listen}")),
         // Invitations arrive in the demo also at night.
         set("TUMA_QUIET_HOURS__BY_SCENARIO__CHAMA_INVITE", ""),
+        // No number of the demo leads anywhere.
+        set("TUMA_GUARD__COUNTRIES", r#"["*"]"#),
         set("TWILIO_API_BASE_URL", simulator.base_url()),
         set("TWILIO_ACCOUNT_SID", TWILIO_ACCOUNT_SID),
         set("TWILIO_AUTH_TOKEN", TWILIO_AUTH_TOKEN),
@@ -136,16 +138,18 @@ async fn send_samples(service: &SmsService, caller: Caller) -> anyhow::Result<Ve
         };
         if let [receiver] = receivers {
             let request = SendRequest { receiver: (*receiver).into(), content, idempotency_key: None };
-            ids.push(service.send_sms(caller, request).await?.id);
+            ids.push(service.send_sms(caller.clone(), request).await?.id);
         } else {
             let receivers = receivers.iter().map(|receiver| (*receiver).into()).collect();
             let request = BulkRequest { receivers, content, idempotency_key: None };
-            ids.extend(service.send_bulk_sms(caller, request).await?.verdicts.into_iter().filter_map(
-                |verdict| match verdict {
-                    Verdict::Accepted(answer) => Some(answer.id),
-                    Verdict::Rejected { .. } => None,
-                },
-            ));
+            ids.extend(
+                service.send_bulk_sms(caller.clone(), request).await?.verdicts.into_iter().filter_map(
+                    |verdict| match verdict {
+                        Verdict::Accepted(answer) => Some(answer.id),
+                        Verdict::Rejected { .. } => None,
+                    },
+                ),
+            );
         }
     }
     Ok(ids)

@@ -4,20 +4,18 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
-use domain::audit::AuditKey;
 use domain::ids::KeyId;
 use domain::route::{ProviderName, Route};
 use domain::time::{Clock, Timestamp};
 use gateway::explain::Explanation;
 use gateway::request::Content;
 use gateway::{Caller, SendError, SendRequest, SystemClock};
-use store::{Options, Store, StoreError};
+use store::{Store, StoreError};
 use tempfile::TempDir;
 
 use super::{print, say};
-use crate::assemble;
+use crate::assemble::{self, Carriers};
 use crate::config::{Config, Metrics};
-use crate::database::{self, Access, OpenError};
 use crate::telemetry::Figures;
 
 /// Say what would become of a message, and send nothing.
@@ -57,7 +55,7 @@ impl Explain {
     ) -> anyhow::Result<(Explanation, Drained)> {
         // Nothing is counted, and nothing is pushed.
         let figures = Figures::start(&Metrics { otlp_endpoint: None, ..config.metrics.clone() })?;
-        let service = assemble::service(config, store, &figures, clock)?;
+        let service = assemble::service(config, &Carriers::of(config)?, store, &figures, clock);
         let request = SendRequest {
             receiver: self.receiver,
             content: Content {
@@ -68,8 +66,8 @@ impl Explain {
             },
             idempotency_key: None,
         };
-        let nobody = Caller { key: KeyId::new(clock.now(), [0; 10]) };
-        let explanation = service.explain(nobody, &request).inspect_err(|refusal| {
+        let nobody = Caller::of(KeyId::new(clock.now(), [0; 10]));
+        let explanation = service.explain(&nobody, &request).inspect_err(|refusal| {
             if let SendError::Invalid(errors) = refusal {
                 for error in errors {
                     say(format_args!("{} {}", error.pointer.trim_start_matches('/'), error.problem));
@@ -82,13 +80,12 @@ impl Explain {
 
 /// The database of the settings; where there is none yet, an empty one for as long as this takes.
 async fn open(config: &Config) -> anyhow::Result<(Arc<dyn Store>, Option<TempDir>)> {
-    match database::open(config, Access::Beside).await {
-        Err(OpenError::Store(StoreError::Missing | StoreError::OlderSchema { found: 0, .. })) => {
+    let options = config.store_options(false, false);
+    match store::open(config.database_url.expose(), options).await {
+        Err(StoreError::Missing | StoreError::OlderSchema { found: 0, .. }) => {
             let folder = tempfile::tempdir().context("no temporary folder can be made")?;
             let url = format!("sqlite:{}", folder.path().join("empty.db").display());
-            // Nothing is entered there.
-            let options = Options { migrate: true, exclusive: false, audit: AuditKey::new([0; 32]) };
-            let store = store::open(&url, options).await?;
+            let store = store::open(&url, config.store_options(true, false)).await?;
             Ok((store, Some(folder)))
         }
         opened => Ok((opened.context("the store can't be opened")?, None)),

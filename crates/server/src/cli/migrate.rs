@@ -5,10 +5,9 @@ use domain::time::Clock as _;
 use gateway::SystemClock;
 
 use crate::config::Config;
-use crate::database::{self, Access};
 
 pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
-    let store = database::open(config, Access::Migrating).await?;
+    let store = store::open(config.database_url.expose(), config.store_options(true, false)).await?;
     let now = SystemClock::new().now();
     let noted = store.note(vec![NewEntry::new(now, Actor::Operator, Event::SchemaMigrated)]).await;
     store.close().await;

@@ -56,6 +56,9 @@ impl Move {
         say(
             "everything is in the target, and the same. Set TUMA_DATABASE_URL to it before you start the gateway",
         );
+        say(
+            "the data keys were carried too: TUMA_DATA_KEY must open them. Of an SQLite file without it, the key is in <file>.key",
+        );
         say("let nothing serve the source any more: what waits in it would be sent a second time");
         Ok(())
     }

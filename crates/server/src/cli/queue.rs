@@ -16,7 +16,6 @@ use store::port::queue::AGES;
 
 use super::{print, say};
 use crate::config::Config;
-use crate::database::{self, Access};
 
 /// Show what waits, find what does not move, cancel messages or send them again.
 #[derive(Debug, Args)]
@@ -53,7 +52,9 @@ enum Verb {
 
 impl Queue {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<()> {
-        let store = database::open(config, Access::Beside).await.context("the store can't be opened")?;
+        let store = store::open(config.database_url.expose(), config.store_options(false, false))
+            .await
+            .context("the store can't be opened")?;
         let now = SystemClock::new().now();
         let done = match self.verb {
             None => show(&*store, now).await,

@@ -1,9 +1,8 @@
-//! The audit trail: how long it is kept, and what secures it.
+//! The audit trail: how long it is kept, and how often it is signed.
 
 use serde::Deserialize;
 
 use super::SettingsError;
-use super::broker::Secret;
 
 /// The fewest days that entries are kept, whatever anybody sets.
 const LEAST_DAYS: u32 = 90;
@@ -13,7 +12,6 @@ const LEAST_DAYS: u32 = 90;
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "config.default.toml says what each key means")]
 pub struct Audit {
-    pub key: Secret,
     pub keep_days: u32,
     pub checkpoint_minutes: u32,
 }

@@ -4,13 +4,18 @@
 //! The defaults name every key there is, with its type. So a key that is not among them is a mistake, and a
 //! variable of the environment is read as the type that its key has.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use domain::secret::Zeroizing;
 use providers::REGISTRY;
 use toml::{Table, Value};
 
+use super::secrets::{self, Given, Source};
+
 /// Tables whose keys are the operator's own, each with a value of the type that all of them have.
 const OPEN_TABLES: &[(&str, Value)] = &[
+    ("jwt.scopes", Value::Array(Vec::new())),
     ("messages.max_characters_by_scenario", Value::Integer(0)),
     ("quiet_hours.by_scenario", Value::String(String::new())),
     ("routing.exchange", Value::Float(0.0)),
@@ -61,6 +66,29 @@ pub enum LayerError {
         /// What it should be.
         expected: &'static str,
     },
+    /// A secret stands in a variable, and another one names its file.
+    #[error("environment variables {text} and {file} are both set: which one holds is not said")]
+    Both {
+        /// The one with the text.
+        text: String,
+        /// The one with the path.
+        file: String,
+    },
+}
+
+/// All layers in one.
+pub(super) struct Merged {
+    /// The settings, without those of `secrets`.
+    pub(super) settings: Table,
+    /// What was said of secrets, by their keys.
+    pub(super) secrets: BTreeMap<String, Given>,
+}
+
+/// Where the secrets were set.
+#[derive(Default)]
+struct Origins {
+    texts: BTreeMap<String, Source>,
+    files: BTreeMap<String, Source>,
 }
 
 /// Every key with its default, as TOML text with comments: the file that an operator may start from.
@@ -72,26 +100,88 @@ pub fn default_settings() -> String {
 pub(super) fn merge(
     file: Option<&Path>,
     environment: impl IntoIterator<Item = (String, String)>,
-) -> Result<Table, LayerError> {
+) -> Result<Merged, LayerError> {
     #[expect(clippy::expect_used, reason = "a constant of this program, read by its tests")]
     let defaults: Table = default_settings().parse().expect("the default settings are TOML");
     let mut settings = defaults.clone();
+    let mut origins = Origins::default();
     if let Some(path) = file {
         let text =
             std::fs::read_to_string(path).map_err(|error| LayerError::File { path: path.into(), error })?;
+        let text = Zeroizing::new(text);
         let layer: Table = text.parse().map_err(|error: toml::de::Error| LayerError::Syntax {
             path: path.into(),
             problem: syntax(&text, &error),
         })?;
+        let set = secrets::keys().filter(|key| value(&layer, key).is_some());
+        origins.texts.extend(set.map(|key| (key, Source::SettingsFile)));
         overlay(&mut settings, &defaults, layer, "")
             .map_err(|key| LayerError::UnknownKey { path: path.into(), key })?;
     }
     for (variable, text) in environment {
-        if let Some(path) = setting_of(&variable) {
+        if let Some(key) = secret_in_file(&variable) {
+            origins.note_file(key, variable, &text);
+        } else if let Some(path) = setting_of(&variable) {
             set(&mut settings, &defaults, &path, &variable, text)?;
+            origins.texts.insert(path.join("."), Source::Environment(variable));
         }
     }
-    Ok(settings)
+    let secrets = origins.take(&mut settings, &defaults)?;
+    Ok(Merged { settings, secrets })
+}
+
+impl Origins {
+    fn note_file(&mut self, key: String, variable: String, path: &str) {
+        if path.is_empty() {
+            self.files.remove(&key);
+        } else {
+            self.files.insert(key, Source::File { path: path.into(), variable });
+        }
+    }
+
+    /// Takes the secrets out of the settings.
+    fn take(mut self, settings: &mut Table, defaults: &Table) -> Result<BTreeMap<String, Given>, LayerError> {
+        let mut secrets = BTreeMap::new();
+        for key in secrets::keys() {
+            let Some(source) = self.texts.remove(&key) else { continue };
+            // One that is no text stays, for whoever reads the settings to complain of.
+            let Some(Value::String(text)) = value_mut(settings, &key) else { continue };
+            let is_default = value(defaults, &key).and_then(Value::as_str) == Some(text.as_str());
+            if !is_default && !text.trim().is_empty() {
+                secrets.insert(key, Given::Text(std::mem::take(text).into(), source));
+            }
+        }
+        for (key, source) in self.files {
+            let before = secrets.insert(key, Given::File(source.clone()));
+            if let (Some(Given::Text(_, Source::Environment(text))), Source::File { variable, .. }) =
+                (before, source)
+            {
+                return Err(LayerError::Both { text, file: variable });
+            }
+        }
+        Ok(secrets)
+    }
+}
+
+/// The value of a key with dots.
+fn value<'a>(settings: &'a Table, key: &str) -> Option<&'a Value> {
+    match key.split_once('.') {
+        Some((table, rest)) => value(settings.get(table)?.as_table()?, rest),
+        None => settings.get(key),
+    }
+}
+
+fn value_mut<'a>(settings: &'a mut Table, key: &str) -> Option<&'a mut Value> {
+    match key.split_once('.') {
+        Some((table, rest)) => value_mut(settings.get_mut(table)?.as_table_mut()?, rest),
+        None => settings.get_mut(key),
+    }
+}
+
+/// The key of the secret whose file a variable names; `None` if it does not.
+fn secret_in_file(variable: &str) -> Option<String> {
+    let key = setting_of(variable.strip_suffix("_FILE")?)?.join(".");
+    secrets::keys().find(|secret| *secret == key)
 }
 
 /// What is wrong and where, without the line itself, which may hold a secret.
@@ -133,8 +223,9 @@ fn setting_of(variable: &str) -> Option<Vec<String>> {
     if variable == "SMS_PROVIDER" {
         return Some(vec!["routing".into(), "default_provider".into()]);
     }
-    if variable == "TUMA_AUDIT_KEY" {
-        return Some(vec!["audit".into(), "key".into()]);
+    // Like the secrets of providers: a name that people know, with one underscore.
+    if variable == "TUMA_JWT_SECRET" {
+        return Some(vec!["jwt".into(), "secret".into()]);
     }
     let of_provider = REGISTRY.iter().find_map(|provider| {
         let (_, key) = provider.environment.iter().find(|(name, _)| *name == variable)?;

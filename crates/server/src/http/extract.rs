@@ -1,18 +1,21 @@
 //! What a handler takes from a request: the caller, and a body with every mistake named.
 
-use axum::extract::rejection::BytesRejection;
+use axum::body::HttpBody as _;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use bytes::Bytes;
 use domain::secret::SecretString;
 use http::{HeaderMap, header};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
+use super::client_address;
 use super::problem::{Code, FieldProblem, Problem};
 use super::state::State;
+use crate::auth::Denied;
 use crate::keys::{Identity, Scope};
 
-/// Whoever shows a valid API key. What it may do is asked by the handler.
+/// Whoever shows a valid API key or token. What it may do is asked by the handler.
 pub(super) struct Authenticated(pub(super) Identity);
 
 impl Authenticated {
@@ -30,12 +33,15 @@ impl FromRequestParts<State> for Authenticated {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
-        let key = shown_key(&parts.headers).ok_or_else(|| {
-            Problem::new(Code::Unauthenticated, "send the key as Authorization: Bearer … or X-API-Key: …")
-        })?;
-        let identity = state.authenticator.identify(&key).await?;
-        // One answer for an unknown, an expired and a revoked key.
-        identity.map(Self).ok_or_else(|| Problem::new(Code::Unauthenticated, "the key is not valid"))
+        let shown = shown_key(&parts.headers);
+        let address = client_address::counted(parts, state);
+        let found = state.authenticator.authenticate(shown.as_ref(), address).await;
+        found.map(Self).map_err(|denied| match denied {
+            Denied::Unauthenticated if shown.is_none() => {
+                Problem::new(Code::Unauthenticated, "send the key as Authorization: Bearer … or X-API-Key: …")
+            }
+            denied => denied.into(),
+        })
     }
 }
 
@@ -73,13 +79,35 @@ impl<T: DeserializeOwned> FromRequest<State> for Body<T> {
         if !json {
             return Err(Problem::new(Code::UnsupportedMediaType, "send application/json"));
         }
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
-            BytesRejection::FailedToBufferBody(
-                axum::extract::rejection::FailedToBufferBody::LengthLimitError(_),
-            ) => too_large(state.limits.max_body_bytes),
-            _ => Problem::new(Code::MalformedJson, "the body could not be read"),
-        })?;
+        let bytes = whole(request.into_body(), state.limits.max_body_bytes, state).await?;
         read(&bytes).map(Self)
+    }
+}
+
+/// All of a body, if it is no larger than it may be and does not take longer.
+pub(super) async fn whole(body: axum::body::Body, max_bytes: usize, state: &State) -> Result<Bytes, Problem> {
+    let reading = Limited::new(body, max_bytes).collect();
+    match tokio::time::timeout(state.limits.body_timeout, reading).await {
+        Ok(Ok(read)) => Ok(read.to_bytes()),
+        Ok(Err(problem)) if problem.is::<LengthLimitError>() => Err(too_large(max_bytes)),
+        Ok(Err(_broken_off)) => Err(Problem::new(Code::MalformedJson, "the body could not be read")),
+        Err(_elapsed) => {
+            Err(Problem::new(Code::BodyTimeout, "send the body at once, with the same Idempotency-Key"))
+        }
+    }
+}
+
+/// The same where there may be none, which is an empty object.
+pub(super) struct OptionalBody<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Default> FromRequest<State> for OptionalBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &State) -> Result<Self, Problem> {
+        if request.body().is_end_stream() {
+            return Ok(Self(T::default()));
+        }
+        Body::from_request(request, state).await.map(|Body(read)| Self(read))
     }
 }
 

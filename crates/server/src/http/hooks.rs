@@ -1,19 +1,15 @@
 //! Callbacks of all providers, by one generic route: the provider's adapter checks and reads them.
 
-use std::net::{IpAddr, SocketAddr};
-
-use axum::body::Bytes;
-use axum::extract::{ConnectInfo, Request, State as Shared};
+use axum::extract::{Request, State as Shared};
 use axum::response::{IntoResponse as _, Response};
 use domain::route::ProviderName;
 use http::StatusCode;
-use http::request::Parts;
-use providers::address::Addresses;
 use providers::provider::{CallbackKind, CallbackRequest};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::PathParts;
+use super::client_address;
+use super::extract::{self, PathParts};
 use super::problem::{Code, Problem, ProblemBody};
 use super::state::State;
 
@@ -35,6 +31,7 @@ pub(super) fn routes() -> OpenApiRouter<State> {
         (status = 400, description = "can't be read", body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, description = "not from the provider", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "no such callback", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 408, description = "the body did not come in time", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "not stored: try again", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -60,6 +57,7 @@ async fn callback(
         (status = 400, description = "can't be read", body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, description = "not from the provider", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "no such callback", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 408, description = "the body did not come in time", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "not stored: try again", body = ProblemBody, content_type = "application/problem+json"),
     )
@@ -88,9 +86,7 @@ async fn take(
         _ => return Err(unknown()),
     };
     let (parts, body) = request.into_parts();
-    let body: Bytes = axum::body::to_bytes(body, MAX_BODY).await.map_err(|_too_large| {
-        Problem::new(Code::TooLarge, format!("a callback may have {MAX_BODY} bytes"))
-    })?;
+    let body = extract::whole(body, MAX_BODY, state).await?;
     // The provider signs the address that it called: ours as it sees it, never what a header claims.
     let base = state.public_url.as_ref().map_or("", |url| url.as_str()).trim_end_matches('/');
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
@@ -99,54 +95,11 @@ async fn take(
         kind,
         url: &url,
         token,
-        caller: caller(&parts, &state.trusted_proxies),
+        caller: client_address::of(&parts, state),
         headers: &parts.headers,
         body: &body,
         received_at: state.service.now(),
     };
     state.service.receive_callback(&provider, callback).await?;
     Ok(StatusCode::OK.into_response())
-}
-
-/// Who called: whoever connected, or behind proxies that are trusted the last one whom none of them vouches for. What a
-/// stranger writes into the header stands to the left of what a proxy adds, and is not looked at.
-fn caller(parts: &Parts, trusted: &Addresses) -> Option<IpAddr> {
-    let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
-    let headers = parts.headers.get_all("x-forwarded-for").into_iter();
-    let forwarded: Vec<&str> =
-        headers.filter_map(|header| header.to_str().ok()).flat_map(|list| list.split(',')).collect();
-    let mut caller = peer.ip();
-    for hop in forwarded.into_iter().rev() {
-        if !trusted.contains(caller) {
-            break;
-        }
-        caller = hop.trim().parse().ok()?;
-    }
-    Some(caller)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_trusted_proxies_say_about_the_caller_counts() {
-        let trusted: Addresses = serde_json::from_str(r#"["127.0.0.1", "10.0.0.0/8"]"#).unwrap();
-        let table = [
-            ("192.0.2.7", "", Some("192.0.2.7")),
-            ("192.0.2.7", "198.51.100.1", Some("192.0.2.7")),
-            ("127.0.0.1", "", Some("127.0.0.1")),
-            ("127.0.0.1", "198.51.100.1", Some("198.51.100.1")),
-            ("127.0.0.1", "203.0.113.5, 198.51.100.1, 10.1.1.1", Some("198.51.100.1")),
-            ("127.0.0.1", "unknown", None),
-        ];
-        for (peer, header, expected) in table {
-            let request = Request::builder().header("x-forwarded-for", header);
-            let request = if header.is_empty() { Request::builder() } else { request };
-            let (mut parts, _) = request.body(axum::body::Body::empty()).unwrap().into_parts();
-            parts.extensions.insert(ConnectInfo(SocketAddr::new(peer.parse().unwrap(), 4711)));
-            let expected: Option<IpAddr> = expected.map(|address| address.parse().unwrap());
-            assert_eq!(caller(&parts, &trusted), expected, "{peer} {header}");
-        }
-    }
 }

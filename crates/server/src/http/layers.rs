@@ -6,10 +6,70 @@ use std::time::Duration;
 use axum::extract::{Request, State as Shared};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use http::{HeaderName, HeaderValue, header};
 
-use super::problem::{Code, Problem};
+use super::problem::{Code, Problem, ProblemBody, RETRY_AFTER_S};
 use super::state::State;
 use super::v1::prefer;
+
+/// Marks a request that came over our own TLS.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OverTls;
+
+/// What browsers are told with every answer, in case one shows it: to take it for nothing but what it says it is, to put
+/// it into no frame, and to tell nobody where it stood.
+const GUARDS: [(HeaderName, &str); 3] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+];
+
+/// An answer of the API is data: nothing in it may run, and nobody on the way may keep it.
+const FOR_DATA: [(HeaderName, &str); 2] = [
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (header::CACHE_CONTROL, "no-store"),
+];
+
+/// The page of the description runs its own scripts, and asks this gateway only. Its styles are set where they apply.
+const FOR_PAGES: [(HeaderName, &str); 1] = [(
+    header::CONTENT_SECURITY_POLICY,
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+     connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
+)];
+
+/// Two years, as browsers ask for.
+const HSTS: (HeaderName, &str) = (header::STRICT_TRANSPORT_SECURITY, "max-age=63072000");
+
+/// Puts the headers on every answer.
+pub(super) async fn guards(request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let is_page = path == "/docs" || path.starts_with("/docs/");
+    let is_tls = request.extensions().get::<OverTls>().is_some();
+    let mut response = next.run(request).await;
+    let particular: &[_] = if is_page { &FOR_PAGES } else { &FOR_DATA };
+    let all = GUARDS.iter().chain(particular).chain(is_tls.then_some(&HSTS));
+    for (name, value) in all {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// What a connection is told that is one too many: an answer as a whole, for nothing of it has been read.
+pub(crate) fn full() -> Vec<u8> {
+    let code = Code::TooManyConnections;
+    let problem = Problem::new(code, "try again later, or keep connections and use them again");
+    let body = serde_json::to_vec(&ProblemBody::from(problem)).unwrap_or_default();
+    let headers: Vec<String> =
+        GUARDS.iter().chain(&FOR_DATA).map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let head = format!(
+        "HTTP/1.1 {}\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\nconnection: close\r\n\
+         retry-after: {RETRY_AFTER_S}\r\n{}\r\n",
+        code.status(),
+        body.len(),
+        headers.concat(),
+    );
+    [head.into_bytes(), body].concat()
+}
 
 pub(super) async fn not_found() -> Problem {
     Problem::new(Code::NotFound, "no such address; see /docs")

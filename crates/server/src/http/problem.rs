@@ -2,8 +2,12 @@
 //!
 //! The one map from errors to HTTP. The text of a server error is fixed; what really happened goes to the log.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use domain::ids::DecisionId;
+use gateway::allowed::NotAllowed;
 use gateway::operate::MoveError;
 use gateway::receipts::CallbackRefusal;
 use gateway::service::NotReady;
@@ -14,8 +18,10 @@ use serde::Serialize;
 use store::StoreError;
 use utoipa::ToSchema;
 
+use crate::auth::Denied;
+
 /// Seconds after which a caller should try again when the store can't take its request.
-const RETRY_AFTER_S: u32 = 2;
+pub(super) const RETRY_AFTER_S: u32 = 2;
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident => $status:ident, $code:literal, $title:literal;)+) => {
@@ -63,10 +69,18 @@ codes! {
     MessageNotRetriable => CONFLICT, "message_not_retriable", "The message can't be sent again";
     /// No provider could carry the message.
     NoProvider => UNPROCESSABLE_ENTITY, "no_provider", "No provider is configured for this receiver";
+    /// The guard against SMS pumping found it suspicious.
+    GuardRefused => FORBIDDEN, "guard_refused", "The guard against SMS pumping refused the message";
     /// No key, or none that is valid.
     Unauthenticated => UNAUTHORIZED, "unauthenticated", "A valid API key is needed";
+    /// Too many callers at this address showed nothing valid.
+    TooManyFailures => TOO_MANY_REQUESTS, "too_many_failures", "Too many requests from this address had no valid key";
+    /// The issuer of the caller's token has never answered.
+    IssuerUnavailable => SERVICE_UNAVAILABLE, "issuer_unavailable", "The issuer of the token can't be asked for its keys";
     /// The key may not do that.
     MissingScope => FORBIDDEN, "missing_scope", "The API key lacks a scope";
+    /// The key has ended.
+    KeyEnded => CONFLICT, "key_ended", "The API key has ended";
     /// A callback that is not from the provider.
     CallbackRefused => FORBIDDEN, "callback_refused", "The callback is not from the provider";
     /// A callback that can't be read.
@@ -77,6 +91,10 @@ codes! {
     MethodNotAllowed => METHOD_NOT_ALLOWED, "method_not_allowed", "The method is not allowed here";
     /// The body is too large.
     TooLarge => PAYLOAD_TOO_LARGE, "too_large", "The body is too large";
+    /// The body did not come in time.
+    BodyTimeout => REQUEST_TIMEOUT, "body_timeout", "The body did not come in time";
+    /// Too many connections are open.
+    TooManyConnections => SERVICE_UNAVAILABLE, "too_many_connections", "Too many connections are open";
     /// It took too long.
     Timeout => SERVICE_UNAVAILABLE, "timeout", "The request took too long";
     /// The store can't be used now.
@@ -93,6 +111,8 @@ pub struct Problem {
     code: Code,
     detail: String,
     errors: Vec<FieldProblem>,
+    retry_after: Option<Duration>,
+    decision: Option<DecisionId>,
 }
 
 /// The body of an error answer (RFC 9457).
@@ -112,6 +132,9 @@ pub struct ProblemBody {
     detail: String,
     /// The fields that are wrong; none if it is not about fields.
     errors: Vec<FieldProblem>,
+    /// The decision of the guard that refused the message; only with `guard_refused`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision_id: Option<String>,
 }
 
 /// A field that is wrong.
@@ -128,7 +151,7 @@ pub struct FieldProblem {
 impl Problem {
     /// A problem without fields.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new() }
+        Self { code, detail: detail.into(), errors: Vec::new(), retry_after: None, decision: None }
     }
 
     /// A problem of fields.
@@ -138,14 +161,16 @@ impl Problem {
             [single] => format!("{} {}", single.pointer, single.detail),
             several => format!("{} fields are wrong", several.len()),
         };
-        Self { code: Code::ValidationFailed, detail, errors }
+        Self { code: Code::ValidationFailed, detail, errors, retry_after: None, decision: None }
     }
 
     /// Why a message was not moved as asked; `code` is for one that stands where it can't be.
     pub fn of_move(error: MoveError, code: Code) -> Self {
         match error {
             MoveError::NotFound => Self::new(Code::NotFound, "there is no message of that id"),
-            MoveError::Stands(_) | MoveError::TooOld => Self::new(code, error.to_string()),
+            MoveError::Stands(_) | MoveError::TooOld | MoveError::Erased => {
+                Self::new(code, error.to_string())
+            }
             MoveError::NoProvider => Self::new(Code::NoProvider, error.to_string()),
             MoveError::Store(error) => error.into(),
         }
@@ -167,17 +192,20 @@ impl From<Problem> for ProblemBody {
             code: problem.code.as_str(),
             detail: problem.detail,
             errors: problem.errors,
+            decision_id: problem.decision.map(|id| id.to_string()),
         }
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = self.code.status();
+        let (status, retry_after) = (self.code.status(), self.retry_after);
         let mut response = (status, Json(ProblemBody::from(self))).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if let Some(wait) = retry_after {
+            headers.insert(header::RETRY_AFTER, whole_seconds(wait).into());
+        } else if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER_S.into());
         }
         if status == StatusCode::UNAUTHORIZED {
@@ -187,9 +215,35 @@ impl IntoResponse for Problem {
     }
 }
 
+/// Rounded up: whoever comes then is not too early.
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            // One answer for all that can be wrong with a key or a token.
+            Denied::Unauthenticated => Self::new(Code::Unauthenticated, "the key is not valid"),
+            Denied::TooManyFailures { retry_after } => Self {
+                retry_after: Some(retry_after),
+                ..Self::new(Code::TooManyFailures, "the key is not valid; a valid one is taken at any time")
+            },
+            Denied::IssuerUnavailable => Self::new(Code::IssuerUnavailable, "try again later"),
+            Denied::Store(problem) => problem.into(),
+        }
+    }
+}
+
 impl From<FieldError> for FieldProblem {
     fn from(error: FieldError) -> Self {
         Self { pointer: error.pointer, code: error.problem.code(), detail: error.problem.to_string() }
+    }
+}
+
+impl From<NotAllowed> for FieldProblem {
+    fn from(what: NotAllowed) -> Self {
+        Self { pointer: what.pointer().into(), code: what.code(), detail: what.to_string() }
     }
 }
 
@@ -200,6 +254,9 @@ impl From<SendError> for Problem {
             SendError::KeyReused => Self::new(Code::IdempotencyKeyReused, error.to_string()),
             SendError::Repeated => Self::new(Code::RepeatedMessage, error.to_string()),
             SendError::NoProvider => Self::new(Code::NoProvider, error.to_string()),
+            SendError::GuardRefused { decision } => {
+                Self { decision: Some(decision), ..Self::new(Code::GuardRefused, error.to_string()) }
+            }
             SendError::Store(error) => error.into(),
         }
     }

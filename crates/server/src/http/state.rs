@@ -8,7 +8,8 @@ use gateway::SmsService;
 use providers::address::Addresses;
 use url::Url;
 
-use crate::keys::Authenticator;
+use crate::auth::Authenticator;
+use crate::config::ForwardedHeader;
 use crate::telemetry::Figures;
 
 /// What every handler can reach. Cheap to clone.
@@ -24,6 +25,8 @@ pub struct State {
     pub public_url: Option<Url>,
     /// Whose word about who calls is believed.
     pub trusted_proxies: Addresses,
+    /// Where they say it.
+    pub forwarded_header: ForwardedHeader,
     /// When which messages must not leave, to explain why one did not.
     pub quiet_hours: Arc<QuietHours>,
     /// Bounds of a request.
@@ -37,4 +40,6 @@ pub struct Limits {
     pub max_body_bytes: usize,
     /// How long it may take.
     pub timeout: Duration,
+    /// How long its body may take to come.
+    pub body_timeout: Duration,
 }

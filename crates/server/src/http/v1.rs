@@ -2,6 +2,9 @@
 
 mod audit;
 mod explain;
+mod feedback;
+mod guard;
+mod keys;
 mod list;
 mod messages;
 mod moves;
@@ -15,14 +18,14 @@ mod words;
 mod workers;
 
 use utoipa::OpenApi as _;
-use utoipa::openapi::OpenApi;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{Content, OpenApi, Ref, RefOr, ResponseBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::state::State;
 
-pub(crate) use self::messages::read as read_send;
+pub use self::messages::{read as read_send, read_bulk};
 
 pub(super) fn routes() -> OpenApiRouter<State> {
     OpenApiRouter::new()
@@ -32,12 +35,17 @@ pub(super) fn routes() -> OpenApiRouter<State> {
         .routes(routes!(moves::cancel))
         .routes(routes!(moves::retry))
         .routes(routes!(moves::cancel_bulk))
+        .routes(routes!(feedback::give))
         .routes(routes!(explain::explain))
         .routes(routes!(providers::list))
         .routes(routes!(providers::drain))
         .routes(routes!(providers::resume))
         .routes(routes!(queue::show))
         .routes(routes!(queue::stuck))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::revoke))
+        .routes(routes!(keys::rotate))
+        .routes(routes!(guard::decisions))
         .routes(routes!(workers::list))
         .routes(routes!(workers::pause))
         .routes(routes!(workers::activate))
@@ -55,6 +63,7 @@ pub(super) fn routes() -> OpenApiRouter<State> {
     tags(
         (name = "messages", description = "Send messages and see what became of them"),
         (name = "operators", description = "See and change what the gateway does"),
+        (name = "keys", description = "Who may call"),
         (name = "callbacks", description = "What providers call"),
         (name = "operations", description = "Health and figures"),
     ),
@@ -73,4 +82,25 @@ pub(super) fn description() -> OpenApi {
         SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key"))),
     );
     description
+}
+
+/// What every operation that asks who calls may answer, beside what its handler says.
+pub(super) fn describe_authentication(description: &mut OpenApi) {
+    let answer = |description: &str| {
+        let problem = Content::new(Some(Ref::from_schema_name("Problem")));
+        let answer = ResponseBuilder::new().description(description);
+        RefOr::T(answer.content("application/problem+json", problem).build())
+    };
+    let refused = answer("too many requests from this address had no valid key");
+    let unknown = answer("who calls can't be found out now: try again");
+    for path in description.paths.paths.values_mut() {
+        let operations = [&mut path.get, &mut path.post, &mut path.put, &mut path.patch, &mut path.delete];
+        for operation in operations.into_iter().flatten() {
+            let responses = &mut operation.responses.responses;
+            if responses.contains_key("401") {
+                responses.entry("429".into()).or_insert_with(|| refused.clone());
+                responses.entry("503".into()).or_insert_with(|| unknown.clone());
+            }
+        }
+    }
 }

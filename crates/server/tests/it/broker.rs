@@ -131,6 +131,27 @@ async fn hopeless_requests_lie_among_the_dead_with_what_is_wrong_and_the_rest_fl
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hopeless_request_that_fills_what_the_broker_carries_leaves_its_problem_and_no_more() {
+    let nats = NatsServer::start().await;
+    let _app = TestApp::setup().broker(&nats.url()).start().await;
+    let peer = Peer::of(&nats).await;
+    peer.wait_for_stream("TUMA_SMS").await;
+    let largest = "x".repeat(1 << 20);
+    peer.ask("bulk", largest.as_str(), &[]).await;
+    let mut dead = peer.listen("TUMA_DEAD").await;
+    let told = &dead.until(|told| told.len() == 1).await[0];
+    let problem: Value = serde_json::from_str(&told.headers["Tuma-Problem"]).unwrap();
+    assert_eq!(
+        (&problem["code"], told.headers["Tuma-Left-Out-Bytes"].as_str()),
+        (&json!("too_large"), "1048576")
+    );
+    assert!(told.payload.is_empty());
+    let mut requests = peer.wait_for_stream("TUMA_SMS").await;
+    let is_empty = async || (requests.info().await.unwrap().state.messages == 0).then_some(());
+    wait_for(is_empty, LONG).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn streams_that_somebody_removed_are_made_again() {
     let nats = NatsServer::start().await;
     let app = TestApp::setup().broker(&nats.url()).start().await;

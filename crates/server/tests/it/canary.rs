@@ -18,6 +18,7 @@ use testkit::wait::{LONG, wait_for, wait_until};
 use self::needles::Needles;
 use crate::app::text;
 use crate::http::{Answer, Client, Request};
+use crate::issuer::{AUDIENCE, ISSUER, SECRET, Signer, claims};
 use crate::program::{Served, Site};
 
 // Nobody's credentials, put together from parts so that tools which look for leaked ones do not take them for
@@ -240,6 +241,43 @@ async fn mistake(scene: &mut Scene) {
     scene.ask(Method::GET, "/sms", basic).await;
 }
 
+fn with_issuer(site: Site) -> Site {
+    site.set("TUMA_JWT_SECRET", SECRET)
+        .set("TUMA_JWT__ISSUER", ISSUER)
+        .set("TUMA_JWT__AUDIENCE", AUDIENCE)
+        .set("TUMA_JWT__SCOPES", r#"{service = ["sms:read"]}"#)
+}
+
+/// Keys and tokens; gives what is secret of them.
+async fn identify(scene: &mut Scene) -> Vec<String> {
+    let mut secrets = scene.keys.to_vec();
+    secrets.push(SECRET.to_owned());
+    scene.post("/api-keys", 3, &json!({"name": "made", "scopes": ["sms:send"], "senders": ["CHAMA"]})).await;
+    let made = scene.answers.last().unwrap().answer.json();
+    scene.post(&format!("/api-keys/{}/rotate", text(&made["id"])), 3, &json!({})).await;
+    for said in scene.answers.iter().rev().take(4) {
+        secrets.push(text(&said.answer.json()["secret"]));
+    }
+    let (digits, key) = (NUMBERS[0].1, scene.keys[0].clone());
+    let mistakes = json!({
+        "name": format!("{digits}\n{key}"), "scopes": [TEXT, key], "scenarios": [TEXT], "countries": [CODE],
+        "senders": [TEXT, digits.repeat(2)], "expires_at": "2020-01-01T00:00:00Z",
+    });
+    scene.post("/api-keys", 3, &mistakes).await;
+    scene.ask_as(3, Method::DELETE, &format!("/api-keys/{key}"), |request| request).await;
+    scene.get("/api-keys", 3).await;
+    let now = SystemClock::new().now();
+    let mut expired = claims(&number(0), &[TEXT], now);
+    expired["exp"] = json!(0);
+    let (good, ours, theirs) =
+        (claims(&number(0), &["service", TEXT], now), Signer::secret(), Signer::ed25519());
+    for token in [ours.sign(CODE, &good), ours.sign(CODE, &expired), theirs.sign(digits, &good)] {
+        scene.ask(Method::GET, "/sms?limit=1", |request| request.key(&token)).await;
+        secrets.extend(token.rsplit('.').next().map(str::to_owned));
+    }
+    secrets
+}
+
 /// What providers do wrong, one after the other. Their sentences quote the number.
 async fn fail(scene: &mut Scene) {
     // Not a code: those don't find out whether a route that failed works again.
@@ -322,6 +360,9 @@ async fn look_after(scene: &mut Scene) {
         for verb in ["retry", "cancel"] {
             scene.ask_as(key, Method::POST, &format!("/sms/{id}/{verb}"), |request| request).await;
         }
+        for outcome in ["confirmed", TEXT] {
+            scene.post(&format!("/sms/{id}/feedback"), key, &json!({"outcome": outcome})).await;
+        }
     }
     let (kenyan, digits) = (number(0), NUMBERS[0].1);
     let paths = [
@@ -338,9 +379,33 @@ async fn look_after(scene: &mut Scene) {
     }
     scene.post("/sms/explain", 0, &json!({"receiver": digits.repeat(2), "message": TEXT.repeat(9)})).await;
     let query = format!("older_than_s={digits}x&limit={digits}&{digits}={digits}");
-    for path in ["/queue", "/workers", "/providers", &format!("/queue/stuck?{query}")] {
+    let (stuck, decisions) =
+        (format!("/queue/stuck?{query}"), format!("/guard/decisions?prefix={digits}x&{query}"));
+    for path in ["/queue", "/workers", "/providers", &stuck, "/guard/decisions", &decisions] {
         scene.get(path, 3).await;
     }
+}
+
+/// Everything quick to fail, and its credentials.
+fn site(sim: &Simulator, public: &Endpoint) -> Site {
+    with_issuer(Site::new(sim.base_url()))
+        .set("RUST_LOG", "trace")
+        .set("TWILIO_AUTH_TOKEN", AUTH_TOKEN)
+        .set("SMS_AT_API_KEY", AT_API_KEY)
+        .set("SMS_AT_CALLBACK_SECRET", CALLBACK_SECRET)
+        .set("TUMA_PUBLIC_URL", &public.url(""))
+        // So that it has something to tell of.
+        .set("TUMA_GUARD__PREFIX_PER_MINUTE", "1")
+        .set("TUMA_RETRY__BASE_MS", "1")
+        .set("TUMA_RETRY__MAX_ATTEMPTS", "2")
+        .set("TUMA_BREAKER__FIRST_OPEN_MS", "100")
+        .set("TUMA_BREAKER__LONGEST_OPEN_MS", "100")
+        .set("TUMA_BREAKER__PROBES", "1")
+        .set("TUMA_PROVIDERS__TWILIO__CONNECT_TIMEOUT_MS", "250")
+        .set("TUMA_PROVIDERS__TWILIO__REQUEST_TIMEOUT_MS", "1000")
+        .set("TUMA_PROVIDERS__AFRICASTALKING__CONNECT_TIMEOUT_MS", "250")
+        .set("TUMA_PROVIDERS__AFRICASTALKING__REQUEST_TIMEOUT_MS", "1000")
+        .set("TUMA_PROVIDERS__TWILIO__BULK_BATCH_SIZE", "0")
 }
 
 #[tokio::test]
@@ -352,25 +417,11 @@ async fn no_number_text_key_or_code_is_in_the_log_the_figures_or_an_error() {
     config.africastalking.api_key = AT_API_KEY.into();
     let sim = Simulator::start(config).await.unwrap();
     let public = Endpoint::start().await.unwrap();
-    let site = Site::new(sim.base_url())
-        .set("RUST_LOG", "trace")
-        .set("TWILIO_AUTH_TOKEN", AUTH_TOKEN)
-        .set("SMS_AT_API_KEY", AT_API_KEY)
-        .set("SMS_AT_CALLBACK_SECRET", CALLBACK_SECRET)
-        .set("TUMA_PUBLIC_URL", &public.url(""))
-        .set("TUMA_RETRY__BASE_MS", "1")
-        .set("TUMA_RETRY__MAX_ATTEMPTS", "2")
-        .set("TUMA_BREAKER__FIRST_OPEN_MS", "100")
-        .set("TUMA_BREAKER__LONGEST_OPEN_MS", "100")
-        .set("TUMA_BREAKER__PROBES", "1")
-        .set("TUMA_PROVIDERS__TWILIO__CONNECT_TIMEOUT_MS", "250")
-        .set("TUMA_PROVIDERS__TWILIO__REQUEST_TIMEOUT_MS", "1000")
-        .set("TUMA_PROVIDERS__AFRICASTALKING__CONNECT_TIMEOUT_MS", "250")
-        .set("TUMA_PROVIDERS__AFRICASTALKING__REQUEST_TIMEOUT_MS", "1000")
-        .set("TUMA_PROVIDERS__TWILIO__BULK_BATCH_SIZE", "0");
+    let site = site(&sim, &public);
     let mut scene = scene(&site, sim, public).await;
     send_and_read(&mut scene).await;
     mistake(&mut scene).await;
+    let secrets = identify(&mut scene).await;
     fail(&mut scene).await;
     call_back(&mut scene).await;
     look_after(&mut scene).await;
@@ -380,10 +431,12 @@ async fn no_number_text_key_or_code_is_in_the_log_the_figures_or_an_error() {
     let listed = site.run(&["keys", "list"]).await;
     let queue = site.run(&["queue"]).await;
     let stuck = site.run(&["queue", "stuck", "--older-than", "0s"]).await;
-    let Scene { served, keys, answers, .. } = scene;
+    let Scene { served, answers, .. } = scene;
     served.terminate().await;
     let ended = served.ended().await;
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""));
+    let report = site.run(&["guard", "report", "--json"]).await;
+    assert!(report.stdout.contains("+2547339"), "{}", report.stderr);
 
     let numbers = || {
         let numbers = NUMBERS.iter();
@@ -393,7 +446,8 @@ async fn no_number_text_key_or_code_is_in_the_log_the_figures_or_an_error() {
     let all = all.basic("the auth token", TWILIO_ACCOUNT_SID, AUTH_TOKEN);
     let all =
         all.text("the key of Africa's Talking", AT_API_KEY).text("the callback secret", CALLBACK_SECRET);
-    let all = keys.iter().fold(all, |all, key| all.text("an API key", key.trim_start_matches("tuma_")));
+    let all =
+        secrets.iter().fold(all, |all, key| all.text("a key or token", key.trim_start_matches("tuma_")));
 
     // The search means something: everything was said, and the failures happened.
     for word in
@@ -401,7 +455,7 @@ async fn no_number_text_key_or_code_is_in_the_log_the_figures_or_an_error() {
     {
         assert!(ended.stderr.contains(word), "the log has no {word}");
     }
-    let commands = [offline, online, listed, queue, stuck];
+    let commands = [offline, online, listed, queue, stuck, report];
     let printed = commands.map(|command| command.stdout + &command.stderr);
     for (what, written) in [("the log", ended.stderr), ("what commands print", printed.concat())] {
         let lines: Vec<_> = written.lines().filter(|line| !all.found_in(line).is_empty()).take(5).collect();
@@ -410,7 +464,7 @@ async fn no_number_text_key_or_code_is_in_the_log_the_figures_or_an_error() {
     let masked = numbers();
     let mut leaks = Vec::new();
     for Said { what, key, answer } in &answers {
-        let found = if answer.status >= 400 || what.contains("/metrics") {
+        let found = if answer.status >= 400 || what.contains("/metrics") || what.contains("/guard") {
             all.found_in(&answer.text)
         } else if *key == Some(1) {
             masked.found_in(&answer.text)

@@ -355,14 +355,16 @@ fn the_password_of_the_database_is_in_no_debug_output_and_no_error() {
     assert_eq!(config.database_url.expose(), url);
     assert!(!format!("{config:?}").contains("hunter2"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let opened =
-        store::open(url, store::Options { migrate: false, exclusive: false, audit: crate::app::audit_key() });
+    let opened = store::open(
+        url,
+        store::Options { migrate: false, exclusive: false, keys: Some(testkit::database::data_key()) },
+    );
     let refused = runtime.block_on(opened).unwrap_err();
     assert!(matches!(refused, store::StoreError::Unavailable(_)), "{refused}");
     assert!(!format!("{refused} {refused:?}").contains("hunter2"));
     let unreadable = runtime.block_on(store::open(
         concat!("postgres://tuma:", "hunter2", "@127.0.0.1:x/tuma"),
-        store::Options { migrate: false, exclusive: false, audit: crate::app::audit_key() },
+        store::Options { migrate: false, exclusive: false, keys: Some(testkit::database::data_key()) },
     ));
     assert_eq!(unreadable.unwrap_err(), store::StoreError::Address);
 }

@@ -35,16 +35,21 @@ impl Client {
 
     /// Speaks HTTP/2 from the first byte, without TLS.
     pub(crate) fn http2() -> Self {
-        let ring = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(ring).with_safe_default_protocol_versions();
-        let tls = tls.unwrap().with_root_certificates(RootCertStore::empty()).with_no_client_auth();
-        let client = reqwest::Client::builder().tls_backend_preconfigured(tls).http2_prior_knowledge();
-        Self(client.no_proxy().timeout(TIMEOUT).build().unwrap())
+        Self(http2(None).timeout(TIMEOUT).build().unwrap())
     }
 
     pub(crate) fn request(&self, method: Method, url: &str) -> Request {
         Request(self.0.request(method, url))
     }
+}
+
+/// HTTP/2 from the first byte, with so many bytes of window for an answer.
+pub(crate) fn http2(window: Option<u32>) -> reqwest::ClientBuilder {
+    let ring = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(ring).with_safe_default_protocol_versions();
+    let tls = tls.unwrap().with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+    let client = reqwest::Client::builder().tls_backend_preconfigured(tls).http2_prior_knowledge();
+    client.http2_initial_stream_window_size(window).no_proxy()
 }
 
 impl Request {

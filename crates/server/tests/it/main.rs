@@ -14,6 +14,8 @@ mod app;
 
 mod sms_send;
 
+mod sms_content;
+
 mod sms_bulk;
 
 mod sms_show;
@@ -27,6 +29,14 @@ mod sms_retry;
 mod sms_explain;
 
 mod auth;
+
+mod issuer;
+
+mod callers_tokens;
+
+mod callers_failures;
+
+mod callers_nodes;
 
 mod problems;
 
@@ -43,16 +53,21 @@ mod timeline;
 mod operators;
 
 mod audit_list;
+mod guard;
 
 mod nodes;
 
 mod health;
+
+mod connections;
 
 mod metrics;
 
 mod openapi;
 
 mod nats;
+
+mod callers;
 
 mod broker;
 
@@ -65,6 +80,14 @@ mod config;
 mod config_policy;
 
 mod program;
+
+mod secrets_read;
+
+mod secrets_vault;
+
+mod secrets_aws;
+
+mod secrets_renew;
 
 mod program_keys;
 
@@ -81,11 +104,15 @@ mod program_serve;
 
 mod program_check;
 
+mod tls;
+
 mod program_send;
 
 mod program_health;
 
 mod program_queue;
+
+mod program_guard;
 
 mod program_explain;
 
@@ -102,3 +129,8 @@ mod program_demo;
 mod deploy;
 
 mod canary;
+
+#[path = "../../../../fuzz/src/lib.rs"]
+mod fuzzed;
+
+mod fuzz_corpus;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::attempt::{OutcomeKind, Reason};
+use domain::guard::{Mode, Rule};
 use domain::scenario::{Priority, Scenario};
 use reqwest::Method;
 use serde_json::json;
@@ -175,9 +176,12 @@ async fn labels_are_closed_sets() {
         ("why", words(&["forged", "malformed", "unsupported"])),
         ("to", words(&["twilio", "africastalking"])),
         ("kind", words(&["doubt", "silence", "undelivered"])),
-        ("verdict", words(&["found", "absent", "given_up", "resent"])),
+        ("verdict", words(&["found", "absent", "given_up", "resent", "passed", "suspected", "refused"])),
+        ("mode", Mode::ALL.iter().map(ToString::to_string).collect()),
+        ("rule", Rule::ALL.iter().map(ToString::to_string).chain(["none".to_owned()]).collect()),
         ("worker", words(&["dispatch.twilio", "dispatch.africastalking", "reconcile", "sweep"])),
         ("code", words(&["invalid_receiver", "required"])),
+        ("listener", words(&["api", "operations"])),
     ]);
     for figure in figures(&app.metrics().await) {
         for (label, value) in &figure.labels {
@@ -221,6 +225,9 @@ async fn every_figure_that_is_described_can_be_seen() {
         "sms_queue_depth",
         "sms_overdue_count_total",
         "sms_no_receipt_count_total",
+        // Where callers are slow, or too many; where there is TLS.
+        "sms_http_cut_count_total",
+        "sms_http_certificate_end_seconds",
         // Where there is a broker.
         "sms_broker_consumed_count_total",
         "sms_broker_published_count_total",

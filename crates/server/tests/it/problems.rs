@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use domain::content::ContentRules;
+use domain::ids::DecisionId;
 use domain::phone::{PhoneError, SenderId};
 use domain::scenario::Scenario;
+use gateway::allowed::NotAllowed;
 use gateway::request::FieldProblem;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -27,6 +30,9 @@ const OF_HTTP: &[&str] = &[
     "unknown_provider",
     "invalid_cursor",
     "unknown_parameter",
+    "unknown_scope",
+    "unknown_country",
+    "invalid_name",
 ];
 
 /// The headings of the third level below one of the second.
@@ -39,15 +45,19 @@ fn headings(section: &str) -> BTreeSet<&'static str> {
 /// One of each, in a list that does not compile when there is another.
 fn field_problems() -> Vec<FieldProblem> {
     let unknown = "marketing".parse::<Scenario>().unwrap_err();
+    let rule = ContentRules::default().broken_by("PIN 4821", Scenario::General).unwrap().clone();
     let all = vec![
         FieldProblem::Missing,
         FieldProblem::Receiver(PhoneError::TooShort),
+        FieldProblem::CountryNotAllowed,
+        FieldProblem::GuardRefused { decision: DecisionId::from_bytes([0; 16]) },
         FieldProblem::DuplicateReceiver,
         FieldProblem::ReceiverCount { found: 101, max: 100 },
         FieldProblem::EmptyMessage,
         FieldProblem::NulCharacter,
         FieldProblem::MessageTooLong { found: 161, max: 160 },
         FieldProblem::TooManySegments { found: 11, max: 10 },
+        FieldProblem::SensitiveContent { rule },
         FieldProblem::UnknownScenario(unknown),
         FieldProblem::Sender("".parse::<SenderId>().unwrap_err()),
         FieldProblem::TooLong { max: 128 },
@@ -56,17 +66,23 @@ fn field_problems() -> Vec<FieldProblem> {
         FieldProblem::ExpiresTooSoon,
         FieldProblem::RepeatedMessage,
         FieldProblem::NoProvider,
+        FieldProblem::NotAllowed(NotAllowed::Scenario),
+        FieldProblem::NotAllowed(NotAllowed::Country),
+        FieldProblem::NotAllowed(NotAllowed::Sender),
     ];
     for problem in &all {
         match problem {
             FieldProblem::Missing
             | FieldProblem::Receiver(_)
+            | FieldProblem::CountryNotAllowed
+            | FieldProblem::GuardRefused { .. }
             | FieldProblem::DuplicateReceiver
             | FieldProblem::ReceiverCount { .. }
             | FieldProblem::EmptyMessage
             | FieldProblem::NulCharacter
             | FieldProblem::MessageTooLong { .. }
             | FieldProblem::TooManySegments { .. }
+            | FieldProblem::SensitiveContent { .. }
             | FieldProblem::UnknownScenario(_)
             | FieldProblem::Sender(_)
             | FieldProblem::TooLong { .. }
@@ -74,7 +90,8 @@ fn field_problems() -> Vec<FieldProblem> {
             | FieldProblem::TooFarAhead { .. }
             | FieldProblem::ExpiresTooSoon
             | FieldProblem::RepeatedMessage
-            | FieldProblem::NoProvider => {}
+            | FieldProblem::NoProvider
+            | FieldProblem::NotAllowed(NotAllowed::Scenario | NotAllowed::Country | NotAllowed::Sender) => {}
         }
     }
     all
@@ -90,7 +107,7 @@ fn every_problem_code_has_a_heading_in_the_documentation_and_no_other_heading_is
 fn every_field_code_has_a_heading_in_the_documentation_and_no_other_heading_is_there() {
     let problems = field_problems();
     // These are problems of their own as well, and described there.
-    let described = ["no_provider", "repeated_message"];
+    let described = ["no_provider", "repeated_message", "guard_refused"];
     let codes = problems.iter().map(FieldProblem::code).chain(OF_HTTP.iter().copied());
     let codes: BTreeSet<_> = codes.filter(|code| !described.contains(code)).collect();
     assert_eq!(headings("Field codes"), codes);

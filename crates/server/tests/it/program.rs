@@ -187,6 +187,16 @@ impl Served {
         signal(&self.child, "TERM").await;
     }
 
+    /// The limits that the system holds it to, as Linux shows them.
+    pub(crate) fn limits(&self) -> String {
+        std::fs::read_to_string(format!("/proc/{}/limits", self.child.id().unwrap())).unwrap()
+    }
+
+    /// Tells it to look at its files again.
+    pub(crate) async fn hang_up(&self) {
+        signal(&self.child, "HUP").await;
+    }
+
     /// Waits until it has ended.
     pub(crate) async fn ended(mut self) -> Finished {
         let status = tokio::time::timeout(LONG, self.child.wait()).await;

@@ -200,10 +200,20 @@ async fn tail_shows_the_newest_and_follows() {
 }
 
 #[tokio::test]
-async fn another_key_is_found_out() {
+async fn export_holds_for_whoever_has_its_key_and_for_no_other_database() {
     let trail = trail(Database::in_a_file()).await;
-    let other = Trail { site: trail.site.set("TUMA_AUDIT_KEY", &"1".repeat(64)), ..trail };
-    let verified = other.verify().await;
-    assert_eq!(verified.code, Some(1));
-    assert!(verified.stdout.contains("made with another key"), "{}", verified.stdout);
+    let exported = trail.site.run(&["audit", "export"]).await.stdout;
+    let last: Value = serde_json::from_str(exported.lines().last().unwrap()).unwrap();
+    let verify = async |site: &Site, more: &[&str]| {
+        std::fs::write(site.path("export.jsonl"), &exported).unwrap();
+        site.run(&[&["audit", "verify", "--file", "export.jsonl"], more].concat()).await
+    };
+    let other = Site::new(trail.sim.base_url());
+    other.key("admin").await;
+    let refused = verify(&other, &[]).await;
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stdout.contains("signature"), "{}", refused.stdout);
+    // There is no database where the auditor works.
+    let held = verify(&Site::bare(), &["--public-key", &text(&last["public_key"])]).await;
+    assert_eq!(held.code, Some(0), "{}{}", held.stdout, held.stderr);
 }

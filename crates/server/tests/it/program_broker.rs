@@ -148,7 +148,7 @@ fn check_numbers(told: &BTreeMap<String, Vec<Told>>) {
 }
 
 async fn store(url: &str) -> std::sync::Arc<dyn Store> {
-    store::open(url, Options { migrate: false, exclusive: false, audit: crate::app::audit_key() })
+    store::open(url, Options { migrate: false, exclusive: false, keys: Some(testkit::database::data_key()) })
         .await
         .unwrap()
 }

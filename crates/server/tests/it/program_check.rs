@@ -1,8 +1,19 @@
 //! `tuma check`, `tuma migrate`.
 
-use server::config::default_settings;
-use testkit::sim::{SimConfig, Simulator};
+use std::sync::Arc;
+use std::time::Duration;
 
+use domain::time::Clock as _;
+use gateway::SystemClock;
+use reqwest::StatusCode;
+use serde_json::json;
+use server::config::default_settings;
+use testkit::endpoint::Endpoint;
+use testkit::sim::{AFRICASTALKING_API_KEY, SimConfig, Simulator, TWILIO_AUTH_TOKEN};
+use testkit::vault::{ROOT_TOKEN, VaultStandIn};
+
+use crate::app::CALLBACK_SECRET;
+use crate::issuer::{AUDIENCE, ISSUER, Signer, show};
 use crate::program::Site;
 
 async fn simulator() -> Simulator {
@@ -41,6 +52,26 @@ async fn a_provider_that_can_not_be_reached_fails_the_check() {
     let checked = Site::new(&format!("http://{address}")).run(&["check"]).await;
     assert_eq!(checked.code, Some(1));
     assert!(checked.stdout.contains("can't be reached"), "{}", checked.stdout);
+}
+
+#[tokio::test]
+async fn issuer_of_tokens_is_asked_for_its_keys() {
+    let (sim, issuer) = (simulator().await, Endpoint::start().await.unwrap());
+    let site = Site::new(sim.base_url())
+        .set("TUMA_JWT__JWKS_URL", &issuer.url("/jwks.json"))
+        .set("TUMA_JWT__ISSUER", ISSUER)
+        .set("TUMA_JWT__AUDIENCE", AUDIENCE)
+        .set("TUMA_JWT__SCOPES", r#"{service = ["sms:send"]}"#);
+    show(&issuer, &[Signer::rsa().jwk("a"), Signer::ecdsa().jwk("b"), Signer::secret().jwk("c")]);
+    let checked = site.run(&["check"]).await;
+    assert!(checked.stdout.contains("ok    jwt.jwks_url: keys: 2"), "{}", checked.stdout);
+    show(&issuer, &[]);
+    let checked = site.run(&["check"]).await;
+    assert_eq!(checked.code, Some(1));
+    assert!(checked.stdout.contains("WRONG jwt.jwks_url: shows no key"), "{}", checked.stdout);
+    issuer.answer(StatusCode::NOT_FOUND);
+    let checked = site.run(&["check"]).await;
+    assert!(checked.stdout.contains("WRONG jwt.jwks_url: it answered 404"), "{}", checked.stdout);
 }
 
 #[tokio::test]
@@ -134,4 +165,64 @@ async fn migrate_sets_the_database_up_and_finds_nothing_to_do_the_second_time() 
         assert!(done.stderr.contains("up to date"), "{}", done.stderr);
     }
     assert!(site.run(&["check"]).await.stdout.contains("ok    store: can be read and written"));
+}
+
+#[tokio::test]
+async fn each_secret_is_said_with_where_it_is_from_and_its_age_and_never_shown() {
+    let sim = simulator().await;
+    let vault = VaultStandIn::start(Arc::new(SystemClock::new())).await.unwrap();
+    let hundred_days_ago = SystemClock::new().now().minus(Duration::from_hours(100 * 24));
+    vault.put_at("secret/tuma", &json!({"key": AFRICASTALKING_API_KEY}), hundred_days_ago);
+    let site = Site::new(sim.base_url())
+        .set("TUMA_SECRETS__VAULT__ADDRESS", &vault.url())
+        .set("TUMA_SECRETS__VAULT__TOKEN_FILE", "token")
+        .set("SMS_AT_API_KEY", "vault:secret/tuma#key")
+        // Whatever is logged on the way to the store is looked at too.
+        .set("RUST_LOG", "trace");
+    std::fs::write(site.path("token"), format!("{ROOT_TOKEN}\n")).unwrap();
+    std::fs::write(site.path("tuma.toml"), "[broker]\npassword = \"hunter2\"\n").unwrap();
+    let checked = site.run(&["check"]).await;
+    assert_eq!(checked.code, Some(0), "{}{}", checked.stdout, checked.stderr);
+    for line in [
+        "ok    secret providers.twilio.auth_token: from the environment (TWILIO_AUTH_TOKEN)\n",
+        "ok    secret secrets.vault.token: from the file token (TUMA_SECRETS__VAULT__TOKEN_FILE), 0 days old\n",
+        "note  secret providers.africastalking.api_key: from Vault (secret/tuma, field key), 100 days old: more than \
+         secrets.max_age_days, 90; change it\n",
+        "note  secret broker.password: from the settings file, where others may read it: name a file or a store there\n",
+        "ok    provider africastalking: ",
+    ] {
+        assert!(checked.stdout.contains(line), "{line}\n{}", checked.stdout);
+    }
+    // Not the address of a database that has no password, nor the names of accounts.
+    assert!(!checked.stdout.contains("secret database_url"), "{}", checked.stdout);
+    assert!(!checked.stdout.contains("account_sid"), "{}", checked.stdout);
+    let said = checked.stdout + &checked.stderr;
+    for secret in [AFRICASTALKING_API_KEY, TWILIO_AUTH_TOKEN, ROOT_TOKEN, CALLBACK_SECRET, "hunter2"] {
+        assert!(!said.contains(secret), "{said}");
+    }
+
+    let offline = site.run(&["check", "--offline"]).await;
+    assert_eq!(offline.code, Some(0), "{}", offline.stdout);
+    let line =
+        "note  secret providers.africastalking.api_key: from Vault (secret/tuma, field key); not asked\n";
+    assert!(offline.stdout.contains(line), "{}", offline.stdout);
+    assert!(
+        offline.stdout.contains("note  provider africastalking: its secrets are not known"),
+        "{}",
+        offline.stdout
+    );
+
+    vault.set_sealed(true);
+    let sealed = site.run(&["check"]).await;
+    assert_eq!(sealed.code, Some(1), "{}", sealed.stdout);
+    let line =
+        "WRONG secret providers.africastalking.api_key: from Vault (secret/tuma, field key): Vault is sealed";
+    assert!(sealed.stdout.contains(line), "{}", sealed.stdout);
+    let served = site.run(&["serve"]).await;
+    assert_eq!(served.code, Some(1));
+    assert!(
+        served.stderr.contains("setting providers.africastalking.api_key: Vault is sealed"),
+        "{}",
+        served.stderr
+    );
 }

@@ -55,7 +55,7 @@ async fn list_shows_names_and_scopes_and_no_key() {
     let key = site.key("sms:send,sms:read").await;
     let listed = site.run(&["keys", "list"]).await;
     let row: Vec<_> = listed.stdout.trim_end().split('\t').collect();
-    assert_eq!(row[1..], ["test", "sms:send,sms:read", "valid"]);
+    assert_eq!(row[1..], ["test", "sms:send,sms:read", "valid", "never used", "held to nothing"]);
     assert!(!listed.stdout.contains(&key));
 }
 
@@ -74,7 +74,11 @@ async fn what_is_no_scope_is_refused_and_nothing_is_printed() {
         let refused = site.run(&["keys", "create", "--name", "wallet", "--scopes", scopes]).await;
         assert_ne!(refused.code, Some(0));
         assert_eq!(refused.stdout, "");
-        assert!(refused.stderr.contains("sms:send, sms:read and admin"), "{}", refused.stderr);
+        assert!(
+            refused.stderr.contains("sms:send, sms:read, verify, prompts, templates and admin"),
+            "{}",
+            refused.stderr
+        );
     }
 }
 
@@ -84,4 +88,64 @@ async fn revoking_a_key_that_is_not_there_fails() {
     site.key("admin").await;
     let refused = site.run(&["keys", "revoke", "key_01a208af715074abb7716fc49cb931c7"]).await;
     assert_eq!(refused.code, Some(1));
+}
+
+#[tokio::test]
+async fn a_key_may_be_held_to_scenarios_countries_and_senders() {
+    let (_sim, site) = site().await;
+    let create = ["keys", "create", "--name", "w", "--scopes", "sms:send", "--scenarios", "otp,alert"];
+    let made = site.run(&[&create[..], &["--countries", "ke,UG", "--senders", "CHAMA 7"]].concat()).await;
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    let listed = site.run(&["keys", "list"]).await.stdout;
+    assert!(listed.trim_end().ends_with("scenarios otp,alert; countries KE,UG; senders CHAMA 7"), "{listed}");
+    for wrong in [["--scenarios", "party"], ["--countries", "XX"], ["--senders", "way too long a name"]] {
+        assert_ne!(site.run(&[&create[..6], &wrong].concat()).await.code, Some(0), "{wrong:?}");
+    }
+}
+
+#[tokio::test]
+async fn rotate_prints_another_key_and_a_running_gateway_takes_both() {
+    let (_sim, site) = site().await;
+    let old = site.key("sms:read").await;
+    let served = site.serve().await;
+    let list = site.run(&["keys", "list"]).await.stdout;
+    let id = list.split('\t').next().unwrap();
+    let rotated = site.run(&["keys", "rotate", id]).await;
+    assert_eq!(rotated.code, Some(0), "{}", rotated.stderr);
+    let new = rotated.stdout.trim_end();
+    assert!(new.starts_with("tuma_") && new != old && !rotated.stderr.contains(new), "{}", rotated.stderr);
+    for key in [old.as_str(), new] {
+        assert_eq!(served.request(Method::GET, "/sms").key(key).send().await.status, 200);
+    }
+    assert!(site.run(&["keys", "list"]).await.stdout.contains("former secret ends 20"));
+    let at_once = site.run(&["keys", "rotate", id, "--overlap-days", "0"]).await.stdout;
+    let refused = async || {
+        let answer = served.request(Method::GET, "/sms").key(&old).send().await;
+        (answer.status == 401).then_some(())
+    };
+    wait_for(refused, LONG).await.unwrap();
+    let newest = served.request(Method::GET, "/sms").key(at_once.trim_end()).send().await;
+    assert_eq!(newest.status, 200);
+}
+
+#[tokio::test]
+async fn the_first_start_shows_a_key_once_and_not_in_the_log() {
+    let (_sim, site) = site().await;
+    let site = site.set("TUMA_LOG__FORMAT", "json");
+    let served = site.serve().await;
+    let shown = async || {
+        let said = served.log();
+        said.lines().find(|line| line.starts_with("tuma_")).map(str::to_owned)
+    };
+    let key = wait_for(shown, LONG).await.unwrap();
+    assert_eq!(served.request(Method::GET, "/api-keys").key(&key).send().await.status, 200);
+    served.terminate().await;
+    let ended = served.ended().await;
+    let logged = ended.stderr.lines().filter(|line| line.starts_with('{'));
+    assert!(!logged.collect::<String>().contains(&key));
+    assert_eq!((ended.stderr.matches(&key).count(), ended.stdout.matches(&key).count()), (1, 0));
+    let again = site.serve().await;
+    assert_eq!(again.request(Method::GET, "/api-keys").key(&key).send().await.status, 200);
+    again.terminate().await;
+    assert!(!again.ended().await.stderr.contains("tuma_"));
 }

@@ -201,8 +201,8 @@ async fn each_line_of_a_json_log_is_an_object() {
     let served = site.serve().await;
     let id = send(&served, &key, "+14155021211").await;
     shown_when(&served, &key, &id, "failed").await;
-    let failed = served.log().contains("sms.failed");
-    assert!(failed);
+    // The outcome is on disk before it is told.
+    wait_for(async || served.log().contains("sms.failed").then_some(()), LONG).await.unwrap();
     served.terminate().await;
     let log = served.ended().await.stderr;
     for line in log.lines() {
@@ -279,4 +279,15 @@ async fn only_the_owner_can_read_the_database() {
         let mode = std::fs::metadata(site.path(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{name}: {mode:o}");
     }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn it_takes_as_many_file_descriptors_as_it_may_have() {
+    let site = Site::new("http://127.0.0.1:9");
+    let served = site.serve().await;
+    let limits = served.limits();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let numbers: Vec<_> = line.split_whitespace().skip(3).take(2).collect();
+    assert_eq!(numbers[0], numbers[1], "{line}");
 }

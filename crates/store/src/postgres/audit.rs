@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use domain::audit::{AuditKeys, Entry, Forgotten};
+use domain::audit::{Entry, Forgotten};
 use domain::ids::MessageId;
 use domain::time::Timestamp;
 
@@ -42,13 +42,13 @@ pub(super) fn add(statements: &mut Statements<'_>, entries: &[Entry]) -> Result<
 }
 
 const RECEIVERS: &str =
-    "SELECT id, receiver FROM messages WHERE id = ANY($1::uuid[]) AND id BETWEEN $2 AND $3";
+    "SELECT id, receiver_hash FROM messages WHERE id = ANY($1::uuid[]) AND id BETWEEN $2 AND $3";
 
-/// The receivers of messages, by their numbers.
+/// What the receivers of messages are known by.
 pub(super) fn receivers(
     statements: &mut Statements<'_>,
     ids: &[MessageId],
-) -> Result<HashMap<MessageId, u64>, StoreError> {
+) -> Result<HashMap<MessageId, i64>, StoreError> {
     let (Some(first), Some(last)) = (ids.iter().min(), ids.iter().max()) else { return Ok(HashMap::new()) };
     let values = params![column(ids.iter().map(MessageId::as_bytes)), first.as_bytes(), last.as_bytes()];
     let found = statements
@@ -60,11 +60,9 @@ const HASH: &str = "SELECT hash FROM audit WHERE chain = $1 AND seq = $2";
 
 /// Says in the heads that what is before a time is forgotten. The weeks that hold it are dropped after that, whatever
 /// happens between: what is left of them is not missed.
-pub(super) fn forget(
-    statements: &mut Statements<'_>,
-    keys: &AuditKeys,
-    until: Timestamp,
-) -> Result<(), StoreError> {
+pub(super) fn forget(statements: &mut Statements<'_>, until: Timestamp) -> Result<(), StoreError> {
+    let vault = statements.vault();
+    let keys = vault.audit();
     write::audit::forget_checkpoints(statements, keys, until)?;
     for mut head in write::audit::heads(statements, keys)? {
         let last = (read::audit::place(statements, head.chain, until)? - 1).min(head.seq);

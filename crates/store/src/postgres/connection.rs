@@ -4,6 +4,7 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::ids::KeyId;
 use domain::route::ProviderName;
 use parking_lot::Mutex;
 use postgres::config::{Host, SslMode};
@@ -16,6 +17,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::listener;
 use super::sql::{Prepared, Statements};
 use crate::StoreError;
+use crate::seal::{Keyring, Vault};
 
 /// Connections that read at once, for each node.
 pub(super) const READERS: usize = 4;
@@ -105,9 +107,10 @@ impl Connection {
     pub(super) fn transact<T>(
         &mut self,
         begin: &str,
+        vault: Arc<Vault>,
         run: impl FnOnce(&mut Statements<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut statements = Statements::begin(&mut self.client, begin, &mut self.prepared)?;
+        let mut statements = Statements::begin(&mut self.client, begin, &mut self.prepared, vault)?;
         let answer = run(&mut statements)?;
         statements.commit()?;
         Ok(answer)
@@ -116,9 +119,10 @@ impl Connection {
     /// Runs statements that read, and all see the same commit.
     fn snapshot<T>(
         &mut self,
+        vault: Arc<Vault>,
         run: impl FnOnce(&mut Statements<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        run(&mut Statements::begin(&mut self.client, SNAPSHOT, &mut self.prepared)?)
+        run(&mut Statements::begin(&mut self.client, SNAPSHOT, &mut self.prepared, vault)?)
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -161,14 +165,20 @@ fn is_of_server(state: &SqlState) -> bool {
 /// Connections that only read.
 pub(super) struct Readers {
     address: Address,
+    keyring: Arc<Keyring>,
     /// `None` after the end.
     idle: Mutex<Option<Vec<(Connection, Instant)>>>,
     turns: Arc<Semaphore>,
 }
 
 impl Readers {
-    pub(super) fn new(address: Address) -> Self {
-        Self { address, idle: Mutex::new(Some(Vec::new())), turns: Arc::new(Semaphore::new(READERS)) }
+    pub(super) fn new(address: Address, keyring: Arc<Keyring>) -> Self {
+        Self {
+            address,
+            keyring,
+            idle: Mutex::new(Some(Vec::new())),
+            turns: Arc::new(Semaphore::new(READERS)),
+        }
     }
 
     /// Waits until one of the connections is free.
@@ -185,7 +195,7 @@ impl Readers {
             Some(connection) => connection,
             None => self.address.connect()?,
         };
-        let result = connection.snapshot(query);
+        let result = connection.snapshot(self.keyring.vault(), query);
         if let Some(idle) = self.idle.lock().as_mut()
             && !connection.is_closed()
         {
@@ -203,7 +213,12 @@ impl Readers {
 
     /// What other nodes tell.
     pub(super) fn wakeups(readers: &Self) -> mpsc::Receiver<ProviderName> {
-        listener::listen(readers.address.clone())
+        listener::listen(readers.address.clone(), &listener::WAKEUPS)
+    }
+
+    /// Which keys other nodes say have changed.
+    pub(super) fn changed_keys(readers: &Self) -> mpsc::Receiver<KeyId> {
+        listener::listen(readers.address.clone(), &listener::KEYS)
     }
 
     /// Closes the idle connections, and the others when their queries end.

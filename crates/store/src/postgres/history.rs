@@ -8,7 +8,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use domain::audit::AuditKeys;
 use domain::time::Timestamp;
 
 use super::audit;
@@ -100,10 +99,9 @@ impl Change {
 pub(super) fn plan(
     statements: &mut Statements<'_>,
     keep: &KeepHistory,
-    keys: &AuditKeys,
 ) -> Result<(Vec<Change>, u64), StoreError> {
     let mut changes = make_room(statements, keep.now)?;
-    changes.extend(forget_entries(statements, keep.audit_since, keys)?);
+    changes.extend(forget_entries(statements, keep.audit_since)?);
     let mut messages = 0;
     if let Some(since) = keep.messages_since {
         let (dropped, about) = forget(statements, since)?;
@@ -114,11 +112,7 @@ pub(super) fn plan(
 }
 
 /// What the rooms would do within a batch. The writer has taken these questions out of it before: see [`plan`].
-pub(super) fn keep(
-    _statements: &mut Statements<'_>,
-    _keep: &KeepHistory,
-    _keys: &AuditKeys,
-) -> Result<(u64, bool), StoreError> {
+pub(super) fn keep(_statements: &mut Statements<'_>, _keep: &KeepHistory) -> Result<(u64, bool), StoreError> {
     Err(StoreError::Internal("a change of the schema does not go with a batch".into()))
 }
 
@@ -190,14 +184,10 @@ fn forget(statements: &mut Statements<'_>, since: Timestamp) -> Result<(Vec<Chan
 }
 
 /// Drops the weeks of the audit trail that end before `since`, which its heads say first.
-fn forget_entries(
-    statements: &mut Statements<'_>,
-    since: Timestamp,
-    keys: &AuditKeys,
-) -> Result<Vec<Change>, StoreError> {
+fn forget_entries(statements: &mut Statements<'_>, since: Timestamp) -> Result<Vec<Change>, StoreError> {
     let over: Vec<_> = ends(statements, AUDIT.table)?.into_iter().take_while(|end| *end <= since).collect();
     let Some(last) = over.last() else { return Ok(Vec::new()) };
-    audit::forget(statements, keys, *last)?;
+    audit::forget(statements, *last)?;
     tracing::info!(end = %last, "entries of the audit trail that are no longer kept are dropped");
     let drop = |end: &Timestamp| Change(format!("DROP TABLE IF EXISTS {}", AUDIT.partition(*end)));
     // What a clock that was far ahead has left there.

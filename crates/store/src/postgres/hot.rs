@@ -7,15 +7,17 @@
 
 mod accept;
 mod claim;
+mod erase;
 mod events;
 mod finish;
+mod guard;
 mod idle;
+mod keys;
 mod nodes;
 mod receipts;
 
 use std::collections::{BTreeSet, HashMap};
 
-use domain::audit::AuditKeys;
 use domain::ids::MessageId;
 use domain::message::MessageStatus;
 
@@ -40,15 +42,17 @@ pub(super) fn has_work(batch: &Batch) -> bool {
         && batch.wakes.is_empty()
         && batch.forgotten.is_empty()
         && batch.leases.is_empty()
+        && batch.resealed.is_empty()
+        && batch.erasures.is_empty()
+        && !batch.keys.iter().any(keys::is_note)
+        && batch.guard_keeps.is_empty()
+        && batch.feedbacks.is_empty()
+        && batch.guard_forgets.is_empty()
         && batch.notes.is_empty())
 }
 
 /// Outcomes and receipts first: what is decided after them knows them. Claims last: they find what was accepted.
-pub(super) fn run(
-    statements: &mut Statements<'_>,
-    batch: &mut Batch,
-    keys: &AuditKeys,
-) -> Result<(), StoreError> {
+pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<(), StoreError> {
     receipts::name(statements, &mut batch.receipts)?;
     let ends = batch.finishes.iter().flat_map(|pending| &pending.question).map(|end| end.message_id);
     let receipts = batch.receipts.iter().flat_map(|pending| &pending.question);
@@ -71,10 +75,15 @@ pub(super) fn run(
     for pending in &mut batch.wakes {
         pending.answer = Some(());
     }
+    keys::note(statements, &mut batch.keys)?;
     events::forget(statements, &mut batch.forgotten)?;
     events::lease(statements, &mut batch.leases)?;
+    erase::reseal(statements, &mut batch.resealed)?;
+    erase::texts(statements, &mut batch.erasures)?;
+    // Last of all that may wait: whoever has locked a count waits for nobody. A chain is taken that nobody holds.
+    guard::run(statements, batch)?;
     write::note(statements, &mut batch.notes);
-    write::audit::append(statements, keys)
+    write::audit::append(statements)
 }
 
 const LOCK: &str = "SELECT message_id, status FROM states WHERE message_id = ANY($1::uuid[]) \

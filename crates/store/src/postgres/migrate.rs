@@ -15,11 +15,17 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0004_partitions.sql"),
     include_str!("../../migrations/postgres/0005_outbox.sql"),
     include_str!("../../migrations/postgres/0006_hot_states.sql"),
-    include_str!("../../migrations/postgres/0007_audit.sql"),
+    include_str!("../../migrations/postgres/0007_sealing.sql"),
+    include_str!("../../migrations/postgres/0008_callers.sql"),
+    include_str!("../../migrations/postgres/0009_guard.sql"),
+    include_str!("../../migrations/postgres/0010_audit.sql"),
 ];
 
 /// The lock of whoever migrates: "Tuma" in ASCII, and a one.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(x'5475'::int, x'6d61'::int)";
+
+/// Begins a transaction as whoever migrates does.
+pub(super) const ALONE: &str = "BEGIN; SELECT pg_advisory_xact_lock(x'5475'::int, x'6d61'::int)";
 
 /// The lock that writers share: see [`super::writer`].
 const NOBODY_WRITES: &str = "SELECT pg_advisory_xact_lock(1416981601, 2)";
@@ -29,7 +35,7 @@ const VERSION: &str = "SELECT version FROM tuma_schema";
 
 /// The oldest program that can serve this schema, by the version that it knows. While nodes are upgraded one after the
 /// other, those of before go on, and may be started again: a migration adds, and only a later release takes away.
-const NEEDS: u32 = 3;
+const NEEDS: u32 = 7;
 
 /// Of a schema that is newer than this program.
 const NEEDED: &str = "SELECT needs FROM tuma_schema";

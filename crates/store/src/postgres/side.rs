@@ -10,7 +10,7 @@ use super::connection::{Address, Connection, error};
 use super::sql::{self, Column as _, Raw};
 use super::{migrate, writer};
 use crate::StoreError;
-use crate::side::{FORGET_MARKS, LIVE_NODES, MARKS, Marks, SET_MARK, Side};
+use crate::side::{FORGET_KEYS, FORGET_MARKS, LIVE_NODES, MARKS, Marks, SET_MARK, Side};
 use crate::tables::{Kind, Row, Table, Value};
 
 /// A move takes its time, and sorts large tables.
@@ -84,6 +84,10 @@ impl Side for PostgresSide {
 
     fn has_rows(&mut self, table: &Table) -> Result<bool, StoreError> {
         Ok(self.has_table(table.name)? && self.number(&table.any())? > 0)
+    }
+
+    fn forget_keys(&mut self) -> Result<(), StoreError> {
+        self.connection.client.batch_execute(FORGET_KEYS).map_err(error)
     }
 
     fn count(&mut self, table: &Table) -> Result<u64, StoreError> {

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use bytes::{BufMut as _, BytesMut};
 use domain::audit::NewEntry;
@@ -14,6 +15,7 @@ use postgres::{Client, Statement};
 
 use super::connection::error;
 use crate::StoreError;
+use crate::seal::Vault;
 
 /// Statements of one connection, prepared when they are first needed.
 #[derive(Default)]
@@ -29,6 +31,7 @@ pub(super) struct Statements<'connection> {
     client: &'connection mut Client,
     prepared: &'connection mut Prepared,
     is_committed: bool,
+    vault: Arc<Vault>,
     told: Vec<NewEntry>,
 }
 
@@ -41,11 +44,17 @@ impl<'connection> Statements<'connection> {
         client: &'connection mut Client,
         begin: &str,
         prepared: &'connection mut Prepared,
+        vault: Arc<Vault>,
     ) -> Result<Self, StoreError> {
         // From here on it is taken back, also if only a part of the words was done.
-        let statements = Self { client, prepared, is_committed: false, told: Vec::new() };
+        let statements = Self { client, prepared, is_committed: false, vault, told: Vec::new() };
         statements.client.batch_execute(begin).map_err(error)?;
         Ok(statements)
+    }
+
+    /// What seals and opens.
+    pub(super) fn vault(&self) -> Arc<Vault> {
+        Arc::clone(&self.vault)
     }
 
     /// Tells the audit trail what this transaction does: see `write::audit`.
@@ -164,6 +173,7 @@ fn translated(sql: &str) -> String {
     sql.replace("+caller", "caller")
         .replace(" INDEXED BY attempts_open", "")
         .replace(" INDEXED BY watches_in_doubt", "")
+        .replace(" INDEXED BY guard_days", "")
 }
 
 /// A value on its way into a statement. It goes as what the statement wants there: an id is bytes for us and a `uuid`
@@ -357,6 +367,10 @@ impl<T: Column> Column for Option<T> {
         if raw.1.is_none() { Some(None) } else { T::read(raw).map(Some) }
     }
 }
+
+/// Callbacks behind one, oldest first.
+pub(super) const CALLBACKS_BEHIND: &str = "SELECT id, received_at, provider_message_id, receiver_hash, sealed_raw \
+     FROM callbacks WHERE (received_at, id) > (?1, ?2) ORDER BY received_at, id LIMIT ?3";
 
 /// The column by which messages in trouble are found, among `states s`.
 pub(super) const TROUBLE: &str = "s.trouble";

@@ -7,14 +7,13 @@
 
 use std::sync::Arc;
 
-use domain::audit::AuditKeys;
-
 use super::connection::{Address, Connection};
 use super::sql::Statements;
 use super::{history, hot, write};
 use crate::StoreError;
 use crate::group::{Backend, Batch};
 use crate::port::history::{Forgotten, KeepHistory};
+use crate::seal::Keyring;
 
 /// How a transaction begins: with the lock that all writers share, or one has for itself, to the end of a transaction: "Tuma" in ASCII, and a two.
 const SIDE_BY_SIDE: &str = "BEGIN; SELECT pg_advisory_xact_lock_shared(1416981601, 2)";
@@ -29,13 +28,13 @@ const TRIES: usize = 8;
 /// A connection that writes, made anew when it is lost.
 pub(super) struct Writer {
     address: Address,
+    keyring: Arc<Keyring>,
     connection: Option<Connection>,
-    keys: Arc<AuditKeys>,
 }
 
 impl Writer {
-    pub(super) fn new(address: Address, keys: Arc<AuditKeys>) -> Self {
-        Self { address, connection: None, keys }
+    pub(super) fn new(address: Address, keyring: Arc<Keyring>) -> Self {
+        Self { address, keyring, connection: None }
     }
 
     /// Runs one transaction, again if it got into another's way.
@@ -62,7 +61,7 @@ impl Writer {
             Some(connection) => self.connection.insert(connection),
             None => self.connection.insert(self.address.connect()?),
         };
-        connection.transact(begin, |statements| run(statements))
+        connection.transact(begin, self.keyring.vault(), |statements| run(statements))
     }
 }
 
@@ -71,9 +70,8 @@ impl Writer {
     /// impossible by a reader must not take anything back.
     fn keep_history(&mut self, keep: &KeepHistory) -> Result<Forgotten, StoreError> {
         let (mut changes, mut messages) = (Vec::new(), 0);
-        let keys = Arc::clone(&self.keys);
         self.transact(ALONE, |statements| {
-            (changes, messages) = history::plan(statements, keep, &keys)?;
+            (changes, messages) = history::plan(statements, keep)?;
             Ok(())
         })?;
         for change in &changes {
@@ -97,12 +95,11 @@ impl Backend for Writer {
         if batch.is_empty() {
             return Ok(());
         }
-        let keys = Arc::clone(&self.keys);
         if hot::has_work(batch) {
             let done = self.transact(SIDE_BY_SIDE, |statements| {
                 // Of an earlier try, which was taken back.
                 batch.clear_answers();
-                hot::run(statements, batch, &keys)
+                hot::run(statements, batch)
             });
             if done.is_err() {
                 batch.clear_answers();
@@ -113,6 +110,6 @@ impl Backend for Writer {
         if batch.is_empty() {
             return Ok(());
         }
-        self.transact(ALONE, |statements| write::run(statements, batch, &keys))
+        self.transact(ALONE, |statements| write::run(statements, batch))
     }
 }

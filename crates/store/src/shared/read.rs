@@ -2,8 +2,14 @@
 
 #[path = "read/audit.rs"]
 pub(super) mod audit;
+#[path = "read/erase.rs"]
+pub(super) mod erase;
 #[path = "read/events.rs"]
 pub(super) mod events;
+#[path = "read/guard.rs"]
+pub(super) mod guard;
+#[path = "read/keys.rs"]
+pub(super) mod keys;
 #[path = "read/queue.rs"]
 pub(super) mod queue;
 #[path = "read/watches.rs"]
@@ -11,7 +17,7 @@ pub(super) mod watches;
 
 use std::fmt::Write as _;
 
-use domain::ids::{BulkId, KeyId, MessageId};
+use domain::ids::{BulkId, MessageId};
 use domain::message::MessageStatus;
 use domain::route::ProviderName;
 use domain::time::Timestamp;
@@ -19,7 +25,6 @@ use domain::time::Timestamp;
 use super::row::{self, MESSAGE, STATE, word};
 use super::sql::{self, Row, Statements, Value, get, params};
 use crate::StoreError;
-use crate::port::keys::ApiKey;
 use crate::port::messages::{Filter, MessageRecord, MessageSummary, Page};
 
 /// Microseconds in the hour by which messages are indexed: the migration's `created_at / 3600000000`.
@@ -34,7 +39,7 @@ pub(super) const ATTEMPTS: &str = "SELECT number, provider, started_at, ended_at
      provider_message_id, segments, cost_micros, cost_currency FROM attempts WHERE message_id = ?1 ORDER BY number";
 
 pub(super) const RECEIPTS: &str = "SELECT received_at, provider, provider_status, status, reason, provider_code, \
-     network_code, raw, attempt FROM callbacks WHERE message_id = ?1 ORDER BY id";
+     network_code, sealed_raw, attempt, provider_message_id FROM callbacks WHERE message_id = ?1 ORDER BY id";
 
 pub(super) const DRAINED: &str = "SELECT provider, since FROM drained ORDER BY provider";
 
@@ -73,12 +78,13 @@ pub(super) fn message(
     statements: &mut Statements<'_>,
     id: MessageId,
 ) -> Result<Option<MessageRecord>, StoreError> {
-    let values = params![id.as_bytes()];
-    let Some(summary) = statements.collect_of(&message_sql(), values, row::summary)?.pop() else {
+    let (vault, values) = (statements.vault(), params![id.as_bytes()]);
+    let read = |row: &Row<'_>| row::summary(&vault, row);
+    let Some(summary) = statements.collect_of(&message_sql(), values, read)?.pop() else {
         return Ok(None);
     };
     let attempts = statements.collect(ATTEMPTS, params![id.as_bytes()], row::attempt)?;
-    let receipts = statements.collect(RECEIPTS, params![id.as_bytes()], row::receipt)?;
+    let receipts = statements.collect(RECEIPTS, params![id.as_bytes()], |row| row::receipt(&vault, row))?;
     Ok(Some(MessageRecord { summary, attempts, receipts }))
 }
 
@@ -129,8 +135,10 @@ fn newest(
     hour: Option<i64>,
     limit: u32,
 ) -> Result<Vec<MessageSummary>, StoreError> {
-    let (sql, values) = newest_sql(filter, page, hour, limit);
-    statements.collect_of(&sql, sql::list(values), row::summary)
+    let vault = statements.vault();
+    let receiver = filter.receiver.map(|receiver| vault.blind(receiver));
+    let (sql, values) = newest_sql(filter, receiver, page, hour, limit);
+    statements.collect_of(&sql, sql::list(values), |row| row::summary(&vault, row))
 }
 
 /// The words of the partial index `states_in_trouble`.
@@ -140,7 +148,13 @@ fn is_trouble(status: MessageStatus) -> bool {
 }
 
 /// The query for a page, within one hour of the index by receiver where the receiver is given.
-pub(super) fn newest_sql(filter: &Filter, page: Page, hour: Option<i64>, limit: u32) -> (String, Vec<Value>) {
+pub(super) fn newest_sql(
+    filter: &Filter,
+    receiver: Option<i64>,
+    page: Page,
+    hour: Option<i64>,
+    limit: u32,
+) -> (String, Vec<Value>) {
     let mut sql = format!("SELECT {MESSAGE}, {STATE} FROM ");
     let mut values: Vec<Value> = Vec::new();
     let mut conditions: Vec<String> = Vec::new();
@@ -152,7 +166,7 @@ pub(super) fn newest_sql(filter: &Filter, page: Page, hour: Option<i64>, limit: 
     // apart. The rows of states are a tenth of those of messages.
     let in_trouble = filter.status.is_some_and(is_trouble);
     let stands_somewhere = filter.status.is_some() || filter.provider.is_some();
-    let by_state = filter.receiver.is_none() && (in_trouble || (stands_somewhere && filter.caller.is_none()));
+    let by_state = receiver.is_none() && (in_trouble || (stands_somewhere && filter.caller.is_none()));
     let (tables, id) = if by_state {
         ("states s CROSS JOIN messages m ON m.id = s.message_id", "s.message_id")
     } else {
@@ -168,12 +182,12 @@ pub(super) fn newest_sql(filter: &Filter, page: Page, hour: Option<i64>, limit: 
     if let Some(hour) = hour {
         condition("m.created_at / 3600000000 = ?", Value::Integer(hour));
     }
-    if let Some(receiver) = filter.receiver {
-        condition("m.receiver = ?", Value::Integer(receiver.number().cast_signed()));
+    if let Some(receiver) = receiver {
+        condition("m.receiver_hash = ?", Value::Integer(receiver));
     }
     if let Some(caller) = filter.caller {
         // A plus keeps a column from choosing the index: these have better ones.
-        let better = filter.receiver.is_some() || by_state;
+        let better = receiver.is_some() || by_state;
         let of_caller = if better { "+m.caller = ?" } else { "m.caller = ?" };
         condition(of_caller, Value::Blob(caller.as_bytes().to_vec()));
     }
@@ -213,7 +227,9 @@ pub(super) fn messages_of_bulk(
     let (mut begin, mut end) = (*id.as_bytes(), *id.as_bytes());
     begin[6..].fill(0);
     end[6..].fill(0xff);
-    statements.collect_of(&of_bulk_sql(), params![begin, end, id.as_bytes()], row::summary)
+    let vault = statements.vault();
+    let read = |row: &Row<'_>| row::summary(&vault, row);
+    statements.collect_of(&of_bulk_sql(), params![begin, end, id.as_bytes()], read)
 }
 
 pub(super) fn of_bulk_sql() -> String {
@@ -225,36 +241,6 @@ pub(super) fn of_bulk_sql() -> String {
 
 pub(super) fn drained(statements: &mut Statements<'_>) -> Result<Vec<(ProviderName, Timestamp)>, StoreError> {
     statements.collect(DRAINED, params![], |row| Ok((word(row, 0)?, row::time(row, 1)?)))
-}
-
-const KEY: &str = "SELECT id, name, hash, scopes, created_at, expires_at, revoked_at FROM api_keys";
-
-pub(super) fn find_key(
-    statements: &mut Statements<'_>,
-    hash: &[u8; 32],
-) -> Result<Option<ApiKey>, StoreError> {
-    statements.collect_of(&find_key_sql(), params![hash], key).map(|mut keys| keys.pop())
-}
-
-pub(super) fn find_key_sql() -> String {
-    format!("{KEY} WHERE hash = ?1")
-}
-
-pub(super) fn keys(statements: &mut Statements<'_>) -> Result<Vec<ApiKey>, StoreError> {
-    statements.collect_of(&format!("{KEY} ORDER BY id"), params![], key)
-}
-
-fn key(row: &Row<'_>) -> Result<ApiKey, StoreError> {
-    let scopes: String = get(row, 3)?;
-    Ok(ApiKey {
-        id: KeyId::from_bytes(get(row, 0)?),
-        name: get(row, 1)?,
-        hash: get(row, 2)?,
-        scopes: scopes.split(',').filter(|scope| !scope.is_empty()).map(Into::into).collect(),
-        created_at: row::time(row, 4)?,
-        expires_at: row::optional_time(row, 5)?,
-        revoked_at: row::optional_time(row, 6)?,
-    })
 }
 
 /// What no id of a message comes before that was accepted at this time or later: ids begin with the millisecond.

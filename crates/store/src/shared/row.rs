@@ -16,10 +16,11 @@ use domain::time::Timestamp;
 use super::sql::{Row, get, optional_text, text};
 use crate::StoreError;
 use crate::port::messages::{MessageSummary, ReceiptRecord};
+use crate::seal::{CallbackRow, Vault};
 
 /// The columns of a message, for [`message`], which reads them by position.
-pub(super) const MESSAGE: &str = "m.id, m.bulk_id, m.caller, m.receiver, m.country, m.sender, m.scenario, \
-     m.priority, m.body, m.encoding, m.segments, m.reference, m.group_name, m.metadata, m.scheduled_at, \
+pub(super) const MESSAGE: &str = "m.id, m.bulk_id, m.caller, m.sealed_receiver, m.country, m.sender, m.scenario, \
+     m.priority, m.sealed_body, m.encoding, m.segments, m.reference, m.group_name, m.metadata, m.scheduled_at, \
      m.expires_at, m.created_at";
 
 /// How many columns [`MESSAGE`] has: the position of the first one after it.
@@ -28,16 +29,17 @@ const AFTER_MESSAGE: usize = 17;
 /// The columns of a state, for [`summary`], after those of the message.
 pub(super) const STATE: &str = "s.status, s.provider, s.reason, s.provider_code, s.updated_at";
 
-pub(super) fn message(row: &Row<'_>) -> Result<Message, StoreError> {
+pub(super) fn message(vault: &Vault, row: &Row<'_>) -> Result<Message, StoreError> {
+    let id = MessageId::from_bytes(get(row, 0)?);
     Ok(Message {
-        id: MessageId::from_bytes(get(row, 0)?),
+        id,
         bulk_id: get::<Option<[u8; 16]>>(row, 1)?.map(BulkId::from_bytes),
         caller: KeyId::from_bytes(get(row, 2)?),
-        receiver: msisdn(row, 3)?,
+        receiver: msisdn(vault, id, row, 3)?,
         sender: optional_word(row, 5)?,
         scenario: word(row, 6)?,
         priority: word(row, 7)?,
-        body: body(row, 8)?,
+        body: body(vault, id, row, 8)?,
         encoding: word(row, 9)?,
         segments: get(row, 10)?,
         reference: get(row, 11)?,
@@ -49,9 +51,9 @@ pub(super) fn message(row: &Row<'_>) -> Result<Message, StoreError> {
     })
 }
 
-pub(super) fn summary(row: &Row<'_>) -> Result<MessageSummary, StoreError> {
+pub(super) fn summary(vault: &Vault, row: &Row<'_>) -> Result<MessageSummary, StoreError> {
     Ok(MessageSummary {
-        message: message(row)?,
+        message: message(vault, row)?,
         status: word(row, AFTER_MESSAGE)?,
         provider: word(row, AFTER_MESSAGE + 1)?,
         failure: failure(row, AFTER_MESSAGE + 2)?,
@@ -89,17 +91,19 @@ fn outcome(row: &Row<'_>, kind: OutcomeKind) -> Result<SubmitOutcome, StoreError
     })
 }
 
-/// Reads `received_at, provider, provider_status, status, reason, provider_code, network_code, raw,
-/// attempt`.
-pub(super) fn receipt(row: &Row<'_>) -> Result<ReceiptRecord, StoreError> {
+/// Reads `received_at, provider, provider_status, status, reason, provider_code, network_code, sealed_raw,
+/// attempt, provider_message_id`.
+pub(super) fn receipt(vault: &Vault, row: &Row<'_>) -> Result<ReceiptRecord, StoreError> {
+    let received_at = time(row, 0)?;
+    let place = CallbackRow { received_at, provider_message_id: text(row, 9)? };
     Ok(ReceiptRecord {
-        received_at: time(row, 0)?,
+        received_at,
         provider: word(row, 1)?,
         provider_status: get(row, 2)?,
         status: optional_word(row, 3)?,
         failure: failure(row, 4)?,
         network_code: get(row, 6)?,
-        raw: get(row, 7)?,
+        raw: vault.callback(&place, &get::<Vec<u8>>(row, 7)?)?,
         attempt: get(row, 8)?,
     })
 }
@@ -110,14 +114,15 @@ pub(super) fn failure(row: &Row<'_>, at: usize) -> Result<Option<Failure>, Store
     Ok(Some(Failure { reason, provider_code: get(row, at + 1)? }))
 }
 
-/// Reads a number and, in the next column, its country.
-pub(super) fn msisdn(row: &Row<'_>, at: usize) -> Result<Msisdn, StoreError> {
+/// Reads a message's number and, in the next column, its country.
+pub(super) fn msisdn(vault: &Vault, id: MessageId, row: &Row<'_>, at: usize) -> Result<Msisdn, StoreError> {
     let country: Country = word(row, at + 1)?;
-    Msisdn::from_parts(get(row, at)?, country).map_err(|_impossible| StoreError::Corrupt)
+    vault.receiver(id, &get::<Vec<u8>>(row, at)?, country)
 }
 
-pub(super) fn body(row: &Row<'_>, at: usize) -> Result<Body, StoreError> {
-    text(row, at).map(Body::new)
+/// Reads a message's text.
+pub(super) fn body(vault: &Vault, id: MessageId, row: &Row<'_>, at: usize) -> Result<Body, StoreError> {
+    vault.body(id, get::<Option<Vec<u8>>>(row, at)?.as_deref())
 }
 
 fn metadata(row: &Row<'_>, at: usize) -> Result<BTreeMap<String, String>, StoreError> {

@@ -3,23 +3,32 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use domain::audit::{Act, AuditKeys, Checkpoint, Entry, NewEntry, Part, Sealed};
+use domain::audit::{Act, Checkpoint, Entry, NewEntry, Part, Sealed};
+use domain::guard::ledger::Entered;
+use domain::guard::{Count, Subject};
 use domain::ids::{BulkId, KeyId, MessageId, NodeId};
 use domain::message::MessageStatus;
+use domain::phone::Msisdn;
 use domain::route::ProviderName;
+use domain::secret::Key;
 use domain::time::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::connection::{READERS, Readers};
 use super::sql::Statements;
-use super::{outbox, read, write};
+use super::{data_keys, outbox, read, write};
 use crate::answering::Answering;
-use crate::group::{Backend, Drain, GroupCommit, KeyChange, LeaseChange, NodeChange, Operation};
+use crate::group::{
+    Backend, DataKeyChange, Drain, GroupCommit, KeyChange, LeaseChange, NodeChange, Operation,
+};
 use crate::port::audit::{Audit, AuditChain, AuditFilter, AuditPage};
 use crate::port::events::{Event, Events, Lease, Outbox};
+use crate::port::guard::{
+    AskedCounts, Days, Decision, DecisionFilter, Feedback, ForgetGuard, Guard, KeptByGuard,
+};
 use crate::port::history::{Forgotten, History, KeepHistory};
-use crate::port::keys::{ApiKey, Keys};
+use crate::port::keys::{ApiKey, FoundKey, KeyUse, Keys, Rotation};
 use crate::port::messages::{
     Accept, Accepted, Cancel, Filter, Idempotency, MessageRecord, MessageSummary, Messages, Moved, Page,
     Resend, Sweep, Swept,
@@ -30,7 +39,9 @@ use crate::port::queue::{
 };
 use crate::port::receipts::{NewReceipt, ReceiptFate, Receipts};
 use crate::port::routes::Routes;
+use crate::port::sealing::{EraseTexts, Erased, ForgottenReceiver, Reseal, Resealed, Sealing};
 use crate::port::watches::{Settled, TakeWatches, WatchCount, Watched, Watches};
+use crate::seal::Keyring;
 use crate::{Store, StoreError};
 
 /// A store of this backend.
@@ -38,8 +49,8 @@ pub(crate) struct BackendStore {
     group: Mutex<Option<GroupCommit>>,
     writers: Mutex<Vec<std::thread::JoinHandle<()>>>,
     readers: Arc<Readers>,
+    keyring: Arc<Keyring>,
     reading: Arc<Answering>,
-    keys: Arc<AuditKeys>,
 }
 
 impl std::fmt::Debug for BackendStore {
@@ -53,11 +64,11 @@ impl BackendStore {
     pub(super) fn start(
         writers: Vec<impl Backend>,
         readers: Arc<Readers>,
-        keys: Arc<AuditKeys>,
+        keyring: Arc<Keyring>,
     ) -> Result<Self, StoreError> {
         let reading = Arc::new(Answering::new(READERS));
         let (group, threads) = GroupCommit::start(writers)?;
-        Ok(Self { group: Mutex::new(Some(group)), writers: Mutex::new(threads), readers, reading, keys })
+        Ok(Self { group: Mutex::new(Some(group)), writers: Mutex::new(threads), readers, keyring, reading })
     }
 
     fn group(&self) -> Result<GroupCommit, StoreError> {
@@ -229,16 +240,95 @@ impl Keys for BackendStore {
         self.group()?.ask(KeyChange::Create(key, act), Operation::Key).await.map(|_changed| ())
     }
 
-    async fn find_key(&self, hash: [u8; 32]) -> Result<Option<ApiKey>, StoreError> {
-        self.read(move |statements| read::find_key(statements, &hash)).await
+    async fn create_first_key(&self, key: ApiKey, act: Act) -> Result<bool, StoreError> {
+        self.group()?.ask(KeyChange::CreateFirst(key, act), Operation::Key).await
+    }
+
+    async fn find_key(&self, hash: [u8; 32]) -> Result<Option<FoundKey>, StoreError> {
+        self.read(move |statements| read::keys::find(statements, &hash)).await
     }
 
     async fn keys(&self) -> Result<Vec<ApiKey>, StoreError> {
-        self.read(read::keys).await
+        self.read(read::keys::all).await
+    }
+
+    async fn rotate_key(&self, rotation: Rotation) -> Result<bool, StoreError> {
+        self.group()?.ask(KeyChange::Rotate(rotation), Operation::Key).await
     }
 
     async fn revoke_key(&self, id: KeyId, act: Act) -> Result<bool, StoreError> {
         self.group()?.ask(KeyChange::Revoke(id, act), Operation::Key).await
+    }
+
+    async fn note_key_uses(&self, mut uses: Vec<KeyUse>) -> Result<(), StoreError> {
+        // All nodes in one order, so that none waits for another in a circle.
+        uses.sort_unstable_by_key(|used| used.id);
+        self.group()?.ask(KeyChange::Used(uses), Operation::Key).await.map(|_noted| ())
+    }
+
+    fn changed_keys(&self) -> mpsc::Receiver<KeyId> {
+        Readers::changed_keys(&self.readers)
+    }
+}
+
+#[async_trait]
+impl Sealing for BackendStore {
+    fn derive_key(&self, purpose: &str) -> Key {
+        self.keyring.vault().derive(purpose)
+    }
+
+    fn receiver_hash(&self, receiver: Msisdn) -> i64 {
+        self.keyring.vault().blind(receiver)
+    }
+
+    async fn renew_data_keys(&self) -> Result<(), StoreError> {
+        let kept = self.read(data_keys::kept).await?;
+        self.keyring.renew(&kept)
+    }
+
+    async fn add_data_key(&self, act: Act) -> Result<u32, StoreError> {
+        let kept = self.read(data_keys::kept).await?;
+        if let Some(waiting) = kept.iter().find(|key| !key.is_in_use) {
+            return Ok(waiting.id);
+        }
+        let key = self.keyring.next(&kept)?;
+        let id = key.id;
+        self.group()?.ask(DataKeyChange::Add(key, act), Operation::DataKey).await?;
+        self.renew_data_keys().await.map(|()| id)
+    }
+
+    async fn use_data_key(&self, id: u32, act: Act) -> Result<(), StoreError> {
+        self.group()?.ask(DataKeyChange::Use(id, act), Operation::DataKey).await?;
+        self.renew_data_keys().await
+    }
+
+    async fn reseal(&self, reseal: Reseal) -> Result<Resealed, StoreError> {
+        let sealed = self.read(move |statements| data_keys::reseal(statements, reseal)).await?;
+        let resealed = (sealed.messages.len() + sealed.callbacks.len()) as u64;
+        let (rows, behind) = (sealed.rows, sealed.behind);
+        if resealed > 0 {
+            self.group()?.ask(sealed, Operation::Reseal).await?;
+        }
+        Ok(Resealed { rows, resealed, behind })
+    }
+
+    async fn forget_data_keys(&self, before: u32, act: Act) -> Result<u64, StoreError> {
+        let forgotten = self.group()?.ask(DataKeyChange::Forget { before, act }, Operation::DataKey).await?;
+        self.renew_data_keys().await.map(|()| forgotten)
+    }
+
+    async fn erase_texts(&self, erase: EraseTexts) -> Result<Erased, StoreError> {
+        // Beside the writer: to find them takes longer than a commit should.
+        let (served, is_done) = self.read(move |statements| read::erase::served(statements, &erase)).await?;
+        let erased = Erased { codes: served.codes.len() as u64, texts: served.texts.len() as u64, is_done };
+        if served.mark.is_some() || erased.codes > 0 {
+            self.group()?.ask(served, Operation::Erase).await?;
+        }
+        Ok(erased)
+    }
+
+    async fn forget_receiver(&self, receiver: Msisdn, act: Act) -> Result<ForgottenReceiver, StoreError> {
+        self.group()?.ask((receiver, act), Operation::ForgetReceiver).await
     }
 }
 
@@ -284,7 +374,7 @@ impl Audit for BackendStore {
     }
 
     async fn audit(&self, filter: AuditFilter, page: AuditPage) -> Result<Vec<Entry>, StoreError> {
-        let receiver = filter.receiver.map(|receiver| self.keys.receivers().of(receiver));
+        let receiver = filter.receiver.map(|receiver| self.receiver_hash(receiver));
         self.read(move |statements| read::audit::page(statements, &filter, receiver, page)).await
     }
 
@@ -302,6 +392,33 @@ impl Audit for BackendStore {
 
     async fn audit_checkpoints(&self) -> Result<(Option<Sealed>, Vec<Checkpoint>), StoreError> {
         self.read(read::audit::checkpoints).await
+    }
+}
+
+#[async_trait]
+impl Guard for BackendStore {
+    async fn keep_guard(&self, kept: KeptByGuard) -> Result<(), StoreError> {
+        self.group()?.ask(kept, Operation::KeepGuard).await
+    }
+
+    async fn guard_counts(&self, asked: AskedCounts) -> Result<Vec<Entered>, StoreError> {
+        self.read(move |statements| read::guard::counts(statements, &asked)).await
+    }
+
+    async fn guard_days(&self, days: Days, of: Vec<Subject>) -> Result<Vec<(Subject, Count)>, StoreError> {
+        self.read(move |statements| read::guard::days(statements, days, &of)).await
+    }
+
+    async fn guard_decisions(&self, filter: DecisionFilter) -> Result<Vec<Decision>, StoreError> {
+        self.read(move |statements| read::guard::decisions(statements, &filter)).await
+    }
+
+    async fn keep_feedback(&self, feedback: Feedback) -> Result<bool, StoreError> {
+        self.group()?.ask(feedback, Operation::Feedback).await
+    }
+
+    async fn forget_guard(&self, forget: ForgetGuard) -> Result<bool, StoreError> {
+        self.group()?.ask(forget, Operation::ForgetGuard).await
     }
 }
 

@@ -15,12 +15,18 @@ pub(super) mod claim;
 pub(super) mod divert;
 #[path = "write/doubt.rs"]
 pub(super) mod doubt;
+#[path = "write/erase.rs"]
+pub(super) mod erase;
 #[path = "write/events.rs"]
 pub(super) mod events;
 #[path = "write/finish.rs"]
 pub(super) mod finish;
+#[path = "write/guard.rs"]
+pub(super) mod guard;
 #[path = "write/history.rs"]
 pub(super) mod history;
+#[path = "write/keys.rs"]
+pub(super) mod keys;
 #[path = "write/nodes.rs"]
 pub(super) mod nodes;
 #[path = "write/place.rs"]
@@ -36,17 +42,17 @@ pub(super) mod sweep;
 #[path = "write/watches.rs"]
 pub(super) mod watches;
 
-use domain::audit::{Act, Actor, AuditKeys, Event, NewEntry};
-use domain::ids::{KeyId, MessageId};
+use domain::audit::{Act, Actor, Event, NewEntry};
+use domain::ids::MessageId;
 use domain::message::{MessageStatus, StatusEvent};
 use domain::route::ProviderName;
 use domain::time::Timestamp;
 
+use super::data_keys;
 use super::row::word;
 use super::sql::{Statements, params};
 use crate::StoreError;
-use crate::group::{Batch, Drain, KeyChange, Pending};
-use crate::port::keys::ApiKey;
+use crate::group::{Batch, DataKeyChange, Drain, Pending};
 use domain::attempt::Failure;
 
 /// Answers each question of a kind with what one function makes of it.
@@ -60,11 +66,7 @@ macro_rules! answer {
 }
 
 /// Outcomes and receipts first: what is decided after them knows them. Claims last: they find what was accepted.
-pub(super) fn run(
-    statements: &mut Statements<'_>,
-    batch: &mut Batch,
-    keys: &AuditKeys,
-) -> Result<(), StoreError> {
+pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<(), StoreError> {
     answer!(batch.finishes, |ends| finish::finish(statements, ends));
     answer!(batch.receipts, |receipts| receipts::record(statements, receipts));
     answer!(batch.settlements, |settled| watches::settle(statements, settled));
@@ -76,13 +78,20 @@ pub(super) fn run(
     answer!(batch.sweeps, |sweep| sweep::sweep(statements, sweep));
     answer!(batch.accepts, |accept| accept::accept(statements, accept));
     answer!(batch.claims, |claim| claim::claim(statements, claim));
-    answer!(batch.keys, |change| change_key(statements, change));
+    answer!(batch.keys, |change| keys::change(statements, change));
     answer!(batch.drains, |drain| change_drain(statements, drain));
     answer!(batch.nodes, |change| nodes::change(statements, change));
-    answer!(batch.histories, |keep| history::keep(statements, keep, keys));
+    answer!(batch.histories, |keep| history::keep(statements, keep));
     answer!(batch.forgotten, |numbers| events::forget(statements, numbers));
     answer!(batch.leases, |change| events::lease(statements, change));
+    answer!(batch.data_keys, |change| change_data_key(statements, change));
+    answer!(batch.resealed, |rows| super::sealed::write(statements, &rows.messages, &rows.callbacks));
+    answer!(batch.erasures, |served| erase::texts(statements, served));
+    answer!(batch.forgotten_receivers, |forget| erase::receiver(statements, forget.0, &forget.1));
     answer!(batch.keeps, |keep| events::keep(statements, *keep));
+    answer!(batch.guard_keeps, |kept| guard::keep(statements, kept));
+    answer!(batch.feedbacks, |feedback| guard::feedback(statements, feedback));
+    answer!(batch.guard_forgets, |forget| guard::forget(statements, forget));
     if !batch.pings.is_empty() {
         statements.execute("UPDATE probe SET writes = writes + 1", params![])?;
     }
@@ -95,8 +104,8 @@ pub(super) fn run(
     }
     note(statements, &mut batch.notes);
     // What was told so far is chained first: the checkpoint sees it.
-    audit::append(statements, keys)?;
-    answer!(batch.checkpoints, |now| audit::checkpoint(statements, keys, *now));
+    audit::append(statements)?;
+    answer!(batch.checkpoints, |now| audit::checkpoint(statements, *now));
     Ok(())
 }
 
@@ -207,40 +216,25 @@ fn stands(
     statements.first(STATUS, params![message_id.as_bytes()], |row| word(row, 0))
 }
 
-fn change_key(statements: &mut Statements<'_>, change: &KeyChange) -> Result<bool, StoreError> {
-    let (changed, told) = match change {
-        KeyChange::Create(ApiKey { id, name, hash, scopes, created_at, expires_at, revoked_at }, act) => {
-            let changed = statements.execute(
-                "INSERT INTO api_keys (id, name, hash, scopes, created_at, expires_at, revoked_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-                params![
-                    id.as_bytes(),
-                    name,
-                    hash,
-                    scopes.join(","),
-                    created_at.as_micros(),
-                    expires_at.map(Timestamp::as_micros),
-                    revoked_at.map(Timestamp::as_micros),
-                ],
-            )?;
-            (changed, of_key(act, Event::KeyCreated, *id))
+/// Answers the id of the key, or how many are gone.
+fn change_data_key(statements: &mut Statements<'_>, change: &DataKeyChange) -> Result<u64, StoreError> {
+    match change {
+        DataKeyChange::Add(key, act) => {
+            data_keys::keep(statements, key)?;
+            statements.tell(NewEntry::of_act(act, Event::DataKeyAdded, key.id.to_string()));
+            Ok(key.id.into())
         }
-        KeyChange::Revoke(id, act) => {
-            let changed = statements.execute(
-                "UPDATE api_keys SET revoked_at = coalesce(revoked_at, ?2) WHERE id = ?1",
-                params![id.as_bytes(), act.at.as_micros()],
-            )?;
-            (changed, of_key(act, Event::KeyRevoked, *id))
+        DataKeyChange::Use(id, act) => {
+            data_keys::put_to_use(statements, *id)?;
+            statements.tell(NewEntry::of_act(act, Event::DataKeyUsed, id.to_string()));
+            Ok((*id).into())
         }
-    };
-    if changed > 0 {
-        statements.tell(told);
+        DataKeyChange::Forget { before, act } => {
+            let forgotten = data_keys::forget(statements, *before)?;
+            statements.tell(NewEntry::of_act(act, Event::DataKeysForgotten, format!("before {before}")));
+            Ok(forgotten)
+        }
     }
-    Ok(changed > 0)
-}
-
-fn of_key(act: &Act, event: Event, id: KeyId) -> NewEntry {
-    NewEntry::of_act(act, event, id.to_string())
 }
 
 const DRAIN: &str = "INSERT INTO drained (provider, since) VALUES (?1, ?2) ON CONFLICT DO NOTHING";

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use domain::audit::{AuditKeys, Entry, Forgotten};
+use domain::audit::{Entry, Forgotten};
 use domain::ids::MessageId;
 use domain::time::Timestamp;
 
@@ -41,15 +41,15 @@ pub(super) fn add(statements: &mut Statements<'_>, entries: &[Entry]) -> Result<
     Ok(())
 }
 
-/// The receivers of messages, by their numbers.
+/// What the receivers of messages are known by.
 pub(super) fn receivers(
     statements: &mut Statements<'_>,
     ids: &[MessageId],
-) -> Result<HashMap<MessageId, u64>, StoreError> {
+) -> Result<HashMap<MessageId, i64>, StoreError> {
     let mut receivers = HashMap::with_capacity(ids.len());
     for id in ids {
         let found = statements.first(write::watches::RECEIVER, params![id.as_bytes()], |row| get(row, 0))?;
-        receivers.extend(found.map(|number: u64| (*id, number)));
+        receivers.extend(found.map(|hash: i64| (*id, hash)));
     }
     Ok(receivers)
 }
@@ -61,10 +61,11 @@ pub(super) const FORGET: &str = "DELETE FROM audit WHERE chain = ?1 AND seq <= ?
 /// Forgets entries from before a time, a part at once. Answers whether these were all.
 pub(super) fn forget(
     statements: &mut Statements<'_>,
-    keys: &AuditKeys,
     since: Timestamp,
     limit: u32,
 ) -> Result<bool, StoreError> {
+    let vault = statements.vault();
+    let keys = vault.audit();
     write::audit::forget_checkpoints(statements, keys, since)?;
     let mut left = i64::from(limit);
     for mut head in write::audit::heads(statements, keys)? {

@@ -5,15 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::ids::KeyId;
 use domain::route::ProviderName;
 use parking_lot::Mutex;
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 
 use super::sql::Statements;
 use crate::StoreError;
+use crate::seal::{Keyring, Vault};
 
 /// How long a statement waits for another process's lock before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -135,15 +137,17 @@ pub(super) fn error(error: rusqlite::Error) -> StoreError {
 /// Connections that only read. They see the last commit and never wait for the writer.
 pub(super) struct Readers {
     path: PathBuf,
+    keyring: Arc<Keyring>,
     /// `None` after the end.
     idle: Mutex<Option<Vec<Connection>>>,
     turns: Arc<Semaphore>,
 }
 
 impl Readers {
-    pub(super) fn new(path: &Path) -> Self {
+    pub(super) fn new(path: &Path, keyring: Arc<Keyring>) -> Self {
         Self {
             path: path.into(),
+            keyring,
             idle: Mutex::new(Some(Vec::new())),
             turns: Arc::new(Semaphore::new(READERS)),
         }
@@ -167,7 +171,7 @@ impl Readers {
         // A query that nobody would wait for any more must not hold a connection, nor the log.
         let end = Instant::now() + LONGEST_READ;
         connection.progress_handler(PROGRESS, Some(move || Instant::now() > end)).map_err(error)?;
-        let result = snapshot(&connection, query);
+        let result = snapshot(&connection, self.keyring.vault(), query);
         if let Some(idle) = self.idle.lock().as_mut() {
             idle.push(connection);
         }
@@ -179,6 +183,11 @@ impl Readers {
         mpsc::channel(1).1
     }
 
+    /// There are no other nodes that could tell of a key.
+    pub(super) fn changed_keys(_readers: &Self) -> mpsc::Receiver<KeyId> {
+        mpsc::channel(1).1
+    }
+
     /// Closes the idle connections, and the others when their queries end.
     pub(super) fn close(&self) {
         let idle = self.idle.lock().take();
@@ -186,13 +195,32 @@ impl Readers {
     }
 }
 
+/// Runs statements as one transaction, which is taken back if they fail.
+pub(super) fn transact<T>(
+    connection: &mut Connection,
+    vault: Arc<Vault>,
+    run: impl FnOnce(&mut Statements<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    // Dropping the transaction on an error takes everything back.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error)?;
+    let answer = run(&mut Statements::new(&transaction, vault))?;
+    transaction.commit().map_err(error)?;
+    Ok(answer)
+}
+
+/// Writes the whole file anew, and nothing of what was deleted, and empties the log.
+pub(super) fn rewrite(connection: &Connection) -> Result<(), StoreError> {
+    connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)").map_err(error)
+}
+
 /// Runs a query whose statements all see the same commit.
 fn snapshot<T>(
     connection: &Connection,
+    vault: Arc<Vault>,
     query: impl FnOnce(&mut Statements<'_>) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     let snapshot = connection.unchecked_transaction().map_err(error)?;
-    query(&mut Statements::new(&snapshot))
+    query(&mut Statements::new(&snapshot, vault))
 }
 
 /// Held while a process serves a database: two would take each other's open attempts for a crash's.

@@ -1,7 +1,5 @@
 //! Forgetting, message by message: a part at a time, oldest first. Pages that become free are used again.
 
-use domain::audit::AuditKeys;
-
 use super::audit;
 use super::read::first_id;
 use super::sql::{Statements, get, params};
@@ -28,12 +26,8 @@ const PARKED: &str = "DELETE FROM callbacks WHERE id IN \
 
 /// Forgets entries of the audit trail and messages that are no longer kept. Answers how many messages, and whether these
 /// were all.
-pub(super) fn keep(
-    statements: &mut Statements<'_>,
-    keep: &KeepHistory,
-    keys: &AuditKeys,
-) -> Result<(u64, bool), StoreError> {
-    let are_entries_done = audit::forget(statements, keys, keep.audit_since, keep.limit)?;
+pub(super) fn keep(statements: &mut Statements<'_>, keep: &KeepHistory) -> Result<(u64, bool), StoreError> {
+    let are_entries_done = audit::forget(statements, keep.audit_since, keep.limit)?;
     let Some(since) = keep.messages_since else { return Ok((0, are_entries_done)) };
     let over: Vec<[u8; 16]> =
         statements.collect(OVER, params![first_id(since), keep.limit], |row| get(row, 0))?;

@@ -13,7 +13,10 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0004_partitions.sql"),
     include_str!("../../migrations/sqlite/0005_outbox.sql"),
     include_str!("../../migrations/sqlite/0006_hot_states.sql"),
-    include_str!("../../migrations/sqlite/0007_audit.sql"),
+    include_str!("../../migrations/sqlite/0007_sealing.sql"),
+    include_str!("../../migrations/sqlite/0008_callers.sql"),
+    include_str!("../../migrations/sqlite/0009_guard.sql"),
+    include_str!("../../migrations/sqlite/0010_audit.sql"),
 ];
 
 /// Marks the file as ours: "Tuma" in ASCII (SQLite, "PRAGMA `application_id`").

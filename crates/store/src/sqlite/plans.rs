@@ -9,11 +9,11 @@ use domain::time::Timestamp;
 use rusqlite::Connection;
 
 use super::audit as audit_of_file;
-use super::read::{audit, events as outbox, queue, watches as on_watch};
+use super::read::{audit, erase, events as outbox, guard, queue, watches as on_watch};
 use super::write::{
     accept, claim, divert, doubt, events, finish, place, receipts, recover, resend, sweep, watches,
 };
-use super::{migrate, read, write};
+use super::{data_keys, migrate, read, sql, write};
 use crate::port::audit::{AuditFilter, AuditPage};
 use crate::port::messages::{Filter, Page};
 
@@ -70,6 +70,26 @@ fn place_in_the_queue_is_taken_and_left_by_its_key() {
 }
 
 #[test]
+fn texts_that_have_served_are_found_among_codes_and_behind_a_mark() {
+    let codes = ["SCAN e", "SEARCH s USING PRIMARY KEY (message_id=?) LEFT-JOIN"];
+    assert_eq!(plans([erase::CODES])[0][..2], codes);
+    visits(erase::OLD, &["SEARCH s USING PRIMARY KEY (message_id>? AND message_id<?)"]);
+    visits(write::erase::ERASE_LATER, &[]);
+}
+
+#[test]
+fn a_person_is_forgotten_by_the_index_of_receivers() {
+    let plan = plans([write::erase::OF_RECEIVER]).remove(0);
+    assert_begins(&plan[0], "SEARCH m USING INDEX messages_by_receiver (<expr>=? AND receiver_hash=?)");
+}
+
+#[test]
+fn what_is_sealed_anew_is_walked_through_by_its_key() {
+    visits(data_keys::MESSAGES, &["SEARCH messages USING INDEX sqlite_autoindex_messages_1 (id>?)"]);
+    visits(sql::CALLBACKS_BEHIND, &["SEARCH callbacks USING INTEGER PRIMARY KEY (rowid>?)"]);
+}
+
+#[test]
 fn claimed_run_leaves_the_queue_by_its_key() {
     let run = "SEARCH queue USING PRIMARY KEY (provider=? AND lane=? AND (due_at,message_id)<(?,?))";
     visits(claim::LEAVE, &[run]);
@@ -117,10 +137,10 @@ fn receipt_finds_its_message_by_hour_and_receiver() {
         &[
             "COMPOUND QUERY",
             "LEFT-MOST SUBQUERY",
-            "SEARCH m USING INDEX messages_by_receiver (<expr>=? AND receiver=?)",
+            "SEARCH m USING INDEX messages_by_receiver (<expr>=? AND receiver_hash=?)",
             "SEARCH a USING PRIMARY KEY (message_id=?)",
             "UNION ALL",
-            "SEARCH m USING INDEX messages_scheduled (<expr>=? AND receiver=?)",
+            "SEARCH m USING INDEX messages_scheduled (<expr>=? AND receiver_hash=?)",
             "SEARCH a USING PRIMARY KEY (message_id=?)",
         ],
     );
@@ -147,7 +167,7 @@ fn doubt_is_found_and_settled_by_keys() {
     visits(
         doubt::DOUBTS,
         &[
-            "SEARCH w USING INDEX watches_in_doubt (receiver=? AND provider=?)",
+            "SEARCH w USING INDEX watches_in_doubt (receiver_hash=? AND provider=?)",
             "CORRELATED SCALAR SUBQUERY 1",
             LATER_ATTEMPTS,
             STATE_BY_ID,
@@ -157,7 +177,7 @@ fn doubt_is_found_and_settled_by_keys() {
     visits(
         doubt::NO_DOUBT,
         &[
-            "SEARCH watches USING INDEX watches_in_doubt (receiver=? AND provider=?)",
+            "SEARCH watches USING INDEX watches_in_doubt (receiver_hash=? AND provider=?)",
             "SCALAR SUBQUERY 1",
             MESSAGES,
         ],
@@ -179,7 +199,7 @@ fn what_may_tell_of_a_doubt_is_found_by_its_message_or_receiver() {
     visits(
         doubt::PARKED_AT,
         &[
-            "SEARCH callbacks USING INDEX callbacks_parked_by_receiver (receiver=? AND provider=?)",
+            "SEARCH callbacks USING INDEX callbacks_parked_by_receiver (receiver_hash=? AND provider=?)",
             "USE TEMP B-TREE FOR DISTINCT",
         ],
     );
@@ -188,10 +208,10 @@ fn what_may_tell_of_a_doubt_is_found_by_its_message_or_receiver() {
         &[
             "COMPOUND QUERY",
             "LEFT-MOST SUBQUERY",
-            "SEARCH m USING INDEX messages_by_receiver (<expr>=? AND receiver=?)",
+            "SEARCH m USING INDEX messages_by_receiver (<expr>=? AND receiver_hash=?)",
             "SEARCH a USING PRIMARY KEY (message_id=?)",
             "UNION ALL",
-            "SEARCH m USING INDEX messages_scheduled (<expr>=? AND receiver=?)",
+            "SEARCH m USING INDEX messages_scheduled (<expr>=? AND receiver_hash=?)",
             "SEARCH a USING PRIMARY KEY (message_id=?)",
         ],
     );
@@ -278,7 +298,10 @@ fn sweep_walks_on_from_where_it_ended() {
 
 #[test]
 fn repeated_text_is_looked_for_by_hour_and_receiver() {
-    visits(accept::REPEATED, &["SEARCH messages USING INDEX messages_by_receiver (<expr>=? AND receiver=?)"]);
+    visits(
+        accept::REPEATED,
+        &["SEARCH messages USING INDEX messages_by_receiver (<expr>=? AND receiver_hash=?)"],
+    );
 }
 
 #[test]
@@ -297,7 +320,7 @@ fn stuck_messages_are_looked_for_among_the_few_that_are_under_way_or_in_doubt() 
     visits(
         queue::STUCK_IN_DOUBT,
         &[
-            "SEARCH w USING INDEX watches_in_doubt (receiver>?)",
+            "SEARCH w USING INDEX watches_in_doubt (receiver_hash>?)",
             "CORRELATED SCALAR SUBQUERY 1",
             LATER_ATTEMPTS,
             STATE_BY_ID,
@@ -342,9 +365,40 @@ fn depth_counts_the_queue_and_sorts_nothing() {
 }
 
 #[test]
+fn counts_of_the_guard_are_found_by_their_keys() {
+    visits(guard::ALL, &["SEARCH guard_counts USING PRIMARY KEY (grain=? AND bucket=?)"]);
+    visits(guard::ONE, &["SEARCH guard_counts USING PRIMARY KEY (grain=? AND bucket=? AND subject=?)"]);
+    visits(
+        guard::CHANGED,
+        &[
+            "SEARCH m USING PRIMARY KEY (grain=? AND bucket=?)",
+            "SEARCH c USING PRIMARY KEY (grain=? AND bucket=? AND subject=?)",
+        ],
+    );
+    visits(
+        guard::DAYS_OF_ONE,
+        &["SEARCH guard_counts USING INDEX guard_days (subject=? AND bucket>? AND bucket<?)"],
+    );
+}
+
+#[test]
 fn key_is_found_by_its_hash() {
-    let by_hash = "SEARCH api_keys USING INDEX sqlite_autoindex_api_keys_2 (hash=?)";
-    visits(&read::find_key_sql(), &[by_hash]);
+    let ends = "SEARCH former_secrets USING INDEX former_secrets_by_key (key_id=?)";
+    visits(
+        &read::keys::find_sql(),
+        &[
+            "COMPOUND QUERY",
+            "LEFT-MOST SUBQUERY",
+            "SEARCH k USING INDEX sqlite_autoindex_api_keys_2 (hash=?)",
+            "CORRELATED SCALAR SUBQUERY 1",
+            ends,
+            "UNION ALL",
+            "SEARCH f USING PRIMARY KEY (hash=?)",
+            "SEARCH k USING PRIMARY KEY (id=?)",
+            "CORRELATED SCALAR SUBQUERY 3",
+            ends,
+        ],
+    );
 }
 
 /// Every combination of the conditions that do not choose the index.
@@ -369,7 +423,9 @@ fn list_plans(base: &Filter, hour: Option<i64>) -> Vec<Vec<String>> {
     let pages = [None, Some(MessageId::from_bytes([0; 16]))].map(|after| Page { after, limit: 50 });
     let lists: Vec<_> = filters(base)
         .iter()
-        .flat_map(|filter| pages.map(|page| read::newest_sql(filter, page, hour, page.limit).0))
+        .flat_map(|filter| {
+            pages.map(|page| read::newest_sql(filter, filter.receiver.map(|_| 0), page, hour, page.limit).0)
+        })
         .collect();
     plans(lists.iter().map(String::as_str))
 }
@@ -415,7 +471,7 @@ fn list_of_a_receiver_reads_one_hour_of_its_index() {
     let receiver = Msisdn::from_parts(254_712_345_678, Country::KE).ok();
     for status in [None, Some(MessageStatus::Sent), Some(MessageStatus::Failed)] {
         for plan in list_plans(&Filter { receiver, status, ..Filter::default() }, Some(1)) {
-            assert_eq!(plan[0], "SEARCH m USING INDEX messages_by_receiver (<expr>=? AND receiver=?)");
+            assert_eq!(plan[0], "SEARCH m USING INDEX messages_by_receiver (<expr>=? AND receiver_hash=?)");
             assert_eq!(plan[1], STATE_BY_ID);
         }
     }

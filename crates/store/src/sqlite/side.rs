@@ -9,7 +9,7 @@ use rusqlite::{Connection, TransactionBehavior, params, params_from_iter};
 use super::connection::{self, Lock, error};
 use super::migrate;
 use crate::StoreError;
-use crate::side::{FORGET_MARKS, LIVE_NODES, MARKS, Marks, SET_MARK, Side};
+use crate::side::{FORGET_KEYS, FORGET_MARKS, LIVE_NODES, MARKS, Marks, SET_MARK, Side};
 use crate::tables::{Kind, Row, Table, Value};
 
 /// Pages in the log after which SQLite moves them into the database by itself: its own default. Nobody waits for this
@@ -80,6 +80,10 @@ impl Side for SqliteSide {
 
     fn has_rows(&mut self, table: &Table) -> Result<bool, StoreError> {
         Ok(self.has_table(table.name)? && self.number(&table.any(), [])? > 0)
+    }
+
+    fn forget_keys(&mut self) -> Result<(), StoreError> {
+        self.connection.execute_batch(FORGET_KEYS).map_err(error)
     }
 
     fn count(&mut self, table: &Table) -> Result<u64, StoreError> {

@@ -1,6 +1,7 @@
 //! Statements of one transaction or snapshot, and the values in their rows: what the shared rooms need of SQLite.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use domain::audit::NewEntry;
 use rusqlite::{CachedStatement, Connection};
@@ -11,18 +12,25 @@ pub(super) use rusqlite::types::Value;
 
 use super::connection::error;
 use crate::StoreError;
+use crate::seal::Vault;
 
 /// Statements, each prepared when it is first needed and kept to the end of the transaction. The connection's own
 /// cache hashes the text and clears the values at every use, which took a tenth of the writer's time.
 pub(super) struct Statements<'connection> {
     connection: &'connection Connection,
     kept: Vec<(&'static str, CachedStatement<'connection>)>,
+    vault: Arc<Vault>,
     told: Vec<NewEntry>,
 }
 
 impl<'connection> Statements<'connection> {
-    pub(super) fn new(connection: &'connection Connection) -> Self {
-        Self { connection, kept: Vec::new(), told: Vec::new() }
+    pub(super) fn new(connection: &'connection Connection, vault: Arc<Vault>) -> Self {
+        Self { connection, kept: Vec::new(), vault, told: Vec::new() }
+    }
+
+    /// What seals and opens.
+    pub(super) fn vault(&self) -> Arc<Vault> {
+        Arc::clone(&self.vault)
     }
 
     /// Tells the audit trail what this transaction does: see `write::audit`.
@@ -121,6 +129,10 @@ fn all<T>(
 pub(super) fn list(values: Vec<Value>) -> impl rusqlite::Params {
     rusqlite::params_from_iter(values)
 }
+
+/// Callbacks behind one, oldest first: numbered as they came.
+pub(super) const CALLBACKS_BEHIND: &str = "SELECT id, received_at, provider_message_id, receiver_hash, sealed_raw \
+     FROM callbacks WHERE id > ?2 AND ?1 IS NOT NULL ORDER BY id LIMIT ?3";
 
 /// The column by which messages in trouble are found, among `states s`.
 pub(super) const TROUBLE: &str = "s.status";

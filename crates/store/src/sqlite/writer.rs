@@ -2,40 +2,37 @@
 
 use std::sync::Arc;
 
-use domain::audit::AuditKeys;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 
 use super::checkpoint::Checkpointer;
-use super::connection::{Lock, error};
-use super::sql::Statements;
+use super::connection::{self, Lock};
 use super::write;
 use crate::StoreError;
 use crate::group::{Backend, Batch};
+use crate::seal::Keyring;
 
 /// Dropped in this order: the checkpointer's connection is the last to close, the lock outlives all writing.
 pub(super) struct Writer {
     connection: Connection,
+    keyring: Arc<Keyring>,
     checkpointer: Checkpointer,
-    keys: Arc<AuditKeys>,
     _lock: Option<Lock>,
 }
 
 impl Writer {
     pub(super) fn new(
         connection: Connection,
+        keyring: Arc<Keyring>,
         checkpointer: Checkpointer,
-        keys: Arc<AuditKeys>,
         lock: Option<Lock>,
     ) -> Self {
-        Self { connection, checkpointer, keys, _lock: lock }
+        Self { connection, keyring, checkpointer, _lock: lock }
     }
 
     fn transact(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
-        // Dropping the transaction on an error takes everything back.
-        let transaction =
-            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(error)?;
-        write::run(&mut Statements::new(&transaction), batch, &self.keys)?;
-        transaction.commit().map_err(error)
+        connection::transact(&mut self.connection, self.keyring.vault(), |statements| {
+            write::run(statements, batch)
+        })
     }
 }
 

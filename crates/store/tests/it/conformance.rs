@@ -8,6 +8,7 @@ mod doubts;
 mod events;
 mod finish;
 mod group;
+mod guard;
 pub(crate) mod history;
 mod idempotency;
 mod keys;
@@ -19,6 +20,7 @@ mod quiet;
 mod receipts;
 mod resend;
 mod routes;
+mod sealing;
 mod sweep;
 mod watches;
 
@@ -51,6 +53,9 @@ macro_rules! conformance {
                 each_change_of_status_that_others_hear_of_has_an_entry,
                 what_is_taken_back_leaves_no_entry,
                 acts_of_operators_have_entries,
+                acts_on_keys_have_entries_of_whoever_did_them,
+                person_that_was_forgotten_stays_in_the_trail_by_hash_alone,
+                feedback_has_an_entry_when_it_is_given_first,
                 entries_of_many_at_once_form_chains_that_hold,
                 chain_that_is_far_ahead_is_not_gone_on_with,
                 entries_are_listed_by_what_is_asked_for,
@@ -67,6 +72,14 @@ macro_rules! conformance {
                 checkpoint_that_was_changed_is_named,
                 change_of_any_column_is_found,
                 many_messages_of_one_commit_have_an_entry_each,
+            );
+            conformance!(@room sealing, $fixture,
+                all_that_is_sealed_is_read_under_a_new_key_and_the_old_one_can_go,
+                key_that_went_too_early_is_told_and_takes_only_what_it_sealed,
+                text_of_a_code_is_erased_once_it_has_served,
+                texts_are_kept_for_as_long_as_they_are_to_be,
+                person_is_forgotten_with_all_that_happened_but_for_what_waits,
+                keys_for_other_purposes_are_the_same_each_time_and_differ_by_purpose,
             );
             conformance!(@room idempotency, $fixture,
                 repeated_request_is_answered_as_before_and_stores_nothing,
@@ -291,6 +304,18 @@ macro_rules! conformance {
                 front_of_the_outbox_is_read_and_its_depth_told,
                 lease_is_one_nodes_until_it_ends_or_is_given_back,
             );
+            conformance!(@room guard, $fixture,
+                counts_of_many_at_once_add_up,
+                what_is_taken_back_is_subtracted,
+                stretches_that_run_and_those_before_are_read,
+                those_that_changed_lately_are_read,
+                whole_days_are_added_up,
+                decision_reads_back_with_every_field,
+                decisions_are_found_by_each_condition,
+                feedback_counts_once_however_often_it_is_given,
+                sample_that_is_confirmed_is_counted_with_its_decision,
+                what_is_old_is_forgotten_and_what_is_not_stays,
+            );
             conformance!(@room keys, $fixture,
                 created_key_is_found_by_its_hash_with_every_field,
                 unknown_hash_finds_no_key,
@@ -300,6 +325,11 @@ macro_rules! conformance {
                 unknown_key_is_not_revoked,
                 key_with_a_hash_or_id_in_use_is_refused,
                 refused_key_does_not_harm_what_is_written_beside_it,
+                after_a_rotation_both_secrets_find_the_key_and_the_old_one_says_when_it_ends,
+                repeated_rotation_takes_no_secret_before_its_time,
+                key_that_has_ended_or_is_not_there_gets_no_other_secret,
+                first_key_is_made_only_where_there_is_none,
+                latest_use_of_a_key_stands,
             );
             conformance!(@room group, $fixture,
                 five_hundred_accepts_at_once_are_all_answered_and_all_there,

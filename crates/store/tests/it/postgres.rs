@@ -4,7 +4,7 @@ use domain::time::Timestamp;
 use store::{Options, StoreError};
 
 use crate::conformance::history::{forget, ninety_days};
-use crate::support::{AUDIT_KEY, Bench, DAY, Fixture as _, HOUR, NOW, PostgresFixture, message_at, provider};
+use crate::support::{Bench, DAY, Fixture as _, HOUR, NOW, PostgresFixture, message_at, provider};
 
 /// Where partitions of a table are.
 fn partitions(table: &str) -> String {
@@ -47,7 +47,11 @@ async fn newer_schema_is_served_by_the_programs_that_it_names() {
     let fixture = PostgresFixture::fresh();
     fixture.open().await.close().await;
     let open = || async {
-        store::open(&fixture.url(), Options { migrate: true, exclusive: true, audit: AUDIT_KEY }).await
+        store::open(
+            &fixture.url(),
+            Options { migrate: true, exclusive: true, keys: Some(crate::support::keys()) },
+        )
+        .await
     };
     fixture.execute("UPDATE tuma_schema SET version = 1000");
     open().await.unwrap().close().await;

@@ -12,9 +12,12 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use store::{Options, Store, StoreError};
 
-use crate::support::{AUDIT_KEY, url};
+use crate::support::{keys, url};
 
-const SERVE: Options = Options { migrate: true, exclusive: true, audit: AUDIT_KEY };
+/// As a gateway opens it.
+fn serve() -> Options {
+    Options { migrate: true, exclusive: true, keys: Some(keys()) }
+}
 
 /// Another program's connection to the same file.
 fn raw(path: &Path) -> Connection {
@@ -24,7 +27,7 @@ fn raw(path: &Path) -> Connection {
 }
 
 async fn open(path: &Path) -> Result<Arc<dyn Store>, StoreError> {
-    store::open(&url(path), SERVE).await
+    store::open(&url(path), serve()).await
 }
 
 /// The error of an open that must fail.

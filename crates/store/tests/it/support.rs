@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::attempt::{Acceptance, Failure, ProviderMessageId, Reason, SubmitOutcome};
-use domain::audit::{Act, Actor, AuditKey};
+use domain::audit::{Act, Actor};
 use domain::encoding::Encoding;
 use domain::ids::{KeyId, MessageId, NodeId};
 use domain::message::{Message, MessageStatus};
@@ -21,7 +21,7 @@ use store::port::messages::{Accept, Accepted, Filter, MessageRecord, NewMessage,
 use store::port::queue::{AttemptEnd, Claim, Claimed, Claims, Next};
 use store::port::receipts::{NewReceipt, ReceiptFate};
 use store::port::watches::{Settled, TakeWatches, Verdict, Watched};
-use store::{Options, Store};
+use store::{MasterKeys, Options, Store};
 
 /// When every test begins. Not at the full millisecond: ids know milliseconds only.
 pub(crate) const NOW: Timestamp = Timestamp::from_micros(1_795_422_600_123_456);
@@ -31,8 +31,10 @@ pub(crate) const MINUTE: Duration = Duration::from_mins(1);
 pub(crate) const HOUR: Duration = Duration::from_hours(1);
 pub(crate) const DAY: Duration = Duration::from_hours(24);
 
-/// The secret behind the audit trail of every store here.
-pub(crate) const AUDIT_KEY: AuditKey = AuditKey::new([7; 32]);
+/// What opens the data of all stores that are tried.
+pub(crate) fn keys() -> MasterKeys {
+    MasterKeys::read("dGVzdHMgb25seTogdGhpcyBpcyBubyBzZWNyZXQga2U=").unwrap()
+}
 
 /// Somebody at the command line.
 pub(crate) fn operator(at: Timestamp) -> Act {
@@ -85,13 +87,13 @@ impl Fixture for SqliteFixture {
     }
 
     async fn open(&self) -> Arc<dyn Store> {
-        store::open(&url(&self.path()), Options { migrate: true, exclusive: true, audit: AUDIT_KEY })
+        store::open(&url(&self.path()), Options { migrate: true, exclusive: true, keys: Some(keys()) })
             .await
             .unwrap()
     }
 
     async fn open_beside(&self) -> Arc<dyn Store> {
-        let options = Options { migrate: true, exclusive: false, audit: AUDIT_KEY };
+        let options = Options { migrate: true, exclusive: false, keys: Some(keys()) };
         store::open(&url(&self.path()), options).await.unwrap()
     }
 
@@ -151,7 +153,9 @@ impl Fixture for PostgresFixture {
     }
 
     async fn open(&self) -> Arc<dyn Store> {
-        store::open(&self.url(), Options { migrate: true, exclusive: true, audit: AUDIT_KEY }).await.unwrap()
+        store::open(&self.url(), Options { migrate: true, exclusive: true, keys: Some(keys()) })
+            .await
+            .unwrap()
     }
 
     async fn open_beside(&self) -> Arc<dyn Store> {

@@ -13,8 +13,7 @@ use store::{Options, StoreError};
 use self::life::{Answers, TABLES, fill};
 use crate::conformance::audit::verified;
 use crate::support::{
-    AUDIT_KEY, Bench, Fixture, HOUR, NOW, PostgresFixture, SqliteFixture, ids_of, message, receipt_by,
-    receiver, url,
+    Bench, Fixture, HOUR, NOW, PostgresFixture, SqliteFixture, ids_of, message, receipt_by, receiver, url,
 };
 
 /// A place for a store that has an address.
@@ -142,7 +141,7 @@ async fn interrupted_move_goes_on<S: Addressed, T: Addressed>() {
             Ok(report) => break report,
             Err(stopped) => assert!(matches!(stopped, TransferError::Stopped), "{stopped}"),
         }
-        let options = Options { migrate: true, exclusive: true, audit: AUDIT_KEY };
+        let options = Options { migrate: true, exclusive: true, keys: Some(crate::support::keys()) };
         let opened = store::open(&target.address(), options).await.err();
         assert_eq!(opened, Some(StoreError::Moving), "a part of a database is no database");
         let rows = rows_of(&target).iter().sum();
@@ -223,7 +222,7 @@ async fn changed_added_or_missing_row_is_found_and_the_target_stays_closed() {
             .map(|compared| compared.table)
             .collect();
         assert_eq!(different, [table]);
-        let options = Options { migrate: false, exclusive: false, audit: AUDIT_KEY };
+        let options = Options { migrate: false, exclusive: false, keys: Some(crate::support::keys()) };
         assert_eq!(store::open(&target.address(), options).await.err(), Some(StoreError::Moving));
         assert_eq!(carry(what(&source, &target)).await.unwrap().outcome, Outcome::Differs, "it stays so");
     }

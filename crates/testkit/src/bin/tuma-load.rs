@@ -13,10 +13,11 @@ use base64::Engine as _;
 use clap::Parser;
 use hdrhistogram::Histogram;
 use tempfile::TempDir;
+use testkit::database::DATA_KEY;
 use testkit::load::codes::{self, Waits};
 use testkit::load::connection::{self, Connection, post};
 use testkit::load::history;
-use testkit::load::process::{AUDIT_KEY, Process, Usage, create_key, free_address};
+use testkit::load::process::{Process, Usage, create_key, free_address};
 use testkit::load::receipts::{self, Receipts};
 use testkit::load::report::{CodesLine, Line, codes_table, table};
 use testkit::load::workload::{self, Extent, MakeRequest, Measured};
@@ -231,9 +232,11 @@ impl Load {
             .arg("serve")
             .current_dir(folder)
             .env("TUMA_DATABASE_URL", database)
-            .env("TUMA_AUDIT_KEY", AUDIT_KEY)
+            .env("TUMA_DATA_KEY", DATA_KEY)
             .env("TUMA_LISTEN", &address)
             .env("RUST_LOG", "warn")
+            // Its receivers are of countries that nobody sends to by default.
+            .env("TUMA_GUARD__COUNTRIES", r#"["*"]"#)
             .env("TWILIO_ACCOUNT_SID", TWILIO_ACCOUNT_SID)
             .env("TWILIO_AUTH_TOKEN", TWILIO_AUTH_TOKEN)
             .env("TWILIO_PHONE_NUMBER", TWILIO_PHONE_NUMBER)

@@ -22,7 +22,6 @@ use store::port::queue::{AttemptEnd, Claim, Next};
 use store::port::receipts::NewReceipt;
 use store::{Options, Store};
 
-use super::process::AUDIT_KEY;
 use crate::stopwatch::Stopwatch;
 
 /// Messages in a commit.
@@ -36,8 +35,11 @@ const RECEIVERS: u64 = 200_000;
 
 /// Fills an empty database, to the next thousand.
 pub async fn fill(database: &str, messages: u64) -> anyhow::Result<()> {
-    let store =
-        store::open(database, Options { migrate: true, exclusive: true, audit: AUDIT_KEY.parse()? }).await?;
+    let store = store::open(
+        database,
+        Options { migrate: true, exclusive: true, keys: Some(crate::database::data_key()) },
+    )
+    .await?;
     let thousands = messages.div_ceil(u64::from(TOGETHER));
     let step = SINCE / u32::try_from(thousands.max(1)).context("too many messages")?;
     let now = i64::try_from(Stopwatch::start().unix_us())?;

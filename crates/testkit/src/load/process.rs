@@ -1,5 +1,6 @@
 //! The processes under load: the simulator and the gateway, on free ports and in a folder of their own.
 
+use crate::database::DATA_KEY;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -11,9 +12,6 @@ use super::connection::{self, Connection};
 
 /// How long a process may take to answer.
 const START: Duration = Duration::from_secs(20);
-
-/// The secret behind the audit trail of the databases under load.
-pub const AUDIT_KEY: &str = "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a";
 
 /// A process that ends with this value.
 #[derive(Debug)]
@@ -102,7 +100,7 @@ pub fn create_key(tuma: &Path, database: &str) -> anyhow::Result<String> {
     let output = Command::new(tuma)
         .args(["keys", "create", "--name", "load", "--scopes", "admin"])
         .env("TUMA_DATABASE_URL", database)
-        .env("TUMA_AUDIT_KEY", AUDIT_KEY)
+        .env("TUMA_DATA_KEY", DATA_KEY)
         .stderr(Stdio::null())
         .output()
         .with_context(|| format!("{} can't be started", tuma.display()))?;

@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 use hyper::header::{HeaderValue, SERVER};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use self::report::form;
 use self::request::Wanted;
@@ -41,7 +41,7 @@ const MESSAGING: &str = "/version1/messaging";
 /// Africa's Talking, with one user.
 pub(crate) struct AfricasTalking {
     username: String,
-    api_key: String,
+    api_key: RwLock<String>,
     senders: Vec<String>,
     price_micros: i64,
     balance: AtomicI64,
@@ -61,12 +61,17 @@ impl AfricasTalking {
         let config = &config.africastalking;
         Self {
             username: config.username.clone(),
-            api_key: config.api_key.clone(),
+            api_key: RwLock::new(config.api_key.clone()),
             senders: config.senders.clone(),
             price_micros: config.price_micros,
             balance: AtomicI64::new(config.balance_micros),
             inbox: Mutex::default(),
         }
+    }
+
+    /// From now on another key is good, and the one before is not.
+    pub(crate) fn set_api_key(&self, key: &str) {
+        key.clone_into(&mut self.api_key.write());
     }
 
     /// Answers a request, or hangs up.
@@ -115,7 +120,7 @@ impl AfricasTalking {
     fn stranger(&self, head: &Parts) -> Option<Answer> {
         match head.headers.get("apikey") {
             None => Some(keyless()),
-            Some(key) if key.as_bytes() != self.api_key.as_bytes() => Some(unauthorized()),
+            Some(key) if key.as_bytes() != self.api_key.read().as_bytes() => Some(unauthorized()),
             Some(_) => None,
         }
     }

@@ -31,6 +31,7 @@ use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
+use parking_lot::RwLock;
 use tokio::time::Instant;
 
 use self::error::{not_found, refusal};
@@ -54,7 +55,7 @@ pub(crate) const ROOT: &str = "/2010-04-01/";
 pub(crate) struct Twilio {
     roads: Arc<Roads>,
     /// What `Authorization` may say: account SID and token, or key SID and secret.
-    credentials: [String; 2],
+    credentials: RwLock<[String; 2]>,
     auth_token: String,
     balance: AtomicI64,
     price_micros: i64,
@@ -75,11 +76,13 @@ enum Place<'a> {
 /// One request under way.
 struct UnderWay<'a>(&'a AtomicU32);
 
+fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+}
+
 impl Twilio {
     pub(crate) fn new(config: &SimConfig) -> Self {
         let twilio = &config.twilio;
-        let basic =
-            |user: &str, password: &str| format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
         Self {
             roads: Arc::new(Roads {
                 account_sid: twilio.account_sid.clone(),
@@ -87,10 +90,10 @@ impl Twilio {
                 store: (config.ledger == LedgerMode::Full).then(Store::default),
                 clock: Arc::clone(&config.clock),
             }),
-            credentials: [
+            credentials: RwLock::new([
                 basic(&twilio.account_sid, &twilio.auth_token),
                 basic(&twilio.api_key_sid, &twilio.api_key_secret),
-            ],
+            ]),
             auth_token: twilio.auth_token.clone(),
             balance: AtomicI64::new(twilio.balance_micros),
             price_micros: twilio.price_micros,
@@ -98,6 +101,11 @@ impl Twilio {
             under_way: AtomicU32::new(0),
             dates: Dates::default(),
         }
+    }
+
+    /// From now on another API key is good, and the one before is not.
+    pub(crate) fn set_api_key(&self, sid: &str, secret: &str) {
+        self.credentials.write()[1] = basic(sid, secret);
     }
 
     /// Answers a request, or hangs up.
@@ -167,7 +175,7 @@ impl Twilio {
     /// What is wrong with the credentials, or the account in the path.
     fn stranger(&self, head: &Parts) -> Option<Answer> {
         let given = head.headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
-        if !self.credentials.iter().any(|known| Some(known.as_bytes()) == given) {
+        if !self.credentials.read().iter().any(|known| Some(known.as_bytes()) == given) {
             return Some(error::unauthorized());
         }
         let path = head.uri.path();

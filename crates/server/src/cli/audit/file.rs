@@ -6,14 +6,12 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
 use anyhow::Context as _;
-use domain::audit::{AuditKeys, Broken, Checkpoint, Entry, Fault, Hash, Place, Seen};
+use domain::audit::{Broken, Checkpoint, Entry, Fault, Hash, Place, Seen};
 use domain::time::Timestamp;
 
 use super::export::{CheckpointLine, EntryLine, Line};
 use super::print;
 use super::verify::held;
-use crate::audit_key::audit_key;
-use crate::config::Config;
 
 /// What of an export was looked at.
 #[derive(Default)]
@@ -27,11 +25,11 @@ struct Looked {
     last_checkpoint: Option<(i64, Hash)>,
 }
 
-pub(super) fn verify(config: &Config, path: &Path, public_key: Option<&str>) -> anyhow::Result<()> {
-    let public_key = match public_key {
-        Some(key) => bytes(key).context("--public-key must be 64 hexadecimal digits")?,
-        None => AuditKeys::new(&audit_key(config)?).public_key().to_vec(),
-    };
+pub(super) fn public_key(digits: &str) -> anyhow::Result<Vec<u8>> {
+    bytes(digits).context("--public-key must be 64 hexadecimal digits")
+}
+
+pub(super) fn verify(path: &Path, public_key: &[u8]) -> anyhow::Result<()> {
     let file = File::open(path).with_context(|| format!("{} can't be read", path.display()))?;
     let mut looked = Looked::default();
     for (number, line) in BufReader::new(file).lines().enumerate() {
@@ -44,7 +42,7 @@ pub(super) fn verify(config: &Config, path: &Path, public_key: Option<&str>) -> 
             }
             Line::Checkpoint(line) => {
                 let checkpoint = checkpoint(line).with_context(unreadable)?;
-                held(looked.see_checkpoint(&checkpoint, &public_key))?;
+                held(looked.see_checkpoint(&checkpoint, public_key))?;
             }
         }
     }

@@ -3,7 +3,6 @@
 use axum::Json;
 use axum::extract::State as Shared;
 use domain::route::Route;
-use gateway::Caller;
 use gateway::explain::{Explanation, Offender};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -138,6 +137,7 @@ impl From<(usize, &Route)> for ShownRoute {
         (status = 400, description = "not JSON", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "no valid key", body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, description = "missing scope", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 408, description = "the body did not come in time", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "not application/json", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "wrong fields", body = ProblemBody, content_type = "application/problem+json"),
@@ -149,7 +149,7 @@ pub(super) async fn explain(
     Body(body): Body<SendBody>,
 ) -> Result<Json<ExplainedMessage>, Problem> {
     let identity = caller.with_any(&[Scope::Send])?;
-    let by = Caller { key: identity.key };
-    let explanation = state.service.explain(by, &body.into_request(None))?;
+    let by = identity.caller();
+    let explanation = state.service.explain(&by, &body.into_request(None))?;
     Ok(Json(ExplainedMessage::new(&explanation, &identity)))
 }

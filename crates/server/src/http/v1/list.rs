@@ -41,9 +41,9 @@ pub(super) struct MessagePage {
         ("status" = Option<String>, Query, description = "only standing here"),
         ("scenario" = Option<String>, Query, description = "only for this purpose"),
         ("provider" = Option<String>, Query, description = "only on this provider's route"),
-        ("since" = Option<String>, Query, description = "accepted at or after this time (RFC 3339)"),
-        ("until" = Option<String>, Query, description = "accepted before this time (RFC 3339)"),
-        ("limit" = Option<u32>, Query, description = "1 to 200 messages, 50 unless given"),
+        ("since" = Option<String>, Query, format = DateTime, description = "accepted at or after this time (RFC 3339)"),
+        ("until" = Option<String>, Query, format = DateTime, description = "accepted before this time (RFC 3339)"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "1 to 200 messages, 50 unless given"),
         ("cursor" = Option<String>, Query, description = "next_cursor of the page before"),
     ),
     responses(

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use domain::ids::MessageId;
 use domain::time::Timestamp;
 use gateway::request::Content;
-use gateway::{BulkRequest, Caller, SendRequest, Verdict};
+use gateway::{BulkRequest, SendRequest, Verdict};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -74,7 +74,7 @@ impl SendBody {
 }
 
 /// Reads what stands in the body of `POST /sms`, for who takes it from elsewhere. `key` makes it repeatable.
-pub(crate) fn read(body: &[u8], key: &str, max_bytes: usize) -> Result<SendRequest, Problem> {
+pub fn read(body: &[u8], key: &str, max_bytes: usize) -> Result<SendRequest, Problem> {
     if body.len() > max_bytes {
         return Err(extract::too_large(max_bytes));
     }
@@ -88,7 +88,7 @@ pub(crate) fn read(body: &[u8], key: &str, max_bytes: usize) -> Result<SendReque
 #[derive(Default)]
 pub(super) struct BulkBody {
     /// 1 to 100 phone numbers.
-    #[schema(required = true)]
+    #[schema(required = true, min_items = 1, max_items = 100)]
     receivers: Option<Vec<String>>,
     /// The text.
     #[schema(required = true, example = "Karibu chama chetu")]
@@ -109,6 +109,34 @@ pub(super) struct BulkBody {
     expires_at: Option<Timestamp>,
     /// Your own data, returned as given.
     metadata: Option<BTreeMap<String, String>>,
+}
+
+impl BulkBody {
+    fn into_request(self, idempotency_key: Option<String>) -> BulkRequest {
+        BulkRequest {
+            receivers: self.receivers.unwrap_or_default(),
+            content: Content {
+                message: self.message.unwrap_or_default(),
+                scenario: self.scenario,
+                sender: self.sender,
+                reference: self.reference,
+                group: self.group,
+                scheduled_at: self.scheduled_at,
+                expires_at: self.expires_at,
+                metadata: self.metadata.unwrap_or_default(),
+            },
+            idempotency_key,
+        }
+    }
+}
+
+/// Reads what stands in the body of `POST /sms/bulk`, as [`read`] does for one message.
+pub fn read_bulk(body: &[u8], key: &str, max_bytes: usize) -> Result<BulkRequest, Problem> {
+    if body.len() > max_bytes {
+        return Err(extract::too_large(max_bytes));
+    }
+    let key = checked_key(Some(key))?;
+    Ok(extract::read::<BulkBody>(body)?.into_request(key))
 }
 
 /// What became of a bulk request.
@@ -164,8 +192,9 @@ pub(super) enum BulkVerdict {
         (status = 200, description = "accepted or refused by a provider, with Prefer: wait", body = AcceptedMessage),
         (status = 400, description = "not JSON", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "no valid key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "missing scope", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "missing scope, or refused by the guard", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "the same text went to the same number a moment ago", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 408, description = "the body did not come in time", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "not application/json", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "wrong fields", body = ProblemBody, content_type = "application/problem+json"),
@@ -181,7 +210,7 @@ pub(super) async fn send(
     let identity = caller.with_any(&[Scope::Send])?;
     let wait = prefer::wait(&headers)?;
     let request = body.into_request(idempotency_key(&headers)?);
-    let by = Caller { key: identity.key };
+    let by = identity.caller();
     let Some(limit) = wait else {
         let answer = state.service.send_sms(by, request).await?;
         return Ok((StatusCode::ACCEPTED, Json(AcceptedMessage::new(&answer, &identity))).into_response());
@@ -214,6 +243,7 @@ pub(super) async fn send(
         (status = 401, description = "no valid key", body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, description = "missing scope", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "the same text went to the same number a moment ago", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 408, description = "the body did not come in time", body = ProblemBody, content_type = "application/problem+json"),
         (status = 413, description = "too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "not application/json", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "wrong fields, or no receiver accepted", body = ProblemBody, content_type = "application/problem+json"),
@@ -227,22 +257,9 @@ pub(super) async fn send_bulk(
     Body(body): Body<BulkBody>,
 ) -> Result<Response, Problem> {
     let identity = caller.with_any(&[Scope::Send])?;
-    let receivers = body.receivers.unwrap_or_default();
-    let request = BulkRequest {
-        receivers: receivers.clone(),
-        content: Content {
-            message: body.message.unwrap_or_default(),
-            scenario: body.scenario,
-            sender: body.sender,
-            reference: body.reference,
-            group: body.group,
-            scheduled_at: body.scheduled_at,
-            expires_at: body.expires_at,
-            metadata: body.metadata.unwrap_or_default(),
-        },
-        idempotency_key: idempotency_key(&headers)?,
-    };
-    let answer = state.service.send_bulk_sms(Caller { key: identity.key }, request).await?;
+    let request = body.into_request(idempotency_key(&headers)?);
+    let receivers = request.receivers.clone();
+    let answer = state.service.send_bulk_sms(identity.caller(), request).await?;
     let results: Vec<BulkVerdict> = receivers
         .iter()
         .zip(answer.verdicts)

@@ -3,14 +3,14 @@
 use axum::Json;
 use axum::extract::State as Shared;
 use domain::ids::{BulkId, MessageId};
-use domain::message::MessageStatus;
+use domain::message::{Message, MessageStatus};
 use serde::Serialize;
 use store::port::messages::MessageRecord;
 use utoipa::ToSchema;
 
 use super::view::ShownMessage;
 use crate::http::extract::{Authenticated, PathParts};
-use crate::http::problem::{Code, Problem, ProblemBody};
+use crate::http::problem::{Code, FieldProblem, Problem, ProblemBody};
 use crate::http::state::State;
 use crate::keys::{Identity, Scope};
 
@@ -63,7 +63,7 @@ pub(super) async fn cancel(
     PathParts(id): PathParts<String>,
 ) -> Result<Json<ShownMessage>, Problem> {
     let identity = caller.with_any(&[Scope::Send])?;
-    let id = own(&state, &identity, &id).await?;
+    let id = own(&state, &identity, &id).await?.id;
     let canceled = state.service.cancel(id, identity.actor()).await;
     canceled.map_err(|refusal| Problem::of_move(refusal, Code::MessageNotCancelable))?;
     shown(&state, &identity, id).await
@@ -81,7 +81,7 @@ pub(super) async fn cancel(
         (status = 403, description = "missing scope", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "no such message", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "it is on its way, or has arrived", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "no provider for its receiver", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "no provider for its receiver, or the key may not send it", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "nothing was changed: try again", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
@@ -91,7 +91,13 @@ pub(super) async fn retry(
     PathParts(id): PathParts<String>,
 ) -> Result<Json<ShownMessage>, Problem> {
     let identity = caller.with_any(&[Scope::Send])?;
-    let id = own(&state, &identity, &id).await?;
+    let message = own(&state, &identity, &id).await?;
+    let refused: Vec<FieldProblem> =
+        identity.allowed().refusals(&message).into_iter().map(Into::into).collect();
+    if !refused.is_empty() {
+        return Err(Problem::of_fields(refused));
+    }
+    let id = message.id;
     let retried = state.service.retry(id, identity.actor()).await;
     retried.map_err(|refusal| Problem::of_move(refusal, Code::MessageNotRetriable))?;
     shown(&state, &identity, id).await
@@ -141,11 +147,20 @@ pub(super) async fn cancel_bulk(
     }))
 }
 
-/// The id of a message that the caller may move. One of another caller is one that there is not, whoever may read it.
-async fn own(state: &State, identity: &Identity, id: &str) -> Result<MessageId, Problem> {
+/// A message that the caller may move. One of another caller is one that there is not, whoever may read it.
+async fn own(state: &State, identity: &Identity, id: &str) -> Result<Message, Problem> {
+    own_message(state, identity, id).await.map(|record| record.summary.message)
+}
+
+/// The same with all that happened to it.
+pub(super) async fn own_message(
+    state: &State,
+    identity: &Identity,
+    id: &str,
+) -> Result<MessageRecord, Problem> {
     let id: MessageId = id.parse().map_err(|_no_id| unknown())?;
     let record = record(state, id).await?;
-    if may_move(identity, record.summary.message.caller) { Ok(id) } else { Err(unknown()) }
+    if may_move(identity, record.summary.message.caller) { Ok(record) } else { Err(unknown()) }
 }
 
 fn may_move(identity: &Identity, caller: domain::ids::KeyId) -> bool {

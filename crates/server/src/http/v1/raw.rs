@@ -133,16 +133,8 @@ mod tests {
 
     fn viewer(scope: &str) -> Identity {
         let now = Timestamp::from_micros(0);
-        ApiKey {
-            id: KeyId::new(now, [0; 10]),
-            name: "test".into(),
-            hash: [0; 32],
-            scopes: vec![scope.into()],
-            created_at: now,
-            expires_at: None,
-            revoked_at: None,
-        }
-        .into()
+        let key = ApiKey::new(KeyId::new(now, [0; 10]), "test", [0; 32], now);
+        ApiKey { scopes: vec![scope.into()], ..key }.into()
     }
 
     fn read(body: &str, scope: &str) -> Value {

@@ -158,7 +158,8 @@ impl<'a> Arena<'a> {
     /// Whoever was looked after when the program died is looked after again when that lease has ended, after two
     /// minutes. Here they pass at once.
     async fn let_leases_end(&self) {
-        let options = store::Options { migrate: false, exclusive: true, audit: crate::app::audit_key() };
+        let options =
+            store::Options { migrate: false, exclusive: true, keys: Some(testkit::database::data_key()) };
         let store = store::open(self.database, options).await.unwrap();
         let now = SystemClock::new().now();
         let take = TakeWatches { now: now.plus(Duration::from_mins(3)), lease_until: now, limit: u32::MAX };

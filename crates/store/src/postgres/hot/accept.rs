@@ -15,13 +15,15 @@ use crate::postgres::write::accept::{SKEW, day, metadata};
 use crate::postgres::write::audit::accepted;
 
 /// All three tables by one statement: each way to the server and back costs as much as a row.
-const INSERT: &str = "WITH messages AS (INSERT INTO messages (id, bulk_id, caller, receiver, country, sender, scenario, \
-     priority, body, encoding, segments, reference, group_name, metadata, scheduled_at, expires_at, created_at) \
-     SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::int8[], $5::text[], $6::text[], $7::text[], \
-     $8::text[], $9::text[], $10::text[], $11::int4[], $12::text[], $13::text[], $14::text[], $15::int8[], \
-     $16::int8[], $17::int8[])), \
+const INSERT: &str = "WITH messages AS (INSERT INTO messages (id, bulk_id, caller, receiver_hash, country, sender, scenario, \
+     priority, sealed_body, encoding, segments, reference, group_name, metadata, scheduled_at, expires_at, created_at, \
+     sealed_receiver) SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::int8[], $5::text[], $6::text[], $7::text[], \
+     $8::text[], $9::bytea[], $10::text[], $11::int4[], $12::text[], $13::text[], $14::text[], $15::int8[], \
+     $16::int8[], $17::int8[], $22::bytea[])), \
      states AS (INSERT INTO states (message_id, status, provider, updated_at) \
-     SELECT * FROM UNNEST($1::uuid[], $18::text[], $19::text[], $17::int8[])) \
+     SELECT * FROM UNNEST($1::uuid[], $18::text[], $19::text[], $17::int8[])), \
+     erasable AS (INSERT INTO erasable (message_id) SELECT e.id \
+     FROM UNNEST($1::uuid[], $7::text[]) AS e (id, scenario) WHERE e.scenario = 'otp') \
      INSERT INTO queue (provider, lane, due_at, message_id, attempt, expires_at) \
      SELECT e.provider, e.lane, e.due_at, e.message_id, 1, e.expires_at \
      FROM UNNEST($19::text[], $20::int2[], $21::int8[], $1::uuid[], $16::int8[]) \
@@ -76,8 +78,9 @@ pub(super) fn run(
     let messages: Vec<&NewMessage> = new.iter().flat_map(|at| &pendings[*at].question.messages).collect();
     if !messages.is_empty() {
         insert(statements, &messages)?;
+        let vault = statements.vault();
         for new in messages {
-            statements.tell(accepted(new));
+            statements.tell(accepted(&vault, new));
         }
     }
     for at in new {
@@ -177,19 +180,23 @@ fn remember(
 
 fn insert(statements: &mut Statements<'_>, new: &[&NewMessage]) -> Result<(), StoreError> {
     let messages = || new.iter().map(|new| &new.message);
-    let metadata = messages().map(metadata).collect::<Result<Vec<_>, _>>()?;
+    let (vault, metadata) = (statements.vault(), messages().map(metadata).collect::<Result<Vec<_>, _>>()?);
+    let bodies = messages().map(|message| vault.seal_body(message.id, &message.body));
+    let receivers = messages().map(|message| vault.seal_receiver(message.id, message.receiver));
+    let (bodies, receivers) =
+        (bodies.collect::<Result<Vec<_>, _>>()?, receivers.collect::<Result<Vec<_>, _>>()?);
     let micros = |time: Option<Timestamp>| time.map(Timestamp::as_micros);
     let expires = |message: &Message| micros(message.expires_at);
     let values = params![
         ids(messages().map(|message| &message.id)),
         column(messages().map(|message| message.bulk_id.map(|id| *id.as_bytes()))),
         column(messages().map(|message| message.caller.as_bytes())),
-        column(messages().map(|message| message.receiver.number())),
+        column(messages().map(|message| vault.blind(message.receiver))),
         column(messages().map(|message| message.receiver.country().as_str().to_owned())),
         column(messages().map(|message| message.sender.as_ref().map(SenderId::as_str))),
         column(messages().map(|message| message.scenario.as_str())),
         column(messages().map(|message| message.priority.as_str())),
-        column(messages().map(|message| message.body.expose())),
+        column(bodies),
         column(messages().map(|message| message.encoding.as_str())),
         column(messages().map(|message| message.segments)),
         column(messages().map(|message| message.reference.as_deref())),
@@ -202,6 +209,7 @@ fn insert(statements: &mut Statements<'_>, new: &[&NewMessage]) -> Result<(), St
         column(new.iter().map(|new| new.provider.as_str())),
         column(messages().map(|message| message.priority.index())),
         column(new.iter().map(|new| new.due_at().as_micros())),
+        column(receivers),
     ];
     statements.execute(INSERT, values).map(|_rows| ())
 }

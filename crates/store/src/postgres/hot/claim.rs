@@ -16,8 +16,8 @@ use crate::postgres::sql::{Statements, column, get, params};
 use crate::postgres::write::claim::{Sorted, sort};
 
 /// The front of a lane, as `write::claim::FRONT` reads it, without what another writer is taking.
-const FRONT: &str = "SELECT m.receiver, m.country, q.message_id, q.attempt, q.due_at, \
-     q.expires_at, m.sender, m.body, m.encoding, m.scenario, m.segments, m.created_at, m.scheduled_at, \
+const FRONT: &str = "SELECT m.sealed_receiver, m.country, q.message_id, q.attempt, q.due_at, \
+     q.expires_at, m.sender, m.sealed_body, m.encoding, m.scenario, m.segments, m.created_at, m.scheduled_at, \
      q.refused_by, q.resends, coalesce(r.resends, 0), r.began_at \
      FROM queue q JOIN messages m ON m.id = q.message_id LEFT JOIN rounds r ON r.message_id = q.message_id \
      WHERE q.provider = $1 AND q.lane = $2 AND q.due_at <= $3 ORDER BY q.due_at, q.message_id LIMIT $4 \

@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use domain::audit::{Actor, Event, NewEntry, Receiver};
+use domain::audit::{Actor, Event, NewEntry};
 use domain::ids::MessageId;
-use domain::phone::Msisdn;
 use domain::receipt::{Receipt, ReceiptStatus};
 use domain::time::Timestamp;
 
@@ -14,10 +13,11 @@ use crate::group::Pending;
 use crate::port::receipts::{NewReceipt, ReceiptFate};
 use crate::postgres::read::{HOUR, first_id};
 use crate::postgres::sql::{Statements, column, get, params};
+use crate::seal::{CallbackRow, Vault};
 
 /// What is known of the messages and attempts that receipts name: the receiver, whether the message was sent again, and
 /// the provider of an attempt of which nobody knows how it ended.
-const TARGETS: &str = "SELECT m.id, w.number, m.receiver, r.message_id IS NOT NULL, \
+const TARGETS: &str = "SELECT m.id, w.number, m.receiver_hash, r.message_id IS NOT NULL, \
      CASE WHEN a.outcome = 'ambiguous' THEN a.provider END \
      FROM UNNEST($1::uuid[], $2::int4[]) AS w (id, number) JOIN messages m ON m.id = w.id \
      LEFT JOIN attempts a ON a.message_id = w.id AND a.number = w.number \
@@ -28,15 +28,15 @@ const TARGETS: &str = "SELECT m.id, w.number, m.receiver, r.message_id IS NOT NU
 const RECENT: &str = "SELECT w.place, m.id, a.number \
      FROM UNNEST($1::int8[], $2::text[], $3::text[]) WITH ORDINALITY AS w (receiver, theirs, provider, place), \
      generate_series($4::int8, $5::int8) AS h (hour), messages m, attempts a \
-     WHERE m.created_at / 3600000000 = h.hour AND m.receiver = w.receiver AND m.id BETWEEN $6 AND $7 \
+     WHERE m.created_at / 3600000000 = h.hour AND m.receiver_hash = w.receiver AND m.id BETWEEN $6 AND $7 \
      AND a.message_id = m.id AND a.message_id BETWEEN $6 AND $7 \
      AND a.provider = w.provider AND a.provider_message_id = w.theirs";
 
 /// How many hours back most messages are found of which a receipt comes.
 const HOURS_BACK: i64 = 1;
 
-const KEEP: &str = "INSERT INTO callbacks (received_at, provider, provider_message_id, receiver, message_id, \
-     provider_status, status, reason, provider_code, network_code, raw, attempt) \
+const KEEP: &str = "INSERT INTO callbacks (received_at, provider, provider_message_id, receiver_hash, message_id, \
+     provider_status, status, reason, provider_code, network_code, sealed_raw, attempt) \
      SELECT * FROM UNNEST($1::int8[], $2::text[], $3::text[], $4::int8[], $5::uuid[], $6::text[], $7::text[], \
      $8::text[], $9::text[], $10::text[], $11::bytea[], $12::int4[])";
 
@@ -58,10 +58,11 @@ pub(super) fn name(
     statements: &mut Statements<'_>,
     pendings: &mut [Pending<Vec<NewReceipt>, Vec<ReceiptFate>>],
 ) -> Result<(), StoreError> {
+    let vault = statements.vault();
     let receipts = pendings.iter_mut().flat_map(|pending| &mut pending.question).map(|new| &mut new.receipt);
-    let mut nameless: Vec<(u64, &mut Receipt)> = receipts
+    let mut nameless: Vec<(i64, &mut Receipt)> = receipts
         .filter(|receipt| receipt.message_id.is_none())
-        .filter_map(|receipt| receipt.receiver.map(|receiver| (receiver.number(), receipt)))
+        .filter_map(|receipt| receipt.receiver.map(|receiver| (vault.blind(receiver), receipt)))
         .collect();
     let hours = || nameless.iter().map(|(_, receipt)| receipt.received_at.as_micros() / HOUR);
     let (Some(first), Some(last)) = (hours().min(), hours().max()) else { return Ok(()) };
@@ -90,14 +91,14 @@ pub(super) fn name(
 }
 
 struct Target {
-    receiver: u64,
+    receiver: i64,
     was_sent_again: bool,
     in_doubt_with: Option<String>,
 }
 
 impl Target {
-    fn fits(&self, receipt: &Receipt) -> bool {
-        let is_receiver = receipt.receiver.is_none_or(|named| named.number() == self.receiver);
+    fn fits(&self, vault: &Vault, receipt: &Receipt) -> bool {
+        let is_receiver = receipt.receiver.is_none_or(|named| vault.blind(named) == self.receiver);
         is_receiver
             && !self.was_sent_again
             && self.in_doubt_with.as_deref() != Some(receipt.provider.as_str())
@@ -109,10 +110,11 @@ pub(super) fn run(
     standing: &mut Standing,
     pendings: &mut [Pending<Vec<NewReceipt>, Vec<ReceiptFate>>],
 ) -> Result<(), StoreError> {
-    let targets = targets(statements, pendings)?;
+    let (vault, targets) = (statements.vault(), targets(statements, pendings)?);
     let is_plain = |new: &NewReceipt| {
         names(new).is_some_and(|names| {
-            standing.contains_key(&names.0) && targets.get(&names).is_some_and(|it| it.fits(&new.receipt))
+            standing.contains_key(&names.0)
+                && targets.get(&names).is_some_and(|it| it.fits(&vault, &new.receipt))
         })
     };
     let plain: Vec<usize> = (0..pendings.len())
@@ -126,8 +128,8 @@ pub(super) fn run(
         let pending = &mut pendings[*at];
         let fates = pending.question.iter().map(|new| {
             let fate = fate(&new.receipt, standing, &mut moved)?;
-            let number = names(new).and_then(|names| targets.get(&names)).map(|target| target.receiver);
-            statements.tell(entry(&new.receipt, fate, number));
+            let receiver = names(new).and_then(|names| targets.get(&names)).map(|target| target.receiver);
+            statements.tell(entry(&new.receipt, fate, receiver));
             Some(fate)
         });
         pending.answer = fates.collect();
@@ -184,14 +186,14 @@ fn fate(
 }
 
 /// What the audit trail is told of a receipt that moved its message.
-fn entry(receipt: &Receipt, fate: ReceiptFate, number: Option<u64>) -> Option<NewEntry> {
+fn entry(receipt: &Receipt, fate: ReceiptFate, receiver: Option<i64>) -> Option<NewEntry> {
     let ReceiptFate::Matched { message_id, from, to } = fate else { return None };
     let event =
         receipt.status.filter(|_| from != to).and_then(|status| Event::of_move(status.event(), to))?;
     let by = Actor::Provider(receipt.provider.clone());
     Some(NewEntry {
         message_id: Some(message_id),
-        receiver: number.map(Receiver::Number),
+        receiver,
         provider: Some(receipt.provider.clone()),
         outcome: receipt.failure.as_ref().map(|failure| failure.reason.as_str()),
         ..NewEntry::new(receipt.received_at, by, event)
@@ -201,18 +203,21 @@ fn entry(receipt: &Receipt, fate: ReceiptFate, number: Option<u64>) -> Option<Ne
 fn keep(statements: &mut Statements<'_>, new: &[&NewReceipt]) -> Result<(), StoreError> {
     let receipts = || new.iter().map(|new| &new.receipt);
     let failures = || receipts().map(|receipt| receipt.failure.as_ref());
+    let vault = statements.vault();
+    let sealed = new.iter().map(|new| vault.seal_callback(&CallbackRow::from(&new.receipt), &new.raw));
+    let sealed = sealed.collect::<Result<Vec<_>, _>>()?;
     let values = params![
         column(receipts().map(|receipt| receipt.received_at.as_micros())),
         column(receipts().map(|receipt| receipt.provider.as_str())),
         column(receipts().map(|receipt| receipt.provider_message_id.as_str())),
-        column(receipts().map(|receipt| receipt.receiver.map(Msisdn::number))),
+        column(receipts().map(|receipt| receipt.receiver.map(|receiver| vault.blind(receiver)))),
         column(receipts().map(|receipt| receipt.message_id.map(|id| *id.as_bytes()))),
         column(receipts().map(|receipt| receipt.provider_status.as_str())),
         column(receipts().map(|receipt| receipt.status.map(ReceiptStatus::as_str))),
         column(failures().map(|failure| failure.map(|failure| failure.reason.as_str()))),
         column(failures().map(|failure| failure.and_then(|failure| failure.provider_code.clone()))),
         column(receipts().map(|receipt| receipt.network_code.clone())),
-        column(new.iter().map(|new| &new.raw)),
+        column(sealed),
         column(receipts().map(|receipt| receipt.attempt)),
     ];
     statements.execute(KEEP, values).map(|_rows| ())

@@ -11,9 +11,10 @@ use super::super::row::{self, word};
 use super::super::sql::{Row, Statements, get, params};
 use crate::StoreError;
 use crate::port::queue::{AGES, LaneDepth, Place, Stuck, StuckCause, Waiter, Waiting};
+use crate::seal::Vault;
 
 /// The front of a lane, without what was settled while it waited.
-pub(in super::super) const WAITING: &str = "SELECT m.receiver, m.country, q.due_at, q.message_id, m.scenario, \
+pub(in super::super) const WAITING: &str = "SELECT m.sealed_receiver, m.country, q.due_at, q.message_id, m.scenario, \
      m.segments, q.refused_by FROM queue q CROSS JOIN states s ON s.message_id = q.message_id \
      CROSS JOIN messages m ON m.id = q.message_id \
      WHERE q.provider = ?1 AND q.lane = ?2 AND q.due_at <= ?3 \
@@ -25,28 +26,32 @@ pub(in super::super) fn waiting(
     statements: &mut Statements<'_>,
     waiting: &Waiting,
 ) -> Result<Vec<Waiter>, StoreError> {
-    let mut found = Vec::new();
+    let (vault, mut found) = (statements.vault(), Vec::new());
     for (lane, _) in Priority::ALL.iter().zip(waiting.lanes).filter(|(_, is_wanted)| *is_wanted) {
         let provider = waiting.provider.as_str();
         let values = params![provider, lane.index(), waiting.now.as_micros(), waiting.limit];
         let waiters = statements.collect(WAITING, values, |row| {
             // A claim takes what can't be read off the queue.
-            Ok(waiter(row, &waiting.provider, *lane).ok())
+            match waiter(&vault, row, &waiting.provider, *lane) {
+                Err(StoreError::Corrupt) => Ok(None),
+                waiter => waiter.map(Some),
+            }
         })?;
         found.extend(waiters.into_iter().flatten());
     }
     Ok(found)
 }
 
-fn waiter(row: &Row<'_>, provider: &ProviderName, priority: Priority) -> Result<Waiter, StoreError> {
+fn waiter(
+    vault: &Vault,
+    row: &Row<'_>,
+    provider: &ProviderName,
+    priority: Priority,
+) -> Result<Waiter, StoreError> {
+    let message_id = MessageId::from_bytes(get(row, 3)?);
     Ok(Waiter {
-        place: Place {
-            provider: provider.clone(),
-            priority,
-            due_at: row::time(row, 2)?,
-            message_id: MessageId::from_bytes(get(row, 3)?),
-        },
-        receiver: row::msisdn(row, 0)?,
+        place: Place { provider: provider.clone(), priority, due_at: row::time(row, 2)?, message_id },
+        receiver: row::msisdn(vault, message_id, row, 0)?,
         scenario: word(row, 4)?,
         segments: get(row, 5)?,
         refused_by: row::providers(row, 6)?,
@@ -96,7 +101,7 @@ pub(in super::super) const STUCK_IN_DOUBT: &str = "SELECT a.message_id, a.provid
      FROM watches w INDEXED BY watches_in_doubt CROSS JOIN states s ON s.message_id = w.message_id \
      CROSS JOIN attempts a ON a.message_id = w.message_id AND a.number = w.attempt \
      CROSS JOIN messages m ON m.id = w.message_id \
-     WHERE w.receiver IS NOT NULL AND s.status = 'sending' AND s.updated_at <= ?1 AND a.outcome = 'ambiguous' \
+     WHERE w.receiver_hash IS NOT NULL AND s.status = 'sending' AND s.updated_at <= ?1 AND a.outcome = 'ambiguous' \
      AND NOT EXISTS (SELECT 1 FROM attempts l WHERE l.message_id = w.message_id AND l.number > w.attempt) \
      ORDER BY s.updated_at LIMIT ?2";
 

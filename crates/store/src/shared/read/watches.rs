@@ -7,7 +7,7 @@ use domain::route::ProviderName;
 use domain::time::Timestamp;
 
 use super::super::row;
-use super::super::sql::{Statements, get, params};
+use super::super::sql::{Row, Statements, get, params};
 use super::super::write::doubt::attempts_at;
 use super::{ATTEMPTS, message_sql};
 use crate::StoreError;
@@ -55,7 +55,9 @@ fn watched_one(
     now: Timestamp,
 ) -> Result<Option<Watched>, StoreError> {
     let id = taken.watch.message_id;
-    let summary = statements.collect_of(&message_sql(), params![id.as_bytes()], row::summary)?.pop();
+    let vault = statements.vault();
+    let read = |row: &Row<'_>| row::summary(&vault, row);
+    let summary = statements.collect_of(&message_sql(), params![id.as_bytes()], read)?.pop();
     // Ended meanwhile, perhaps by what the same look found out: its watch is pointless, and ends the next time.
     let is_over =
         |summary: &MessageSummary| summary.status.is_final() && taken.kind != WatchKind::Undelivered;
@@ -118,7 +120,7 @@ fn others(
     attempt: &Attempt,
     now: Timestamp,
 ) -> Result<(Vec<ProviderMessageId>, bool), StoreError> {
-    let (id, receiver) = (summary.message.id, summary.message.receiver.number());
+    let (id, receiver) = (summary.message.id, statements.vault().blind(summary.message.receiver));
     let since = attempt.started_at.minus(BEFORE);
     let newest = now.max(attempt.started_at);
     let (mut known, mut has_rival) = (Vec::new(), false);

@@ -1,31 +1,37 @@
 //! Accepting: message, state and queue row, or the reply of an earlier request with the same key.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use domain::ids::{BulkId, MessageId};
 use domain::message::Message;
 use domain::phone::SenderId;
+use domain::scenario::Scenario;
 use domain::time::Timestamp;
 
 use super::super::read::HOUR;
+use super::super::row;
 use super::super::sql::{Row, Statements, get, params};
 use crate::StoreError;
 use crate::port::messages::{Accept, Accepted, Idempotency, NewMessage};
 
-const INSERT_MESSAGE: &str = "INSERT INTO messages (id, bulk_id, caller, receiver, country, sender, scenario, \
-     priority, body, encoding, segments, reference, group_name, metadata, scheduled_at, expires_at, created_at) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
+const INSERT_MESSAGE: &str = "INSERT INTO messages (id, bulk_id, caller, receiver_hash, country, sender, scenario, \
+     priority, sealed_body, encoding, segments, reference, group_name, metadata, scheduled_at, expires_at, created_at, \
+     sealed_receiver) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
 
 const INSERT_STATE: &str =
     "INSERT INTO states (message_id, status, provider, updated_at) VALUES (?1, ?2, ?3, ?4)";
+
+/// A code: its text does not stay.
+const INSERT_ERASABLE: &str = "INSERT INTO erasable (message_id) VALUES (?1)";
 
 const ENQUEUE: &str = "INSERT INTO queue (provider, lane, due_at, message_id, attempt, expires_at) \
      VALUES (?1, ?2, ?3, ?4, 1, ?5)";
 
 /// A caller's text to a receiver, of messages that were accepted in an hour. A plus keeps the caller from choosing the
 /// index.
-pub(in super::super) const REPEATED: &str = "SELECT 1 FROM messages WHERE created_at / 3600000000 = ?1 \
-     AND receiver = ?2 AND +caller = ?3 AND body = ?4 AND created_at >= ?5 LIMIT 1";
+pub(in super::super) const REPEATED: &str = "SELECT id, sealed_body FROM messages WHERE created_at / 3600000000 = ?1 \
+     AND receiver_hash = ?2 AND +caller = ?3 AND created_at >= ?4";
 
 pub(in super::super) const EARLIER: &str =
     "SELECT request, reply FROM idempotency WHERE day = ?1 AND key = ?2 AND created_at >= ?3";
@@ -49,7 +55,7 @@ pub(super) fn accept(statements: &mut Statements<'_>, accept: &Accept) -> Result
     }
     for new in &accept.messages {
         insert(statements, new)?;
-        statements.tell(super::audit::accepted(new));
+        statements.tell(super::audit::accepted(&statements.vault(), new));
     }
     Ok(Accepted::Stored)
 }
@@ -60,17 +66,18 @@ fn repeated(
     messages: &[NewMessage],
     since: Timestamp,
 ) -> Result<Vec<MessageId>, StoreError> {
-    let mut repeated = Vec::new();
+    let (vault, mut repeated) = (statements.vault(), Vec::new());
     for NewMessage { message, .. } in messages {
         for hour in since.as_micros() / HOUR..=message.created_at.as_micros() / HOUR {
-            let values = params![
-                hour,
-                message.receiver.number(),
-                message.caller.as_bytes(),
-                message.body.expose(),
-                since.as_micros()
-            ];
-            if statements.first(REPEATED, values, |_row| Ok(()))?.is_some() {
+            let receiver = vault.blind(message.receiver);
+            let values = params![hour, receiver, message.caller.as_bytes(), since.as_micros()];
+            let mut is_repeated = false;
+            statements.walk(REPEATED, values, |row| {
+                let body = row::body(&vault, MessageId::from_bytes(get(row, 0)?), row, 1)?;
+                is_repeated = body == message.body;
+                Ok(if is_repeated { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            })?;
+            if is_repeated {
                 repeated.push(message.id);
                 break;
             }
@@ -88,19 +95,19 @@ pub(in super::super) fn metadata(message: &Message) -> Result<Option<String>, St
 fn insert(statements: &mut Statements<'_>, new: &NewMessage) -> Result<(), StoreError> {
     let message = &new.message;
     let (id, provider) = (message.id.as_bytes(), new.provider.as_str());
-    let metadata = metadata(message)?;
+    let (vault, metadata) = (statements.vault(), metadata(message)?);
     statements.execute(
         INSERT_MESSAGE,
         params![
             id,
             message.bulk_id.as_ref().map(BulkId::as_bytes),
             message.caller.as_bytes(),
-            message.receiver.number(),
+            vault.blind(message.receiver),
             message.receiver.country().as_str(),
             message.sender.as_ref().map(SenderId::as_str),
             message.scenario.as_str(),
             message.priority.as_str(),
-            message.body.expose(),
+            vault.seal_body(message.id, &message.body)?,
             message.encoding.as_str(),
             message.segments,
             message.reference,
@@ -109,8 +116,12 @@ fn insert(statements: &mut Statements<'_>, new: &NewMessage) -> Result<(), Store
             message.scheduled_at.map(Timestamp::as_micros),
             message.expires_at.map(Timestamp::as_micros),
             message.created_at.as_micros(),
+            vault.seal_receiver(message.id, message.receiver)?,
         ],
     )?;
+    if message.scenario == Scenario::Otp {
+        statements.execute(INSERT_ERASABLE, params![id])?;
+    }
     statements.execute(
         INSERT_STATE,
         params![id, new.status().as_str(), provider, message.created_at.as_micros()],

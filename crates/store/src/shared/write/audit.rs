@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use domain::audit::{Actor, AuditKeys, Checkpoint, Event, Head, NewEntry, Receiver, Sealed};
+use domain::audit::{Actor, AuditKeys, Checkpoint, Event, Head, NewEntry, Sealed};
 use domain::time::Timestamp;
 
 use super::super::audit::{self, LANE};
@@ -13,6 +13,7 @@ use super::super::read::audit::{HEAD, sealed};
 use super::super::sql::{Row, Statements, get, params};
 use crate::StoreError;
 use crate::port::messages::NewMessage;
+use crate::seal::Vault;
 
 /// How far a chain may be ahead of a writer's clock that goes on with it: those of nodes are apart by so much.
 const AHEAD: Duration = Duration::from_secs(2);
@@ -42,11 +43,11 @@ const LAST_FORGOTTEN_CHECKPOINT: &str =
     "SELECT number, hash FROM audit_checkpoints WHERE at < ?1 ORDER BY number DESC LIMIT 1";
 
 /// What a message tells when it is accepted.
-pub(in super::super) fn accepted(new: &NewMessage) -> NewEntry {
+pub(in super::super) fn accepted(vault: &Vault, new: &NewMessage) -> NewEntry {
     let message = &new.message;
     NewEntry {
         message_id: Some(message.id),
-        receiver: Some(message.receiver.into()),
+        receiver: Some(vault.blind(message.receiver)),
         provider: Some(new.provider.clone()),
         length: u32::try_from(message.body.chars()).ok(),
         segments: Some(message.segments),
@@ -56,14 +57,16 @@ pub(in super::super) fn accepted(new: &NewMessage) -> NewEntry {
 }
 
 /// Chains what this transaction has told.
-pub(in super::super) fn append(statements: &mut Statements<'_>, keys: &AuditKeys) -> Result<(), StoreError> {
+pub(in super::super) fn append(statements: &mut Statements<'_>) -> Result<(), StoreError> {
+    let vault = statements.vault();
+    let keys = vault.audit();
     let mut told = statements.take_told();
     // Those of one moment stay as they happened.
     told.sort_by_key(|entry| entry.at);
     let Some(latest) = told.last().map(|entry| entry.at) else { return Ok(()) };
     name_receivers(statements, &mut told)?;
     let mut head = lane(statements, keys, latest)?;
-    let entries: Vec<_> = told.into_iter().map(|new| head.extend(new, keys.receivers())).collect();
+    let entries: Vec<_> = told.into_iter().map(|new| head.extend(new)).collect();
     audit::add(statements, &entries)?;
     move_head(statements, &keys.seal(&head))
 }
@@ -78,8 +81,7 @@ fn name_receivers(statements: &mut Statements<'_>, told: &mut [NewEntry]) -> Res
     }
     let receivers = audit::receivers(statements, &ids)?;
     for entry in told.iter_mut().filter(|entry| is_nameless(entry)) {
-        let number = entry.message_id.and_then(|id| receivers.get(&id));
-        entry.receiver = number.map(|number| Receiver::Number(*number));
+        entry.receiver = entry.message_id.and_then(|id| receivers.get(&id).copied());
     }
     Ok(())
 }
@@ -166,9 +168,10 @@ pub(in super::super) fn heads(
 /// Signs where all chains end, unless the last checkpoint says the same.
 pub(super) fn checkpoint(
     statements: &mut Statements<'_>,
-    keys: &AuditKeys,
     now: Timestamp,
 ) -> Result<Option<Checkpoint>, StoreError> {
+    let vault = statements.vault();
+    let keys = vault.audit();
     let heads = heads(statements, keys)?;
     let last = if let Some(last) = head(statements, keys, CHECKPOINTS)? {
         last

@@ -20,14 +20,15 @@ use super::place;
 use super::{Move, has_moved, move_status};
 use crate::StoreError;
 use crate::port::queue::{Claim, Claimed, Claims, LaneRoom};
+use crate::seal::Vault;
 
 /// How many messages one claim moves to the end of the quiet hours or to a turn of their sender, beyond those that it
 /// takes.
 const HELD_AT_ONCE: u32 = 256;
 
 /// The front of a lane, up to the present, with what a provider needs of each message.
-pub(in super::super) const FRONT: &str = "SELECT m.receiver, m.country, q.message_id, q.attempt, q.due_at, \
-     q.expires_at, m.sender, m.body, m.encoding, m.scenario, m.segments, m.created_at, m.scheduled_at, \
+pub(in super::super) const FRONT: &str = "SELECT m.sealed_receiver, m.country, q.message_id, q.attempt, q.due_at, \
+     q.expires_at, m.sender, m.sealed_body, m.encoding, m.scenario, m.segments, m.created_at, m.scheduled_at, \
      q.refused_by, q.resends, coalesce(r.resends, 0), r.began_at \
      FROM queue q JOIN messages m ON m.id = q.message_id LEFT JOIN rounds r ON r.message_id = q.message_id \
      WHERE q.provider = ?1 AND q.lane = ?2 AND q.due_at <= ?3 ORDER BY q.due_at, q.message_id LIMIT ?4";
@@ -152,10 +153,10 @@ pub(in super::super) fn sort(
     let is_quiet = !claim.quiet.is_empty();
     let limit = room.requests as usize;
     let values = params![claim.provider.as_str(), lane.index(), claim.now.as_micros(), most];
-    let mut sorted = Sorted::default();
+    let (vault, mut sorted) = (statements.vault(), Sorted::default());
     statements.walk(front_of_lane, values, |row| {
         let place = (row::time(row, 4)?, MessageId::from_bytes(get(row, 2)?));
-        let front = match front(row, lane) {
+        let front = match front(&vault, row, lane) {
             // Left over from an earlier round.
             Ok(front) if front.resends != get::<u32>(row, 15)? => {
                 sorted.last = Some(place);
@@ -195,14 +196,15 @@ pub(in super::super) fn sort(
 }
 
 /// Reads a row of [`FRONT`].
-fn front(row: &Row<'_>, lane: Priority) -> Result<Front, StoreError> {
+fn front(vault: &Vault, row: &Row<'_>, lane: Priority) -> Result<Front, StoreError> {
+    let message_id = MessageId::from_bytes(get(row, 2)?);
     let submission = Submission {
-        receiver: row::msisdn(row, 0)?,
-        message_id: MessageId::from_bytes(get(row, 2)?),
+        receiver: row::msisdn(vault, message_id, row, 0)?,
+        message_id,
         attempt: get(row, 3)?,
         expires_at: row::optional_time(row, 5)?,
         sender: row::optional_word(row, 6)?,
-        body: row::body(row, 7)?,
+        body: row::body(vault, message_id, row, 7)?,
         encoding: word(row, 8)?,
         scenario: word(row, 9)?,
     };

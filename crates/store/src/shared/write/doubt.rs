@@ -44,28 +44,28 @@ pub(in super::super) const TOLD: &str = "SELECT provider_message_id FROM callbac
 pub(in super::super) const DOUBTS: &str = "SELECT w.message_id, w.attempt \
      FROM watches w CROSS JOIN states s ON s.message_id = w.message_id \
      CROSS JOIN attempts a ON a.message_id = w.message_id AND a.number = w.attempt \
-     WHERE w.receiver = ?1 AND w.provider = ?2 AND s.status = 'sending' AND a.outcome = 'ambiguous' \
+     WHERE w.receiver_hash = ?1 AND w.provider = ?2 AND s.status = 'sending' AND a.outcome = 'ambiguous' \
      AND NOT EXISTS (SELECT 1 FROM attempts l WHERE l.message_id = w.message_id AND l.number > w.attempt) LIMIT 2";
 
 pub(in super::super) const NO_DOUBT: &str = "DELETE FROM watches \
-     WHERE receiver = (SELECT receiver FROM messages WHERE id = ?1) AND provider = ?2 AND message_id = ?1 \
+     WHERE receiver_hash = (SELECT receiver_hash FROM messages WHERE id = ?1) AND provider = ?2 AND message_id = ?1 \
      AND attempt <= ?3";
 
 /// A provider's attempts at a receiver, of messages that were accepted in an hour or scheduled for it.
 pub(in super::super) const ATTEMPTS_AT: &str = "SELECT a.message_id, a.number, a.outcome, a.provider_message_id, \
      a.started_at \
      FROM messages m CROSS JOIN attempts a ON a.message_id = m.id \
-     WHERE m.created_at / 3600000000 = ?1 AND m.receiver = ?2 AND a.provider = ?3 \
+     WHERE m.created_at / 3600000000 = ?1 AND m.receiver_hash = ?2 AND a.provider = ?3 \
      UNION ALL \
      SELECT a.message_id, a.number, a.outcome, a.provider_message_id, \
      a.started_at \
      FROM messages m CROSS JOIN attempts a ON a.message_id = m.id \
-     WHERE m.scheduled_at IS NOT NULL AND m.scheduled_at / 3600000000 = ?1 AND m.receiver = ?2 AND a.provider = ?3";
+     WHERE m.scheduled_at IS NOT NULL AND m.scheduled_at / 3600000000 = ?1 AND m.receiver_hash = ?2 AND a.provider = ?3";
 
 /// The parked receipts of a provider about a receiver, from a time on: their ids. Repeats the condition of the partial
 /// index.
 pub(in super::super) const PARKED_AT: &str = "SELECT DISTINCT provider_message_id FROM callbacks \
-     WHERE message_id IS NULL AND receiver = ?1 AND provider = ?2 AND received_at >= ?3 LIMIT 2";
+     WHERE message_id IS NULL AND receiver_hash = ?1 AND provider = ?2 AND received_at >= ?3 LIMIT 2";
 
 pub(in super::super) const STARTED: &str =
     "SELECT started_at FROM attempts WHERE message_id = ?1 AND number = ?2";
@@ -149,7 +149,7 @@ pub(super) fn adopt_told(
 /// one whose doubt was given up, if no other is unclear.
 pub(super) fn only_doubt(
     statements: &mut Statements<'_>,
-    receiver: u64,
+    receiver: i64,
     provider: &ProviderName,
     now: Timestamp,
 ) -> Result<Option<(MessageId, u16)>, StoreError> {
@@ -173,7 +173,7 @@ pub(super) fn adopt_parked(
     statements: &mut Statements<'_>,
     message_id: MessageId,
     attempt: u16,
-    receiver: u64,
+    receiver: i64,
     provider: &ProviderName,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
@@ -203,7 +203,7 @@ pub(in super::super) struct AttemptAt {
 /// before `oldest` as receipts are matched. One may be shown twice.
 fn for_attempts_at(
     statements: &mut Statements<'_>,
-    receiver: u64,
+    receiver: i64,
     provider: &ProviderName,
     oldest: Timestamp,
     newest: Timestamp,
@@ -232,7 +232,7 @@ fn for_attempts_at(
 /// The same for a reader.
 pub(in super::super) fn attempts_at(
     statements: &mut Statements<'_>,
-    receiver: u64,
+    receiver: i64,
     provider: &ProviderName,
     oldest: Timestamp,
     newest: Timestamp,

@@ -1,7 +1,5 @@
 //! Forgetting what is no longer kept.
 
-use domain::audit::AuditKeys;
-
 use super::super::history;
 use super::super::sql::{Statements, params};
 use super::accept::day;
@@ -11,12 +9,8 @@ use crate::port::history::{Forgotten, KeepHistory};
 const FORGET_REPLIES: &str = "DELETE FROM idempotency WHERE (day, key) IN \
      (SELECT day, key FROM idempotency WHERE day < ?1 ORDER BY day, key LIMIT ?2)";
 
-pub(super) fn keep(
-    statements: &mut Statements<'_>,
-    keep: &KeepHistory,
-    keys: &AuditKeys,
-) -> Result<Forgotten, StoreError> {
-    let (messages, are_all) = history::keep(statements, keep, keys)?;
+pub(super) fn keep(statements: &mut Statements<'_>, keep: &KeepHistory) -> Result<Forgotten, StoreError> {
+    let (messages, are_all) = history::keep(statements, keep)?;
     let replies = forget_replies(statements, keep)?;
     Ok(Forgotten { messages, is_done: are_all && replies.is_done, ..replies })
 }

@@ -8,7 +8,6 @@ use domain::attempt::{Failure, ProviderMessageId};
 use domain::audit::Actor;
 use domain::ids::MessageId;
 use domain::message::MessageStatus;
-use domain::phone::Msisdn;
 use domain::receipt::{Receipt, ReceiptStatus};
 use domain::route::ProviderName;
 use domain::time::Timestamp;
@@ -22,12 +21,13 @@ use super::{Move, doubt, move_status};
 use crate::StoreError;
 use crate::port::receipts::{NewReceipt, ReceiptFate};
 use crate::port::watches::WatchKind;
+use crate::seal::CallbackRow;
 
 /// How far back a receipt that names only the provider's id is matched. Later ones are parked.
 pub(super) const HOURS_BACK: i64 = 72;
 
 /// The message that a receipt is about, with the attempt of that number.
-pub(in super::super) const TARGET: &str = "SELECT m.receiver, a.outcome = 'ambiguous' AND a.provider = ?3, r.round \
+pub(in super::super) const TARGET: &str = "SELECT m.receiver_hash, a.outcome = 'ambiguous' AND a.provider = ?3, r.round \
      FROM messages m LEFT JOIN attempts a ON a.message_id = m.id AND a.number = ?2 \
      LEFT JOIN rounds r ON r.message_id = m.id WHERE m.id = ?1";
 
@@ -41,22 +41,22 @@ pub(in super::super) const MEANT: &str = "SELECT number, provider_message_id IS 
 /// this id. Scheduled ones may have been accepted long before.
 pub(in super::super) const FIND: &str = "SELECT m.id, a.number \
      FROM messages m JOIN attempts a ON a.message_id = m.id \
-     WHERE m.created_at / 3600000000 = ?1 AND m.receiver = ?2 \
+     WHERE m.created_at / 3600000000 = ?1 AND m.receiver_hash = ?2 \
      AND a.provider_message_id = ?3 AND a.provider = ?4 \
      UNION ALL \
      SELECT m.id, a.number FROM messages m JOIN attempts a ON a.message_id = m.id \
-     WHERE m.scheduled_at IS NOT NULL AND m.scheduled_at / 3600000000 = ?1 AND m.receiver = ?2 \
+     WHERE m.scheduled_at IS NOT NULL AND m.scheduled_at / 3600000000 = ?1 AND m.receiver_hash = ?2 \
      AND a.provider_message_id = ?3 AND a.provider = ?4";
 
-const KEEP: &str = "INSERT INTO callbacks (received_at, provider, provider_message_id, receiver, message_id, \
-     provider_status, status, reason, provider_code, network_code, raw, attempt) \
+const KEEP: &str = "INSERT INTO callbacks (received_at, provider, provider_message_id, receiver_hash, message_id, \
+     provider_status, status, reason, provider_code, network_code, sealed_raw, attempt) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
 
 /// Receipts that wait for a provider's id, unless they are for another receiver than the message. Repeats the
 /// condition of the partial index.
 pub(in super::super) const PARKED: &str = "SELECT id, received_at, status, reason, provider_code FROM callbacks \
      WHERE message_id IS NULL AND provider_message_id = ?1 AND provider = ?2 \
-     AND (receiver IS NULL OR receiver = (SELECT receiver FROM messages WHERE id = ?3)) ORDER BY id";
+     AND (receiver_hash IS NULL OR receiver_hash = (SELECT receiver_hash FROM messages WHERE id = ?3)) ORDER BY id";
 
 pub(in super::super) const MATCH: &str = "UPDATE callbacks SET message_id = ?2, attempt = ?3 \
      WHERE id = ?1 AND received_at = ?4";
@@ -121,7 +121,7 @@ fn named(
         Some(attempt) => Some(attempt),
         None => meant(statements, receipt, id)?,
     };
-    let receiver = receipt.receiver.map(Msisdn::number);
+    let receiver = receipt.receiver.map(|receiver| statements.vault().blind(receiver));
     target(statements, id, attempt, receiver, &receipt.provider)
 }
 
@@ -144,12 +144,12 @@ fn target(
     statements: &mut Statements<'_>,
     message_id: MessageId,
     attempt: Option<u16>,
-    receiver: Option<u64>,
+    receiver: Option<i64>,
     provider: &ProviderName,
 ) -> Result<Option<Target>, StoreError> {
     let values = params![message_id.as_bytes(), attempt, provider.as_str()];
     let found = statements
-        .first(TARGET, values, |row| Ok((get::<u64>(row, 0)?, get::<Option<bool>>(row, 1)?, get(row, 2)?)))?;
+        .first(TARGET, values, |row| Ok((get::<i64>(row, 0)?, get::<Option<bool>>(row, 1)?, get(row, 2)?)))?;
     let Some((goes_to, is_ambiguous, round)) = found else { return Ok(None) };
     if receiver.is_some_and(|named| named != goes_to) {
         return Ok(None);
@@ -163,10 +163,10 @@ fn target(
 /// case the clock was set back.
 fn find(statements: &mut Statements<'_>, receipt: &Receipt) -> Result<Option<Target>, StoreError> {
     let Some(receiver) = receipt.receiver else { return Ok(None) };
+    let receiver = statements.vault().blind(receiver);
     let newest = receipt.received_at.as_micros() / HOUR;
     for hour in (newest - HOURS_BACK..=newest).rev().chain([newest + 1]) {
-        let values =
-            params![hour, receiver.number(), receipt.provider_message_id.as_str(), receipt.provider.as_str()];
+        let values = params![hour, receiver, receipt.provider_message_id.as_str(), receipt.provider.as_str()];
         let read = |row: &Row<'_>| Ok((get::<[u8; 16]>(row, 0)?, get::<u16>(row, 1)?));
         if let Some((id, attempt)) = statements.first(FIND, values, read)? {
             return target(statements, MessageId::from_bytes(id), Some(attempt), None, &receipt.provider);
@@ -185,7 +185,7 @@ fn unmatched(statements: &mut Statements<'_>, new: &NewReceipt) -> Result<Receip
         return Ok(ReceiptFate::Parked);
     };
     let (provider, now) = (&receipt.provider, receipt.received_at);
-    let doubt = doubt::only_doubt(statements, receiver.number(), provider, now)?;
+    let doubt = doubt::only_doubt(statements, statements.vault().blind(receiver), provider, now)?;
     let Some((message_id, attempt)) = doubt else { return Ok(ReceiptFate::Parked) };
     let from = super::stands(statements, message_id)?.ok_or(StoreError::Corrupt)?;
     if !doubt::settle(statements, message_id, attempt, provider, told(receipt))? {
@@ -202,6 +202,8 @@ fn keep(
 ) -> Result<(), StoreError> {
     let receipt = &new.receipt;
     let message_id = about.map(|(message_id, _)| message_id);
+    let vault = statements.vault();
+    let sealed = vault.seal_callback(&CallbackRow::from(receipt), &new.raw)?;
     statements
         .execute(
             KEEP,
@@ -209,14 +211,14 @@ fn keep(
                 receipt.received_at.as_micros(),
                 receipt.provider.as_str(),
                 receipt.provider_message_id.as_str(),
-                receipt.receiver.map(Msisdn::number),
+                receipt.receiver.map(|receiver| vault.blind(receiver)),
                 message_id.as_ref().map(MessageId::as_bytes),
                 receipt.provider_status,
                 receipt.status.map(ReceiptStatus::as_str),
                 receipt.failure.as_ref().map(|failure| failure.reason.as_str()),
                 receipt.failure.as_ref().and_then(|failure| failure.provider_code.as_deref()),
                 receipt.network_code,
-                new.raw,
+                sealed,
                 about.map_or(receipt.attempt, |(_, attempt)| attempt),
             ],
         )

@@ -27,13 +27,13 @@ const NOT_YET: Duration = Duration::from_hours(1);
 const SPARE: u32 = 4;
 
 pub(in super::super) const SET: &str = "INSERT INTO watches \
-     (due_at, message_id, kind, attempt, provider, receiver, resends) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+     (due_at, message_id, kind, attempt, provider, receiver_hash, resends) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
      ON CONFLICT DO NOTHING";
 
-pub(in super::super) const DUE: &str = "SELECT due_at, message_id, kind, attempt, provider, receiver, resends \
+pub(in super::super) const DUE: &str = "SELECT due_at, message_id, kind, attempt, provider, receiver_hash, resends \
      FROM watches WHERE due_at <= ?1 ORDER BY due_at, message_id LIMIT ?2";
 
-pub(in super::super) const ONE: &str = "SELECT due_at, message_id, kind, attempt, provider, receiver, resends \
+pub(in super::super) const ONE: &str = "SELECT due_at, message_id, kind, attempt, provider, receiver_hash, resends \
      FROM watches WHERE due_at = ?1 AND message_id = ?2";
 
 pub(in super::super) const END: &str = "DELETE FROM watches WHERE due_at = ?1 AND message_id = ?2";
@@ -51,7 +51,7 @@ pub(super) struct Watch {
     /// The attempt that it is about; zero for the message, whatever attempts are made.
     attempt: u16,
     /// Of a doubt: who was asked, and for whom.
-    doubted: Option<(ProviderName, u64)>,
+    doubted: Option<(ProviderName, i64)>,
     resends: u32,
 }
 
@@ -85,7 +85,7 @@ pub(super) fn set(
     }
 }
 
-pub(in super::super) const RECEIVER: &str = "SELECT receiver FROM messages WHERE id = ?1";
+pub(in super::super) const RECEIVER: &str = "SELECT receiver_hash FROM messages WHERE id = ?1";
 
 /// Sets the watch of an attempt in doubt, in the place of an earlier one of the same message and provider.
 pub(super) fn set_doubt(
@@ -96,7 +96,7 @@ pub(super) fn set_doubt(
     provider: &ProviderName,
 ) -> Result<(), StoreError> {
     statements.execute(doubt::NO_DOUBT, params![message_id.as_bytes(), provider.as_str(), attempt])?;
-    let receiver: Option<u64> =
+    let receiver: Option<i64> =
         statements.first(RECEIVER, params![message_id.as_bytes()], |row| get(row, 0))?;
     let doubted = receiver.map(|receiver| (provider.clone(), receiver));
     let watch = Watch { doubted, ..Watch::new(message_id, WatchKind::Doubt, attempt) };

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use domain::attempt::{Failure, Reason};
 use domain::audit::{
-    Actor, AuditKeys, Broken, ChainCheck, Entry, Event, Fault, NewEntry, Place, check_checkpoints,
+    Act, Actor, AuditKeys, Broken, ChainCheck, Entry, Event, Fault, NewEntry, Place, check_checkpoints,
 };
 use domain::ids::MessageId;
 use domain::receipt::{Receipt, ReceiptStatus};
 use store::Store;
 use store::port::audit::{AuditCursor, AuditFilter, AuditPage};
-use store::port::keys::ApiKey;
+use store::port::guard::{Feedback, FeedbackOutcome};
+use store::port::keys::{ApiKey, Rotation};
 use store::port::messages::{Accept, Accepted, Cancel, Resend};
 use store::port::queue::Next;
 use store::port::receipts::NewReceipt;
@@ -19,20 +20,20 @@ use tokio::task::JoinSet;
 
 use super::history::{forget, ninety_days};
 use crate::support::{
-    AUDIT_KEY, Bench, DAY, Fixture, HOUR, MINUTE, NOW, SECOND, With, accepted, caller, claim, message,
-    message_at, operator, provider, receipt_for, receiver, rejected, resend,
+    Bench, DAY, Fixture, HOUR, MINUTE, NOW, SECOND, With, accepted, caller, claim, message, message_at,
+    operator, provider, receipt_for, receiver, rejected, resend,
 };
 
 /// Entries that are read at once: few, so that a trail has many parts.
 const PART: u32 = 7;
 
-fn keys() -> AuditKeys {
-    AuditKeys::new(&AUDIT_KEY)
+fn keys(store: &dyn Store) -> AuditKeys {
+    AuditKeys::new(&store.derive_key(AuditKeys::PURPOSE))
 }
 
 /// Verifies all, and answers how many entries there are.
 pub(crate) async fn verified(store: &dyn Store) -> Result<usize, Broken> {
-    let keys = keys();
+    let keys = keys(store);
     let (head, checkpoints) = store.audit_checkpoints().await.unwrap();
     let mut expected = check_checkpoints(&keys, head.as_ref(), &checkpoints)?;
     let mut entries = 0;
@@ -71,15 +72,7 @@ fn word(event: &str, actor: &str, outcome: Option<&str>) -> (String, String, Opt
 }
 
 fn key(n: u8) -> ApiKey {
-    ApiKey {
-        id: caller(n.into()),
-        name: format!("wallet {n}"),
-        hash: [n; 32],
-        scopes: Vec::new(),
-        created_at: NOW,
-        expires_at: None,
-        revoked_at: None,
-    }
+    ApiKey::new(caller(n.into()), format!("wallet {n}"), [n; 32], NOW)
 }
 
 pub(crate) async fn accepted_message_has_an_entry_without_its_number_and_text<F: Fixture>(bench: Bench<F>) {
@@ -93,7 +86,7 @@ pub(crate) async fn accepted_message_has_an_entry_without_its_number_and_text<F:
         ("sms.accepted", caller(1).to_string().as_str())
     );
     assert_eq!(entry.message_id, Some(new.id()));
-    assert_eq!(entry.receiver, Some(keys().receivers().of(receiver(7))));
+    assert_eq!(entry.receiver, Some(bench.receiver_hash(receiver(7))));
     assert_eq!((entry.length, entry.segments), (Some(19), Some(1)));
     assert_eq!((entry.provider.as_deref(), entry.outcome.as_deref()), (Some("twilio"), Some("queued")));
     let shown = format!("{entry:?}");
@@ -193,7 +186,7 @@ pub(crate) async fn acts_of_operators_have_entries<F: Fixture>(bench: Bench<F>) 
     bench.create_key(key(1), operator(NOW)).await.unwrap();
     bench.revoke_key(key(1).id, operator(NOW.plus(SECOND))).await.unwrap();
     bench.revoke_key(caller(99), operator(NOW)).await.unwrap();
-    let by = domain::audit::Act { by: Actor::Key(caller(3)), at: NOW.plus(MINUTE) };
+    let by = Act { by: Actor::Key(caller(3)), at: NOW.plus(MINUTE) };
     bench.set_drained(provider("twilio"), Some(NOW), by.clone()).await.unwrap();
     bench.set_drained(provider("twilio"), None, by).await.unwrap();
     let note = NewEntry::of_act(&operator(NOW.plus(HOUR)), Event::WorkerPaused, "reconcile");
@@ -215,6 +208,74 @@ pub(crate) async fn acts_of_operators_have_entries<F: Fixture>(bench: Bench<F>) 
     assert_eq!(shown, expected);
     assert_eq!(entries[0].actor, "operator");
     assert_eq!(entries[1].actor, caller(3).to_string());
+}
+
+pub(crate) async fn acts_on_keys_have_entries_of_whoever_did_them<F: Fixture>(bench: Bench<F>) {
+    let system = Act { by: Actor::System, at: NOW };
+    assert_eq!(bench.create_first_key(key(1), system.clone()).await, Ok(true));
+    assert_eq!(bench.create_first_key(key(2), system).await, Ok(false));
+    let (by, now) = (Actor::Key(caller(1)), NOW.plus(SECOND));
+    let rotation = Rotation { id: caller(1), hash: [9; 32], others_end_at: now, by, now };
+    assert_eq!(bench.rotate_key(rotation.clone()).await, Ok(true));
+    assert_eq!(bench.rotate_key(Rotation { id: caller(99), ..rotation }).await, Ok(false));
+    let data_key = bench.add_data_key(operator(NOW.plus(2 * SECOND))).await.unwrap();
+    // One that waits is not made again.
+    bench.add_data_key(operator(NOW.plus(2 * SECOND))).await.unwrap();
+    bench.use_data_key(data_key, operator(NOW.plus(3 * SECOND))).await.unwrap();
+    bench.forget_data_keys(data_key, operator(NOW.plus(4 * SECOND))).await.unwrap();
+    let entries = list(&*bench.store, AuditFilter::default()).await;
+    let shown: Vec<_> = entries
+        .iter()
+        .rev()
+        .map(|entry| (entry.event.as_ref(), entry.actor.as_str(), entry.subject.as_deref().unwrap()))
+        .collect();
+    let (id, data_key) = (caller(1).to_string(), data_key.to_string());
+    let before = format!("before {data_key}");
+    let expected = [
+        ("key.created", "system", id.as_str()),
+        ("key.rotated", &id, &id),
+        ("data_key.added", "operator", &data_key),
+        ("data_key.used", "operator", &data_key),
+        ("data_keys.forgotten", "operator", &before),
+    ];
+    assert_eq!(shown, expected);
+    // The key behind the trail is none of those that went.
+    assert_eq!(verified(&*bench.store).await, Ok(5));
+}
+
+pub(crate) async fn person_that_was_forgotten_stays_in_the_trail_by_hash_alone<F: Fixture>(bench: Bench<F>) {
+    let theirs = bench.add_and_send(message(1), "SM1").await;
+    bench.receive(receipt_for(theirs, ReceiptStatus::Delivered)).await;
+    let before = told(&*bench.store, theirs).await;
+    assert_eq!(before.len(), 3);
+    let forgotten = bench.forget_receiver(receiver(1), operator(NOW.plus(HOUR))).await.unwrap();
+    assert_eq!(forgotten.messages, 1);
+    assert_eq!(told(&*bench.store, theirs).await, before);
+    let of_them = AuditFilter { receiver: Some(receiver(1)), ..AuditFilter::default() };
+    let found = list(&*bench.store, of_them).await;
+    let [entry] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((entry.event.as_ref(), entry.actor.as_str()), ("receiver.forgotten", "operator"));
+    assert_eq!(entry.receiver, Some(bench.receiver_hash(receiver(1))));
+    assert_eq!(entry.subject.as_deref(), Some("1 messages"));
+    assert_eq!(verified(&*bench.store).await, Ok(4));
+}
+
+pub(crate) async fn feedback_has_an_entry_when_it_is_given_first<F: Fixture>(bench: Bench<F>) {
+    let new = message(1);
+    bench.add([new.clone()]).await;
+    for _ in 0..2 {
+        let (message_id, by) = (new.id(), Actor::Key(caller(1)));
+        let said = Feedback { message_id, outcome: FeedbackOutcome::Confirmed, by, now: NOW.plus(HOUR) };
+        bench.keep_feedback(said).await.unwrap();
+    }
+    let event = AuditFilter { event: Some(Event::SmsFeedback), ..of(new.id()) };
+    let found = list(&*bench.store, event).await;
+    let [entry] = &found[..] else { panic!("{found:?}") };
+    assert_eq!(
+        (entry.actor.as_str(), entry.outcome.as_deref()),
+        (&*caller(1).to_string(), Some("confirmed"))
+    );
+    assert_eq!(entry.receiver, Some(bench.receiver_hash(receiver(1))));
 }
 
 pub(crate) async fn entries_of_many_at_once_form_chains_that_hold<F: Fixture>(mut bench: Bench<F>) {
@@ -327,7 +388,7 @@ pub(crate) async fn checkpoint_signs_where_chains_end_if_anything_is_new<F: Fixt
     bench.add([message(1), message(2)]).await;
     let first = bench.checkpoint_audit(NOW.plus(MINUTE)).await.unwrap().unwrap();
     assert_eq!((first.number, first.at, first.seen[0].seq), (1, NOW.plus(MINUTE), 2));
-    assert!(first.holds() && first.is_signed_by(keys().public_key()));
+    assert!(first.holds() && first.is_signed_by(keys(&*bench.store).public_key()));
     assert_eq!(bench.checkpoint_audit(NOW.plus(HOUR)).await, Ok(None));
     bench.add([message(3)]).await;
     let second = bench.checkpoint_audit(NOW.plus(HOUR)).await.unwrap().unwrap();

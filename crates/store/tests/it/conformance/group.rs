@@ -147,15 +147,7 @@ pub(crate) async fn closed_store_answers_stopped<F: Fixture>(bench: Bench<F>) {
     let page = Page { after: None, limit: 1 };
     assert_eq!(bench.messages(Filter::default(), page).await.map(|_| ()), stopped);
     assert_eq!(bench.depth(NOW).await.map(|_| ()), stopped);
-    let key = ApiKey {
-        id: caller(1),
-        name: "late".into(),
-        hash: [1; 32],
-        scopes: Vec::new(),
-        created_at: NOW,
-        expires_at: None,
-        revoked_at: None,
-    };
+    let key = ApiKey::new(caller(1), "late", [1; 32], NOW);
     assert_eq!(bench.create_key(key, operator(NOW)).await, stopped);
     assert_eq!(bench.find_key([1; 32]).await.map(|_| ()), stopped);
     assert_eq!(bench.keys().await.map(|_| ()), stopped);

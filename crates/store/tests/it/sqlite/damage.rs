@@ -72,12 +72,12 @@ async fn value_that_we_could_not_have_written_is_told() {
     let bench = Bench::<SqliteFixture>::new().await;
     for (n, spoil) in (1..).zip([
         "UPDATE messages SET scenario = 'lottery' WHERE id = ?1",
-        "UPDATE messages SET receiver = -1 WHERE id = ?1",
-        "UPDATE messages SET receiver = 1 WHERE id = ?1",
+        "UPDATE messages SET sealed_receiver = x'00' WHERE id = ?1",
+        "UPDATE messages SET sealed_receiver = sealed_body WHERE id = ?1",
         "UPDATE messages SET segments = 70000 WHERE id = ?1",
         "UPDATE messages SET caller = x'00' WHERE id = ?1",
         "UPDATE messages SET metadata = '{' WHERE id = ?1",
-        "UPDATE messages SET body = cast(x'ff' AS TEXT) WHERE id = ?1",
+        "UPDATE messages SET sealed_body = zeroblob(100) WHERE id = ?1",
         "UPDATE states SET status = 'lost' WHERE message_id = ?1",
         "UPDATE attempts SET number = -1 WHERE message_id = ?1",
     ]) {
@@ -118,8 +118,8 @@ async fn waiting_message_that_can_not_be_read_does_not_stop_those_behind_it() {
     let bench = Bench::<SqliteFixture>::new().await;
     let spoils = [
         "UPDATE messages SET scenario = 'lottery' WHERE id = ?1",
-        "UPDATE messages SET receiver = 1 WHERE id = ?1",
-        "UPDATE messages SET body = cast(x'ff' AS TEXT) WHERE id = ?1",
+        "UPDATE messages SET sealed_receiver = sealed_body WHERE id = ?1",
+        "UPDATE messages SET sealed_body = zeroblob(100) WHERE id = ?1",
         "UPDATE states SET status = 'lost' WHERE message_id = ?1",
         "UPDATE queue SET attempt = -1 WHERE message_id = ?1",
         "UPDATE queue SET refused_by = 'Nobody?' WHERE message_id = ?1",

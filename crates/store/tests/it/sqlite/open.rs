@@ -9,13 +9,11 @@ use store::port::messages::Filter;
 use store::port::watches::TakeWatches;
 use store::{Options, StoreError};
 
-use super::{SERVE, folder_of_child, in_child, open, raw, refusal};
-use crate::support::{
-    AUDIT_KEY, Bench, Fixture, MINUTE, NOW, SqliteFixture, With, claim, ids_of, message, url,
-};
+use super::{folder_of_child, in_child, open, raw, refusal, serve};
+use crate::support::{Bench, Fixture, MINUTE, NOW, SqliteFixture, With, claim, ids_of, message, url};
 
 /// The schema version that this program has.
-const KNOWN: u32 = 7;
+const KNOWN: u32 = 10;
 
 /// A store's file, closed, with one message in it.
 async fn closed_store() -> SqliteFixture {
@@ -32,7 +30,7 @@ fn folder() -> tempfile::TempDir {
 #[tokio::test]
 async fn address_that_is_not_a_stores_is_refused() {
     for address in ["", "sqlite", "sqlite:", "tuma.db", "mysql://localhost/tuma", "file:tuma.db"] {
-        let refused = store::open(address, SERVE).await.err();
+        let refused = store::open(address, serve()).await.err();
         assert_eq!(refused, Some(StoreError::Address), "{address}");
     }
 }
@@ -83,7 +81,7 @@ async fn newer_schema_is_refused_and_the_file_left_as_it_is() {
 async fn older_schema_is_refused_unless_it_may_be_migrated() {
     let folder = folder();
     let path = folder.path().join("tuma.db");
-    let unmigrated = Options { migrate: false, exclusive: false, audit: AUDIT_KEY };
+    let unmigrated = Options { migrate: false, exclusive: false, keys: Some(crate::support::keys()) };
     assert_eq!(store::open(&url(&path), unmigrated.clone()).await.err(), Some(StoreError::Missing));
     assert!(!path.exists());
     fs::write(&path, "").unwrap();
@@ -185,8 +183,12 @@ async fn folder_or_missing_folder_is_an_io_error() {
     let folder = folder();
     for path in [folder.path().to_owned(), folder.path().join("missing").join("tuma.db")] {
         for exclusive in [true, false] {
-            let refused =
-                store::open(&url(&path), Options { migrate: true, exclusive, audit: AUDIT_KEY }).await.err();
+            let refused = store::open(
+                &url(&path),
+                Options { migrate: true, exclusive, keys: Some(crate::support::keys()) },
+            )
+            .await
+            .err();
             assert!(matches!(refused, Some(StoreError::Io(_))), "{refused:?}");
         }
     }
@@ -214,8 +216,12 @@ async fn file_that_may_not_be_written_is_an_io_error() {
 async fn child_refuses_a_read_only_file() {
     let path = folder_of_child().join("tuma.db");
     for exclusive in [true, false] {
-        let refused =
-            store::open(&url(&path), Options { migrate: true, exclusive, audit: AUDIT_KEY }).await.err();
+        let refused = store::open(
+            &url(&path),
+            Options { migrate: true, exclusive, keys: Some(crate::support::keys()) },
+        )
+        .await
+        .err();
         assert!(matches!(refused, Some(StoreError::Io(_))), "{refused:?}");
     }
 }
@@ -260,7 +266,7 @@ async fn open_that_failed_leaves_no_lock() {
 async fn tool_works_beside_the_server() {
     let bench = Bench::<SqliteFixture>::new().await;
     bench.add([message(1)]).await;
-    let beside = Options { migrate: false, exclusive: false, audit: AUDIT_KEY };
+    let beside = Options { migrate: false, exclusive: false, keys: Some(crate::support::keys()) };
     let tool = Bench { store: store::open(&url(&bench.fixture.path()), beside).await.unwrap(), fixture: () };
     assert_eq!(tool.store.messages(Filter::default(), PAGE).await.unwrap().len(), 1);
     let accept = store::port::messages::Accept {
@@ -282,7 +288,7 @@ async fn two_that_open_a_new_file_at_once_both_succeed() {
     for _ in 0..10 {
         let folder = folder();
         let address = url(&folder.path().join("tuma.db"));
-        let options = Options { migrate: true, exclusive: false, audit: AUDIT_KEY };
+        let options = Options { migrate: true, exclusive: false, keys: Some(crate::support::keys()) };
         let opened: (Result<_, _>, Result<_, _>) =
             tokio::join!(store::open(&address, options.clone()), store::open(&address, options));
         assert_eq!((opened.0.err(), opened.1.err()), (None, None));

@@ -3,14 +3,18 @@
 use std::collections::BTreeMap;
 
 use domain::audit::Actor;
-use domain::ids::{BulkId, MessageId};
+use domain::guard::ledger::Entered;
+use domain::guard::{Count, Grain, Mode, Subject};
+use domain::ids::{BulkId, DecisionId, MessageId};
 use domain::message::MessageStatus;
+use domain::phone::Country;
 use domain::receipt::ReceiptStatus;
 use domain::route::ProviderName;
 use domain::scenario::{Priority, Scenario};
 use domain::time::Timestamp;
 use store::Store;
-use store::port::keys::ApiKey;
+use store::port::guard::{Decision, Feedback, FeedbackOutcome, KeptByGuard};
+use store::port::keys::{ApiKey, KeyUse, Only, Rotation};
 use store::port::messages::{
     Accept, Accepted, Cancel, Filter, Idempotency, MessageRecord, NewMessage, Page, Sweep,
 };
@@ -23,8 +27,10 @@ use crate::support::{
 };
 
 /// Every table that is carried.
-pub(crate) const TABLES: [&str; 14] = [
+pub(crate) const TABLES: [&str; 21] = [
+    "data_keys",
     "api_keys",
+    "former_secrets",
     "drained",
     "messages",
     "states",
@@ -33,6 +39,11 @@ pub(crate) const TABLES: [&str; 14] = [
     "rounds",
     "idempotency",
     "progress",
+    "erasable",
+    "guard_counts",
+    "guard_decisions",
+    "guard_samples",
+    "feedback",
     "audit",
     "audit_heads",
     "audit_checkpoints",
@@ -150,7 +161,8 @@ async fn ended<F: Fixture>(bench: &Bench<F>) {
     };
     assert_eq!(bench.sweep(sweep).await.unwrap().without_receipt, 1);
 
-    let delivered = bench.add_and_send(message(3), "SM3").await;
+    let delivered =
+        bench.add_and_send(message(3).with(|message| message.scenario = Scenario::Otp), "SM3").await;
     for status in [ReceiptStatus::Sent, ReceiptStatus::Delivered] {
         bench.receive(receipt_for(delivered, status)).await;
     }
@@ -206,20 +218,61 @@ async fn waiting<F: Fixture>(bench: &Bench<F>) {
     assert_eq!(bench.accept(accept).await, Ok(Accepted::Stored));
 }
 
+/// What the guard counted and decided, and what was said.
+async fn guard<F: Fixture>(bench: &Bench<F>) {
+    let made = Decision {
+        id: DecisionId::new(NOW, entropy(1)),
+        at: NOW,
+        last_at: NOW.plus(SECOND),
+        mode: Mode::Shadow,
+        country: Country::KE,
+        prefix: None,
+        caller: caller(1),
+        scenario: Scenario::Otp,
+        reasons: Vec::new(),
+        messages: 3,
+        sampled: 1,
+        confirmed: 0,
+    };
+    let count = Count { sent: 3, expected: 2, verified: 1, suspected: -1 };
+    let subject = Subject::Newcomers(Country::KE);
+    let kept = KeptByGuard {
+        now: NOW,
+        counts: Grain::ALL.iter().map(|grain| Entered { bucket: grain.at(NOW), subject, count }).collect(),
+        samples: vec![(message(3).id(), made.id)],
+        decisions: vec![made],
+    };
+    bench.keep_guard(kept).await.unwrap();
+    let said = Feedback {
+        message_id: message(3).id(),
+        outcome: FeedbackOutcome::Confirmed,
+        by: Actor::System,
+        now: NOW,
+    };
+    assert_eq!(bench.keep_feedback(said).await, Ok(true));
+}
+
 async fn beside_messages<F: Fixture>(bench: &Bench<F>) {
     for n in 1..=3_u8 {
         let key = ApiKey {
-            id: caller(n.into()),
-            name: format!("wallet {n} 'é'"),
-            hash: [n; 32],
             scopes: vec!["sms:send".into(), "sms:read".into()],
-            created_at: NOW,
+            only: Only { countries: vec!["KE".into()], ..Only::default() },
             expires_at: (n == 2).then(|| NOW.plus(DAY)),
-            revoked_at: None,
+            ..ApiKey::new(caller(n.into()), format!("wallet {n} 'é'"), [n; 32], NOW)
         };
         bench.create_key(key, operator(NOW)).await.unwrap();
     }
+    let rotation = Rotation {
+        id: caller(1),
+        hash: [9; 32],
+        others_end_at: NOW.plus(DAY),
+        by: Actor::Operator,
+        now: NOW,
+    };
+    assert_eq!(bench.rotate_key(rotation).await, Ok(true));
+    bench.note_key_uses(vec![KeyUse { id: caller(1), at: NOW.plus(HOUR) }]).await.unwrap();
     bench.revoke_key(caller(3), operator(NOW)).await.unwrap();
+    guard(bench).await;
     for name in ["africastalking", "zebra"] {
         assert_eq!(bench.set_drained(provider(name), Some(NOW), operator(NOW)).await, Ok(true));
     }

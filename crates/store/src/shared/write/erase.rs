@@ -1,0 +1,86 @@
+//! Texts that do not stay, and people who want to be forgotten.
+
+use domain::audit::{Act, Event, NewEntry};
+use domain::ids::MessageId;
+use domain::message::MessageStatus;
+use domain::phone::Msisdn;
+
+use super::super::read::{NEWEST_HOUR, OLDEST_HOUR};
+use super::super::row::word;
+use super::super::sql::{Row, Statements, get, params};
+use crate::StoreError;
+use crate::group::ServedTexts;
+use crate::port::sealing::ForgottenReceiver;
+
+const ERASE: &str = "UPDATE messages SET sealed_body = NULL WHERE id = ?1";
+
+pub(in super::super) const ERASE_LATER: &str =
+    "INSERT INTO erasable (message_id) VALUES (?1) ON CONFLICT DO NOTHING";
+
+const IS_ERASED: &str = "DELETE FROM erasable WHERE message_id = ?1";
+
+const SET_MARK: &str = "INSERT INTO progress (chore, mark) VALUES ('erase', ?1) \
+     ON CONFLICT (chore) DO UPDATE SET mark = excluded.mark";
+
+pub(super) fn texts(statements: &mut Statements<'_>, served: &ServedTexts) -> Result<(), StoreError> {
+    for id in served.codes.iter().chain(&served.texts) {
+        statements.execute(ERASE, params![id])?;
+    }
+    for id in &served.codes {
+        statements.execute(IS_ERASED, params![id])?;
+    }
+    for id in &served.later {
+        statements.execute(ERASE_LATER, params![id])?;
+    }
+    match served.mark {
+        Some(mark) => statements.execute(SET_MARK, params![mark.to_vec()]).map(|_set| ()),
+        None => Ok(()),
+    }
+}
+
+/// The messages to a number that were accepted in an hour.
+pub(in super::super) const OF_RECEIVER: &str = "SELECT m.id, s.status FROM messages m \
+     JOIN states s ON s.message_id = m.id WHERE m.created_at / 3600000000 = ?1 AND m.receiver_hash = ?2";
+
+const PARKED: &str = "DELETE FROM callbacks WHERE message_id IS NULL AND receiver_hash = ?1";
+
+/// Nothing tells of a message that is gone.
+const OF_A_MESSAGE: [&str; 7] = [
+    "DELETE FROM erasable WHERE message_id = ?1",
+    "DELETE FROM watches WHERE message_id = ?1",
+    "DELETE FROM callbacks WHERE message_id = ?1",
+    "DELETE FROM attempts WHERE message_id = ?1",
+    "DELETE FROM rounds WHERE message_id = ?1",
+    "DELETE FROM states WHERE message_id = ?1",
+    "DELETE FROM messages WHERE id = ?1",
+];
+
+pub(super) fn receiver(
+    statements: &mut Statements<'_>,
+    receiver: Msisdn,
+    act: &Act,
+) -> Result<ForgottenReceiver, StoreError> {
+    let vault = statements.vault();
+    let hash = vault.blind(receiver);
+    let mut forgotten = ForgottenReceiver::default();
+    let mut bound = |sql| statements.first(sql, params![], |row| get::<Option<i64>>(row, 0));
+    let (oldest, newest) = (bound(OLDEST_HOUR)?.flatten(), bound(NEWEST_HOUR)?.flatten());
+    for hour in oldest.unwrap_or(0)..=newest.unwrap_or(-1) {
+        let read = |row: &Row<'_>| Ok((MessageId::from_bytes(get(row, 0)?), word::<MessageStatus>(row, 1)?));
+        for (id, status) in statements.collect(OF_RECEIVER, params![hour, hash], read)? {
+            if !status.is_submitted_or_final() {
+                forgotten.waiting.push(id);
+                continue;
+            }
+            for sql in OF_A_MESSAGE {
+                statements.execute(sql, params![id.as_bytes()])?;
+            }
+            forgotten.messages += 1;
+        }
+    }
+    forgotten.callbacks = statements.execute(PARKED, params![hash])? as u64;
+    let how_many = format!("{} messages", forgotten.messages);
+    let told = NewEntry::of_act(act, Event::ReceiverForgotten, how_many);
+    statements.tell(NewEntry { receiver: Some(hash), ..told });
+    Ok(forgotten)
+}
