@@ -101,7 +101,7 @@ impl Bench {
             }
             "post /api-keys/{id}/rotate" => {
                 let id = self.other_key().await;
-                self.post(&format!("post /api-keys/{id}/rotate"), &nothing).await;
+                self.post(&format!("/api-keys/{id}/rotate"), &nothing).await;
                 Left::Entry("key.rotated")
             }
             "delete /api-keys/{id}" => {
