@@ -66,3 +66,18 @@ fn derived(secret: &Key, purpose: &str) -> Key {
     derived.copy_from_slice(tag.as_ref());
     derived
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn head_holds_only_by_the_secret_that_sealed_it() {
+        let [keys, others] = [7, 8].map(|byte| AuditKeys::new(&Key::new([byte; 32])));
+        let sealed = keys.seal(&Head::new(1));
+        assert!(keys.holds(&sealed));
+        assert!(!others.holds(&sealed));
+        assert_ne!(keys.public_key(), others.public_key());
+        assert_eq!(format!("{keys:?}"), "AuditKeys(…)");
+    }
+}

@@ -73,6 +73,8 @@ async fn a_refused_code_is_a_problem_with_a_decision_that_an_operator_finds() {
     assert_eq!((&decision["country"], &decision["prefix"]), (&json!("KE"), &json!("+2547123")));
     let reason = json!({"rule": "prefix_velocity", "window": "day", "figure": 3, "threshold": 2});
     assert_eq!(decision["reasons"], json!([reason]));
+    let told = get(&app, &admin, "/audit?event=sms.refused").await.json();
+    assert_eq!(told["entries"][0]["outcome"], "guard_refused");
     let metrics = app.metrics().await;
     let line = metrics
         .lines()
