@@ -12,6 +12,8 @@ mod jwt;
 
 mod layers;
 
+mod limits;
+
 mod policy;
 
 mod roles;
@@ -44,6 +46,7 @@ pub use self::guard::Guard;
 pub use self::http::ForwardedHeader;
 pub use self::jwt::Jwt;
 pub use self::layers::{LayerError, default_settings};
+pub use self::limits::Limits;
 pub use self::policy::{
     Breaker, Failover, GuaranteedPercent, Lanes, Quiet, QuietWindow, Reconcile, Retry, ScenarioRules,
 };
@@ -83,6 +86,8 @@ pub struct Config {
     pub messages: Messages,
     /// What no text may hold.
     pub content: Content,
+    /// How many may be accepted for whom.
+    pub limits: Limits,
     /// Who carries them.
     pub routing: Routing,
     /// How submissions are tried again.
@@ -404,6 +409,7 @@ impl Config {
         broker::validate(self)?;
         http::validate(&self.http)?;
         guard::validate(self)?;
+        limits::validate(self)?;
         secrets::validate(self)?;
         jwt::validate(self)?;
         if self.http.key_cache_ms > MAX_KEY_CACHE_MS {
@@ -440,6 +446,7 @@ impl Config {
             max_characters: self.messages.max_characters,
             max_characters_by_scenario: self.messages.max_characters_by_scenario.clone(),
             content: self.content.0.clone(),
+            limits: self.limits.rules(),
             guard: self.guard.settings(),
             rules: self.routing.rules.clone(),
             scenarios: self.policies(),

@@ -96,6 +96,7 @@ pub(crate) const TABLES: &[Table] = &[
     table("feedback", 1, &[id("message_id"), text("outcome"), big("at")]),
     table("outbox", 1, OUTBOX),
     table("erasable", 1, &[id("message_id")]),
+    table("quotas", 1, &[big("quota"), big("value"), big("ends_at")]),
     table("watches", 2, WATCHES),
     table("queue", 4, QUEUE),
 ];

@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0007_sealing.sql"),
     include_str!("../../migrations/postgres/0008_callers.sql"),
     include_str!("../../migrations/postgres/0009_guard.sql"),
+    include_str!("../../migrations/postgres/0010_quotas.sql"),
 ];
 
 /// The lock of whoever migrates: "Tuma" in ASCII, and a one.
