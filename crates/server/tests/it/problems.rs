@@ -52,7 +52,7 @@ fn field_problems() -> Vec<FieldProblem> {
         scenarios: Vec::new(),
         by: LimitBy::All,
         limit: 1,
-        period: std::time::Duration::from_secs(3_600),
+        period: std::time::Duration::from_hours(1),
     };
     let all = vec![
         FieldProblem::Missing,
