@@ -43,6 +43,8 @@ pub mod policy;
 
 pub mod limit;
 
+pub mod quota;
+
 pub mod sender_pace;
 
 pub mod guard;

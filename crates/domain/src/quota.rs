@@ -67,9 +67,9 @@ pub struct Left {
 
 impl Draw {
     /// What a quota says whose number is this; `None` if nothing was ever drawn of it.
-    pub fn from(&self, kept: Option<i64>, now: Timestamp) -> Drawn {
+    pub fn on(&self, kept: Option<i64>, now: Timestamp) -> Drawn {
         match self.allowance {
-            Allowance::Rate { limit, period } => self.from_rate(kept, limit, period, now),
+            Allowance::Rate { limit, period } => self.on_rate(kept, limit, period, now),
             Allowance::Cap { most, ends } => {
                 let value = kept.unwrap_or(0).saturating_add(self.amount.into());
                 if value > most {
@@ -81,7 +81,7 @@ impl Draw {
         }
     }
 
-    fn from_rate(&self, kept: Option<i64>, limit: u32, period: Duration, now: Timestamp) -> Drawn {
+    fn on_rate(&self, kept: Option<i64>, limit: u32, period: Duration, now: Timestamp) -> Drawn {
         let period = i64::try_from(period.as_micros()).unwrap_or(i64::MAX);
         let now = now.as_micros();
         let each = (period / i64::from(limit.max(1))).max(1);
@@ -124,7 +124,7 @@ mod tests {
 
     /// Draws one, and keeps what is to be kept.
     fn draw(kept: &mut Option<i64>, draw: &Draw, now: Timestamp) -> Result<u64, Timestamp> {
-        match draw.from(*kept, now) {
+        match draw.on(*kept, now) {
             Drawn::Granted { value, left } => {
                 *kept = Some(value);
                 Ok(left.remaining)
@@ -162,8 +162,10 @@ mod tests {
     #[test]
     fn a_cap_is_used_up_to_the_last_and_no_further() {
         let cap = Allowance::Cap { most: 10_000_000, ends: at(86_400) };
-        let draw = |kept, amount| Draw { quota: 2, allowance: cap, amount }.from(kept, at(0));
-        let Drawn::Granted { value, left } = draw(Some(9_980_000), 20_000) else { panic!("there was enough") };
+        let draw = |kept, amount| Draw { quota: 2, allowance: cap, amount }.on(kept, at(0));
+        let Drawn::Granted { value, left } = draw(Some(9_980_000), 20_000) else {
+            panic!("there was enough")
+        };
         assert_eq!((value, left.remaining), (10_000_000, 0));
         assert_eq!(draw(Some(9_980_001), 20_000), Drawn::Refused { again_at: at(86_400) });
     }
@@ -171,7 +173,7 @@ mod tests {
     #[test]
     fn a_limit_of_zero_lets_nothing_pass() {
         let none = Draw { allowance: Allowance::Rate { limit: 0, period: HOUR }, ..codes() };
-        assert_eq!(none.from(None, at(0)), Drawn::Refused { again_at: at(3_600) });
+        assert_eq!(none.on(None, at(0)), Drawn::Refused { again_at: at(3_600) });
     }
 
     proptest! {
@@ -187,7 +189,10 @@ mod tests {
                 match draw(&mut kept, &wanted, at(now)) {
                     Ok(_) => granted.push(now),
                     // Told when, it is there then.
-                    Err(again_at) => prop_assert!(matches!(wanted.from(kept, again_at), Drawn::Granted { .. })),
+                    Err(again_at) => {
+                        let is_there = matches!(wanted.on(kept, again_at), Drawn::Granted { .. });
+                        prop_assert!(is_there);
+                    }
                 }
                 let within = granted.iter().filter(|at| now - **at < 3_600).count();
                 prop_assert!(within < 2 * limit as usize);

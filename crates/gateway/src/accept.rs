@@ -5,23 +5,26 @@
 
 mod judge;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 
 use domain::encoding;
 use domain::ids::{BulkId, MessageId};
 use domain::message::Message;
 use domain::phone::{Msisdn, SenderId};
+use domain::quota::Left;
 use domain::scenario::{Priority, Scenario};
 use domain::secret::Body;
 use domain::time::Timestamp;
-use store::port::messages::{Accept, Accepted, Idempotency, NewMessage};
+use store::port::messages::{Accept, Accepted, Idempotency, Limited, NewMessage};
 use store::{Store, StoreError};
 
 use crate::fresh;
 use crate::guard::{Guard, Opinion};
+use crate::limits::Limits;
 use crate::request::{
-    BulkAnswer, BulkRequest, Caller, Content, FieldError, FieldProblem, Reply, ReplyVerdict, SendAnswer,
-    SendError, SendRequest, Verdict,
+    BulkAnswer, BulkRequest, Caller, Content, FieldError, FieldProblem, Reached, Remaining, Reply,
+    ReplyVerdict, SendAnswer, SendError, SendRequest, Verdict,
 };
 use crate::request_key::RequestKey;
 use crate::routing::{Router, Traveler};
@@ -34,6 +37,9 @@ const MAX_NAME: usize = 128;
 /// Entries of metadata that are kept.
 const MAX_METADATA: usize = 20;
 
+/// How often a request is looked at again of which a part was refused.
+const TRIES: usize = 4;
+
 /// Kinds of requests, kept apart by their fingerprints.
 const ONE: &str = "one";
 const BULK: &str = "bulk";
@@ -44,6 +50,7 @@ pub(crate) struct Acceptor<'a> {
     pub(crate) router: &'a Router,
     pub(crate) settings: &'a Settings,
     pub(crate) requests: &'a RequestKey,
+    pub(crate) limits: &'a Limits,
     pub(crate) guard: &'a Guard,
 }
 
@@ -104,6 +111,7 @@ pub(crate) struct Common {
     body: Body,
     pub(crate) encoding: encoding::Encoding,
     pub(crate) segments: u16,
+    client: Option<IpAddr>,
     now: Timestamp,
 }
 
@@ -240,6 +248,7 @@ impl Acceptor<'_> {
             body: Body::new(text.as_ref()),
             encoding: measured.encoding,
             segments: u16::try_from(measured.segments).unwrap_or(u16::MAX),
+            client: content.client_ip,
             now,
         })
     }
@@ -319,7 +328,8 @@ impl Acceptor<'_> {
             }),
             created_at: common.now,
         };
-        Some(NewMessage { message, provider, held_until })
+        let draws = self.limits.draws(&message, content.client_ip);
+        Some(NewMessage { message, provider, held_until, draws })
     }
 
     fn fingerprint(&self, kind: &str, receivers: &[String], content: &Content) -> [u8; 32] {
@@ -352,62 +362,110 @@ impl Acceptor<'_> {
             Ok(receiver) => Prospect::Accepted(fresh::message_id(now), receiver),
             Err(problem) => Prospect::Rejected(problem),
         });
-        Ok(Some(Stored { reply, verdicts: prospects.collect(), repeated: true }))
+        let verdicts = prospects.collect();
+        Ok(Some(Stored { reply, verdicts, repeated: true, remaining: None, reached: Vec::new() }))
     }
 
-    /// The one durable call. Answers what was stored, or what the same request was answered before.
-    pub(crate) async fn store(&self, prepared: Prepared) -> Result<Stored, SendError> {
-        let reply = prepared.reply();
+    /// The one durable call. Answers what was stored, or what the same request was answered before. What of a bulk request
+    /// repeats earlier messages, or goes beyond a limit, is refused, and the rest is stored by another call.
+    pub(crate) async fn store(&self, mut prepared: Prepared) -> Result<Stored, SendError> {
+        let mut reached = Vec::new();
+        for _ in 0..TRIES {
+            let reply = prepared.reply();
+            let accept = self.accept(&prepared, &reply)?;
+            match self.store.accept(accept).await? {
+                Accepted::Stored => return Ok(prepared.stored(reply, None, reached)),
+                Accepted::StoredWithin(left) => {
+                    let remaining = self.scarcest(&prepared, &left);
+                    return Ok(prepared.stored(reply, remaining, reached));
+                }
+                Accepted::Repeated(earlier) => {
+                    let reply = serde_json::from_str(&earlier).map_err(|_unreadable| StoreError::Corrupt)?;
+                    return Ok(Stored { repeated: true, ..prepared.stored(reply, None, reached) });
+                }
+                Accepted::KeyReused => return Err(SendError::KeyReused),
+                Accepted::Duplicates(repeated) => {
+                    prepared.refuse(|id| repeated.contains(&id).then_some(FieldProblem::RepeatedMessage));
+                    if prepared.messages.is_empty() {
+                        return Err(SendError::Repeated);
+                    }
+                }
+                Accepted::Limited(limited) => {
+                    let limits = self.reached(&prepared, &limited);
+                    prepared.refuse(|id| limits.get(&id).cloned().map(FieldProblem::Limited));
+                    reached.extend(limits.into_values());
+                    if prepared.messages.is_empty() {
+                        let longest = reached.into_iter().max_by_key(|reached| reached.again_in);
+                        return Err(longest.map_or(StoreError::Corrupt.into(), SendError::Limited));
+                    }
+                }
+            }
+        }
+        // Others took what was left, again and again.
+        Err(StoreError::Overloaded.into())
+    }
+
+    fn accept(&self, prepared: &Prepared, reply: &Reply) -> Result<Accept, StoreError> {
         let idempotency = prepared.idempotency.as_ref().map(|(key, request)| -> Result<_, StoreError> {
             Ok(Idempotency {
                 key: self.scoped_key(&prepared.common.caller, key),
                 request: *request,
-                reply: serde_json::to_string(&reply)
+                reply: serde_json::to_string(reply)
                     .map_err(|error| StoreError::Internal(error.to_string()))?,
                 now: prepared.common.now,
                 since: prepared.common.now.minus(self.settings.idempotency_window),
             })
         });
         let guard = self.settings.no_repeats_within.filter(|_| prepared.idempotency.is_none());
-        let accept = Accept {
+        Ok(Accept {
             messages: prepared.messages.clone(),
             idempotency: idempotency.transpose()?,
             no_repeats_since: guard.map(|within| prepared.common.now.minus(within)),
-        };
-        match self.store.accept(accept).await? {
-            Accepted::Stored => Ok(Stored { reply, verdicts: prepared.verdicts, repeated: false }),
-            Accepted::Repeated(earlier) => {
-                let reply = serde_json::from_str(&earlier).map_err(|_unreadable| StoreError::Corrupt)?;
-                Ok(Stored { reply, verdicts: prepared.verdicts, repeated: true })
-            }
-            Accepted::KeyReused => Err(SendError::KeyReused),
-            Accepted::Duplicates(repeated) => self.store_new(prepared, &repeated).await,
-        }
+        })
     }
 
-    /// Stores what does not repeat an earlier message. Between the two looks another request may have stored more
-    /// of it: then everything is refused, and the caller may ask again.
-    async fn store_new(&self, mut prepared: Prepared, repeated: &[MessageId]) -> Result<Stored, SendError> {
-        prepared.messages.retain(|new| !repeated.contains(&new.message.id));
-        for verdict in &mut prepared.verdicts {
-            if matches!(verdict, Prospect::Accepted(id, _) if repeated.contains(id)) {
-                *verdict = Prospect::Rejected(FieldProblem::RepeatedMessage);
-            }
-        }
-        if prepared.messages.is_empty() {
-            return Err(SendError::Repeated);
-        }
-        let since = self.settings.no_repeats_within.map(|within| prepared.common.now.minus(within));
-        let reply = prepared.reply();
-        let accept = Accept { messages: prepared.messages, idempotency: None, no_repeats_since: since };
-        match self.store.accept(accept).await? {
-            Accepted::Stored => Ok(Stored { reply, verdicts: prepared.verdicts, repeated: false }),
-            _ => Err(SendError::Repeated),
-        }
+    /// By message, the limit that it would have gone beyond.
+    fn reached(&self, prepared: &Prepared, limited: &[Limited]) -> HashMap<MessageId, Reached> {
+        let Common { now, client, .. } = prepared.common;
+        let of_one = |limited: &Limited| {
+            let new = prepared.messages.iter().find(|new| new.message.id == limited.message_id)?;
+            let limit = self.limits.rules_for(&new.message, client).nth(limited.place)?.clone();
+            Some((limited.message_id, Reached { limit, again_in: limited.again_at.since(now) }))
+        };
+        limited.iter().filter_map(of_one).collect()
+    }
+
+    /// What is left of the limit of which least is left, for a request of one message.
+    fn scarcest(&self, prepared: &Prepared, left: &[Left]) -> Option<Remaining> {
+        let Common { now, client, .. } = prepared.common;
+        let [new] = prepared.messages.as_slice() else { return None };
+        let rules = self.limits.rules_for(&new.message, client).zip(left);
+        let (limit, left) = rules.min_by_key(|(_, left)| left.remaining)?;
+        Some(Remaining {
+            limit: limit.clone(),
+            remaining: left.remaining,
+            whole_in: left.whole_at.since(now),
+        })
     }
 }
 
 impl Prepared {
+    /// Takes messages out that are refused after all.
+    fn refuse(&mut self, why: impl Fn(MessageId) -> Option<FieldProblem>) {
+        self.messages.retain(|new| why(new.message.id).is_none());
+        for verdict in &mut self.verdicts {
+            if let Prospect::Accepted(id, _) = verdict
+                && let Some(problem) = why(*id)
+            {
+                *verdict = Prospect::Rejected(problem);
+            }
+        }
+    }
+
+    fn stored(self, reply: Reply, remaining: Option<Remaining>, reached: Vec<Reached>) -> Stored {
+        Stored { reply, verdicts: self.verdicts, repeated: false, remaining, reached }
+    }
+
     fn reply(&self) -> Reply {
         Reply {
             bulk_id: self.bulk_id,
@@ -437,6 +495,10 @@ pub(crate) struct Stored {
     verdicts: Vec<Prospect>,
     /// The same request was made before: nothing was stored now.
     pub(crate) repeated: bool,
+    /// What is left of the scarcest limit.
+    remaining: Option<Remaining>,
+    /// Limits that single receivers would have gone beyond.
+    pub(crate) reached: Vec<Reached>,
 }
 
 impl Stored {
@@ -453,10 +515,18 @@ impl Stored {
         refused.collect()
     }
 
+    /// Whether this message is among those that were accepted.
+    pub(crate) fn holds(&self, id: MessageId) -> bool {
+        self.verdicts
+            .iter()
+            .any(|verdict| matches!(verdict, Prospect::Accepted(accepted, _) if *accepted == id))
+    }
+
     /// The answer to a request for one message.
     pub(crate) fn into_answer(self) -> Result<SendAnswer, SendError> {
+        let remaining = self.remaining.clone();
         match self.into_verdicts().into_iter().next() {
-            Some(Verdict::Accepted(answer)) => Ok(answer),
+            Some(Verdict::Accepted(answer)) => Ok(SendAnswer { remaining, ..answer }),
             _ => Err(StoreError::Corrupt.into()),
         }
     }
@@ -480,6 +550,7 @@ impl Stored {
                 encoding,
                 segments,
                 created_at,
+                remaining: None,
             }),
             (ReplyVerdict::Rejected { code, detail }, _) => Verdict::Rejected { code, detail },
             // Accepted then, and by today's settings no longer: what was answered then holds, but the number

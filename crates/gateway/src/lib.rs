@@ -6,6 +6,8 @@
 
 pub mod clock;
 
+pub mod limits;
+
 pub mod settings;
 
 mod fresh;

@@ -26,7 +26,7 @@ use store::port::receipts::ReceiptFate;
 use store::port::sealing::Erased;
 use store::port::watches::{WatchCount, WatchKind};
 
-use crate::request::SendError;
+use crate::request::{Reached, SendError};
 
 /// Over how many minutes a provider's success and error rates are taken.
 const RATE_MINUTES: usize = 5;
@@ -70,6 +70,7 @@ pub(crate) struct Metrics {
     erased: Counter<u64>,
     overdue: Counter<u64>,
     guarded: Counter<u64>,
+    limited: Counter<u64>,
     stalled: Gauge<u64>,
     watches: Arc<Mutex<Vec<WatchCount>>>,
     rates: Arc<Mutex<BTreeMap<ProviderName, Rates>>>,
@@ -170,6 +171,7 @@ impl Metrics {
             forgotten: counter("sms.forgotten.count", "Messages that were no longer kept; about how many."),
             without_receipt: counter("sms.no_receipt.count", "Messages whose receipt never came."),
             guarded: guarded(meter),
+            limited: counter("sms.rate_limit.hit", "Messages refused because a limit was reached, by limit."),
             overdue: counter("sms.overdue.count", "Messages that expired in the queue at the horizon."),
             stalled: meter
                 .u64_gauge("sms.worker.stalled")
@@ -250,8 +252,17 @@ impl Metrics {
             SendError::Repeated => count("repeated_message"),
             SendError::NoProvider => count("no_provider"),
             SendError::GuardRefused { .. } => count("guard_refused"),
+            SendError::Limited(reached) => {
+                count("rate_limited");
+                self.limited(reached);
+            }
             SendError::Store(_) => count("store_unavailable"),
         }
+    }
+
+    /// A message would have gone beyond a limit.
+    pub(crate) fn limited(&self, reached: &Reached) {
+        self.limited.add(1, &[KeyValue::new("limit", reached.limit.name.clone())]);
     }
 
     /// The guard looked at a message, and has these reasons to find it suspicious.

@@ -43,6 +43,7 @@ impl<'a> Asked<'a> {
             SendError::Repeated => "repeated_message",
             SendError::NoProvider => "no_provider",
             SendError::GuardRefused { .. } => "guard_refused",
+            SendError::Limited(_) => "rate_limited",
             SendError::Store(_) => return Vec::new(),
         };
         let code = |index: usize| match refusal {

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::limits::LimitRule;
 use domain::content::RuleName;
 use domain::encoding::Encoding;
 use domain::ids::{BulkId, DecisionId, KeyId, MessageId};
@@ -12,6 +14,7 @@ use domain::phone::{Msisdn, PhoneError, SenderError};
 use domain::scenario::{Priority, Scenario};
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 use store::StoreError;
 
 use crate::allowed::{Allowed, NotAllowed};
@@ -49,6 +52,8 @@ pub struct Content {
     pub scheduled_at: Option<Timestamp>,
     /// Not to be submitted after.
     pub expires_at: Option<Timestamp>,
+    /// The address of the end user who asked for it.
+    pub client_ip: Option<IpAddr>,
     /// The caller's own data.
     pub metadata: BTreeMap<String, String>,
 }
@@ -113,6 +118,8 @@ pub struct SendAnswer {
     pub segments: u16,
     /// When it was accepted.
     pub created_at: Timestamp,
+    /// The scarcest of the limits that it counts for; `None` without limits, and for a repeated request.
+    pub remaining: Option<Remaining>,
 }
 
 /// What became of a bulk request.
@@ -150,6 +157,9 @@ pub enum SendError {
     /// Its caller sent the same text to the same number a moment ago.
     #[error("the same text was sent to the same number a moment ago")]
     Repeated,
+    /// A limit is reached.
+    #[error("{0}")]
+    Limited(Reached),
     /// No provider is configured that could carry the message.
     #[error("no provider is configured for this receiver")]
     NoProvider,
@@ -162,6 +172,27 @@ pub enum SendError {
     /// The store can't take it now.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// A limit that a message would have gone beyond.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the limit {} is reached: {} messages in {} seconds; again in {} seconds", .limit.name, .limit.limit, .limit.period.as_secs(), .again_in.as_secs_f64().ceil())]
+pub struct Reached {
+    /// The limit.
+    pub limit: LimitRule,
+    /// When there may be room, if nobody else uses it.
+    pub again_in: Duration,
+}
+
+/// What is left of a limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remaining {
+    /// The limit.
+    pub limit: LimitRule,
+    /// How many more messages it lets pass now.
+    pub remaining: u64,
+    /// When all of it is there again.
+    pub whole_in: Duration,
 }
 
 /// A field with a mistake.
@@ -260,6 +291,9 @@ pub enum FieldProblem {
     /// The same text went to this receiver a moment ago.
     #[error("was sent the same text a moment ago")]
     RepeatedMessage,
+    /// A limit is reached.
+    #[error("{0}")]
+    Limited(Reached),
     /// No provider for this receiver.
     #[error("no provider is configured for this receiver")]
     NoProvider,
@@ -290,6 +324,7 @@ impl FieldProblem {
             Self::TooFarAhead { .. } => "too_far_ahead",
             Self::ExpiresTooSoon => "expires_too_soon",
             Self::RepeatedMessage => "repeated_message",
+            Self::Limited(_) => "rate_limited",
             Self::NoProvider => "no_provider",
             Self::NotAllowed(what) => what.code(),
         }

@@ -50,6 +50,7 @@ impl RequestKey {
         for time in [content.scheduled_at, content.expires_at] {
             feed(&time.map_or_else(String::new, |time| time.as_micros().to_string()));
         }
+        feed(&content.client_ip.map_or_else(String::new, |address| address.to_string()));
         content.metadata.iter().for_each(|(name, value)| {
             feed(name);
             feed(value);

@@ -13,7 +13,7 @@ use opentelemetry::metrics::Meter;
 use parking_lot::Mutex;
 use providers::SmsProvider;
 use providers::provider::CallbackRequest;
-use store::port::messages::{Filter, MessageRecord, MessageSummary, Page};
+use store::port::messages::{Filter, MessageRecord, MessageSummary, NewMessage, Page};
 use store::{Store, StoreError};
 use tokio::sync::Notify;
 
@@ -23,6 +23,7 @@ use crate::dispatch::{self, Dispatcher};
 use crate::fault::fault_point;
 use crate::guard::{Guard, Opinion};
 use crate::health::Health;
+use crate::limits::Limits;
 use crate::metrics::{Arrival, Metrics};
 use crate::receipts::{self, CallbackRefusal};
 use crate::reconcile::{self, Reconciler, ReconcilerReport};
@@ -80,10 +81,11 @@ impl SmsService {
         };
         let health = Health::new(settings.breaker);
         let router = Router::new(table, providers, health, settings.bulk_patience);
-        let requests = RequestKey::of(&*store);
+        let (requests, limits) = (RequestKey::of(&*store), Limits::new(&settings.limits, &*store));
         let shared = Shared {
             store,
             requests,
+            limits,
             node: fresh::node_id(clock.now()),
             router,
             wakeups: Wakeups::new(names.iter().cloned(), settings.roles.dispatch),
@@ -360,20 +362,25 @@ impl SmsService {
     }
 
     pub(crate) fn acceptor(&self) -> Acceptor<'_> {
-        let Shared { store, router, settings, requests, guard, .. } = &*self.shared;
-        Acceptor { store: &**store, router, settings, requests, guard }
+        let Shared { store, router, settings, requests, limits, guard, .. } = &*self.shared;
+        Acceptor { store: &**store, router, settings, requests, limits, guard }
     }
 
     async fn store(&self, asked: Asked<'_>, mut prepared: Prepared) -> Result<Stored, SendError> {
         let opinions = prepared.take_opinions();
         let messages = prepared.messages.iter();
-        let arrivals = messages.map(|new| (new.provider.clone(), Arrival::from(&new.message))).collect();
+        let arrive = |new: &NewMessage| (new.message.id, new.provider.clone(), Arrival::from(&new.message));
+        let arrivals = messages.map(arrive).collect();
         // Dropped also when the caller goes away before the answer: the messages are stored all the same.
         let mut announcement = Announcement { service: self, arrivals };
         let stored = self.acceptor().store(prepared).await;
         fault_point("after_accept");
-        if stored.as_ref().is_ok_and(|stored| !stored.repeated) {
+        if let Some(stored) = stored.as_ref().ok().filter(|stored| !stored.repeated) {
             self.count_opinions(&opinions);
+            if !stored.reached.is_empty() {
+                stored.reached.iter().for_each(|reached| self.shared.metrics.limited(reached));
+                announcement.arrivals.retain(|(id, ..)| stored.holds(*id));
+            }
         } else {
             announcement.arrivals.clear();
             self.shared.guard.take_back(&opinions);
@@ -431,12 +438,12 @@ impl SmsService {
 /// follows stands behind their accept in the store's queue, so it finds them.
 struct Announcement<'a> {
     service: &'a SmsService,
-    arrivals: Vec<(ProviderName, Arrival)>,
+    arrivals: Vec<(MessageId, ProviderName, Arrival)>,
 }
 
 impl Drop for Announcement<'_> {
     fn drop(&mut self) {
-        for (provider, arrival) in &self.arrivals {
+        for (_, provider, arrival) in &self.arrivals {
             self.service.shared.metrics.accepted(*arrival);
             self.service.shared.wakeups.wake(provider);
         }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::limits::LimitRule;
 use domain::breaker::BreakerPolicy;
 use domain::civil::QuietHours;
 use domain::content::ContentRules;
@@ -47,6 +48,8 @@ pub struct Settings {
     pub max_characters_by_scenario: BTreeMap<Scenario, usize>,
     /// What no text may hold.
     pub content: ContentRules,
+    /// How many messages may go to whom.
+    pub limits: Vec<LimitRule>,
     /// How messages of each scenario are treated; what is not here is treated as [`ScenarioPolicy::of`] says.
     pub scenarios: BTreeMap<Scenario, ScenarioPolicy>,
     /// The guard against SMS pumping.
@@ -196,6 +199,7 @@ impl Default for Settings {
             max_characters: 160,
             max_characters_by_scenario: BTreeMap::new(),
             content: ContentRules::default(),
+            limits: Vec::new(),
             guard: GuardSettings::default(),
             rules: Vec::new(),
             scenarios: BTreeMap::new(),

@@ -8,6 +8,7 @@ use store::Store;
 
 use crate::arrivals::{Outcomes, Wakeups};
 use crate::guard::Guard;
+use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::next::Decider;
 use crate::request_key::RequestKey;
@@ -21,6 +22,7 @@ use crate::silence::Silence;
 pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) requests: RequestKey,
+    pub(crate) limits: Limits,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) node: NodeId,
     pub(crate) settings: Settings,

@@ -14,6 +14,8 @@ mod jwt;
 
 mod layers;
 
+mod limits;
+
 mod policy;
 
 mod roles;
@@ -47,6 +49,7 @@ pub use self::guard::Guard;
 pub use self::http::ForwardedHeader;
 pub use self::jwt::Jwt;
 pub use self::layers::{LayerError, default_settings};
+pub use self::limits::Limits;
 pub use self::policy::{
     Breaker, Failover, GuaranteedPercent, Lanes, Quiet, QuietWindow, Reconcile, Retry, ScenarioRules,
 };
@@ -86,6 +89,8 @@ pub struct Config {
     pub messages: Messages,
     /// What no text may hold.
     pub content: Content,
+    /// How many may be accepted for whom.
+    pub limits: Limits,
     /// Who carries them.
     pub routing: Routing,
     /// How submissions are tried again.
@@ -410,6 +415,7 @@ impl Config {
         self.audit.validate()?;
         http::validate(&self.http)?;
         guard::validate(self)?;
+        limits::validate(self)?;
         secrets::validate(self)?;
         jwt::validate(self)?;
         if self.http.key_cache_ms > MAX_KEY_CACHE_MS {
@@ -446,6 +452,7 @@ impl Config {
             max_characters: self.messages.max_characters,
             max_characters_by_scenario: self.messages.max_characters_by_scenario.clone(),
             content: self.content.0.clone(),
+            limits: self.limits.rules(),
             guard: self.guard.settings(),
             rules: self.routing.rules.clone(),
             scenarios: self.policies(),

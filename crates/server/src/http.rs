@@ -1,5 +1,7 @@
 //! The HTTP edge: routes and layers. A handler parses, asks the service and shapes the answer.
 
+mod limits;
+
 pub mod problem;
 
 mod state;

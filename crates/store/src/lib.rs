@@ -15,6 +15,8 @@ pub mod port;
 
 pub mod seal;
 
+mod quotas;
+
 mod answering;
 
 mod group;

@@ -92,6 +92,7 @@ async fn every_mistake_of_a_request_is_named() {
         sender: Some("?".into()),
         reference: Some("r".repeat(129)),
         group: Some("g".repeat(129)),
+        client_ip: None,
         metadata: (0..21).map(|n| (n.to_string(), String::new())).collect(),
         scheduled_at: Some(FakeClock::START.plus(seconds(36 * 86_400))),
         expires_at: Some(FakeClock::START),

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+
 use domain::ids::DecisionId;
 use gateway::allowed::NotAllowed;
 use gateway::operate::MoveError;
 use gateway::receipts::CallbackRefusal;
+use gateway::request::{Reached, Remaining};
 use gateway::service::NotReady;
 use gateway::{FieldError, SendError};
 use http::{HeaderValue, StatusCode, header};
@@ -18,6 +20,7 @@ use serde::Serialize;
 use store::StoreError;
 use utoipa::ToSchema;
 
+use super::limits;
 use crate::auth::Denied;
 
 /// Seconds after which a caller should try again when the store can't take its request.
@@ -69,6 +72,8 @@ codes! {
     MessageNotRetriable => CONFLICT, "message_not_retriable", "The message can't be sent again";
     /// No provider could carry the message.
     NoProvider => UNPROCESSABLE_ENTITY, "no_provider", "No provider is configured for this receiver";
+    /// A limit is reached.
+    RateLimited => TOO_MANY_REQUESTS, "rate_limited", "A limit is reached";
     /// The guard against SMS pumping found it suspicious.
     GuardRefused => FORBIDDEN, "guard_refused", "The guard against SMS pumping refused the message";
     /// No key, or none that is valid.
@@ -113,6 +118,7 @@ pub struct Problem {
     errors: Vec<FieldProblem>,
     retry_after: Option<Duration>,
     decision: Option<DecisionId>,
+    remaining: Option<Box<Remaining>>,
 }
 
 /// The body of an error answer (RFC 9457).
@@ -151,7 +157,14 @@ pub struct FieldProblem {
 impl Problem {
     /// A problem without fields.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), errors: Vec::new(), retry_after: None, decision: None }
+        Self {
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after: None,
+            decision: None,
+            remaining: None,
+        }
     }
 
     /// A problem of fields.
@@ -161,7 +174,14 @@ impl Problem {
             [single] => format!("{} {}", single.pointer, single.detail),
             several => format!("{} fields are wrong", several.len()),
         };
-        Self { code: Code::ValidationFailed, detail, errors, retry_after: None, decision: None }
+        Self {
+            code: Code::ValidationFailed,
+            detail,
+            errors,
+            retry_after: None,
+            decision: None,
+            remaining: None,
+        }
     }
 
     /// Why a message was not moved as asked; `code` is for one that stands where it can't be.
@@ -173,6 +193,24 @@ impl Problem {
             }
             MoveError::NoProvider => Self::new(Code::NoProvider, error.to_string()),
             MoveError::Store(error) => error.into(),
+        }
+    }
+
+    /// A limit that is reached, with the field that it is about.
+    fn limited(reached: &Reached) -> Self {
+        let Reached { limit, again_in } = reached;
+        let pointer = limit.by.pointer();
+        let field = FieldProblem {
+            pointer: pointer.into(),
+            code: Code::RateLimited.as_str(),
+            detail: reached.to_string(),
+        };
+        let remaining = Remaining { limit: limit.clone(), remaining: 0, whole_in: *again_in };
+        Self {
+            errors: if pointer.is_empty() { Vec::new() } else { vec![field] },
+            retry_after: Some(*again_in),
+            remaining: Some(Box::new(remaining)),
+            ..Self::new(Code::RateLimited, reached.to_string())
         }
     }
 
@@ -200,24 +238,21 @@ impl From<Problem> for ProblemBody {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, retry_after) = (self.code.status(), self.retry_after);
+        let remaining = self.remaining.as_deref().map(limits::headers);
         let mut response = (status, Json(ProblemBody::from(self))).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(wait) = retry_after {
-            headers.insert(header::RETRY_AFTER, whole_seconds(wait).into());
+            headers.insert(header::RETRY_AFTER, limits::whole_seconds(wait).into());
         } else if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER_S.into());
         }
+        headers.extend(remaining.into_iter().flatten());
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }
-}
-
-/// Rounded up: whoever comes then is not too early.
-fn whole_seconds(wait: Duration) -> u64 {
-    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 impl From<Denied> for Problem {
@@ -254,6 +289,7 @@ impl From<SendError> for Problem {
             SendError::KeyReused => Self::new(Code::IdempotencyKeyReused, error.to_string()),
             SendError::Repeated => Self::new(Code::RepeatedMessage, error.to_string()),
             SendError::NoProvider => Self::new(Code::NoProvider, error.to_string()),
+            SendError::Limited(reached) => Self::limited(&reached),
             SendError::GuardRefused { decision } => {
                 Self { decision: Some(decision), ..Self::new(Code::GuardRefused, error.to_string()) }
             }

@@ -239,6 +239,8 @@ pub(crate) fn environment(simulator: &str, database: &str) -> Vec<(String, Strin
         ("SMS_AT_API_BASE_URL", simulator),
         // To numbers of many countries.
         ("TUMA_GUARD__COUNTRIES", r#"["*"]"#),
+        // Those that are about limits set their own.
+        ("TUMA_LIMITS__RULES", "[]"),
         // Tests run by night too.
         ("TUMA_QUIET_HOURS__BY_SCENARIO__CHAMA_INVITE", ""),
     ];

@@ -16,6 +16,7 @@ mod sms_send;
 
 mod sms_content;
 
+mod rate_limits;
 mod sms_bulk;
 
 mod sms_show;

@@ -56,6 +56,7 @@ async fn busy() -> TestApp {
     let app = TestApp::setup()
         .set("TUMA_RETRY__BASE_MS", "1")
         .set("TUMA_RECONCILE__FIRST_LOOK_MS", "100")
+        .set("TUMA_LIMITS__RULES", r#"[{name = "per_client", by = "client_ip", limit = 0, period_s = 60}]"#)
         .start()
         .await;
     for scenario in Scenario::ALL {
@@ -81,6 +82,8 @@ async fn busy() -> TestApp {
     wait_for(in_doubt, LONG).await.unwrap();
     app.anonymous(Method::POST, "/webhooks/twilio/status").body("MessageSid=SM1").send().await;
     app.post("/sms", &json!({"receiver": "12345"})).await;
+    let limited = json!({"receiver": AMERICAN, "message": "Habari", "client_ip": "197.232.1.7"});
+    assert_eq!(app.post("/sms", &limited).await.status, 429);
     app
 }
 
@@ -180,7 +183,8 @@ async fn labels_are_closed_sets() {
         ("mode", Mode::ALL.iter().map(ToString::to_string).collect()),
         ("rule", Rule::ALL.iter().map(ToString::to_string).chain(["none".to_owned()]).collect()),
         ("worker", words(&["dispatch.twilio", "dispatch.africastalking", "reconcile", "sweep"])),
-        ("code", words(&["invalid_receiver", "required"])),
+        ("code", words(&["invalid_receiver", "required", "rate_limited"])),
+        ("limit", words(&["per_client"])),
         ("listener", words(&["api", "operations"])),
     ]);
     for figure in figures(&app.metrics().await) {
@@ -223,6 +227,7 @@ async fn every_figure_that_is_described_can_be_seen() {
         "sms_worker_panic_count_total",
         "sms_worker_stalled",
         "sms_queue_depth",
+        "sms_erased_count_total",
         "sms_overdue_count_total",
         "sms_no_receipt_count_total",
         // Where callers are slow, or too many; where there is TLS.

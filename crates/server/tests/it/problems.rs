@@ -7,7 +7,8 @@ use domain::ids::DecisionId;
 use domain::phone::{PhoneError, SenderId};
 use domain::scenario::Scenario;
 use gateway::allowed::NotAllowed;
-use gateway::request::FieldProblem;
+use gateway::limits::{LimitBy, LimitRule};
+use gateway::request::{FieldProblem, Reached};
 use reqwest::Method;
 use serde_json::{Value, json};
 use server::http::problem::Code;
@@ -46,6 +47,13 @@ fn headings(section: &str) -> BTreeSet<&'static str> {
 fn field_problems() -> Vec<FieldProblem> {
     let unknown = "marketing".parse::<Scenario>().unwrap_err();
     let rule = ContentRules::default().broken_by("PIN 4821", Scenario::General).unwrap().clone();
+    let limit = LimitRule {
+        name: "hourly".into(),
+        scenarios: Vec::new(),
+        by: LimitBy::All,
+        limit: 1,
+        period: std::time::Duration::from_hours(1),
+    };
     let all = vec![
         FieldProblem::Missing,
         FieldProblem::Receiver(PhoneError::TooShort),
@@ -65,6 +73,7 @@ fn field_problems() -> Vec<FieldProblem> {
         FieldProblem::TooFarAhead { days: 35 },
         FieldProblem::ExpiresTooSoon,
         FieldProblem::RepeatedMessage,
+        FieldProblem::Limited(Reached { limit, again_in: std::time::Duration::from_secs(1) }),
         FieldProblem::NoProvider,
         FieldProblem::NotAllowed(NotAllowed::Scenario),
         FieldProblem::NotAllowed(NotAllowed::Country),
@@ -90,6 +99,7 @@ fn field_problems() -> Vec<FieldProblem> {
             | FieldProblem::TooFarAhead { .. }
             | FieldProblem::ExpiresTooSoon
             | FieldProblem::RepeatedMessage
+            | FieldProblem::Limited(_)
             | FieldProblem::NoProvider
             | FieldProblem::NotAllowed(NotAllowed::Scenario | NotAllowed::Country | NotAllowed::Sender) => {}
         }
@@ -107,7 +117,7 @@ fn every_problem_code_has_a_heading_in_the_documentation_and_no_other_heading_is
 fn every_field_code_has_a_heading_in_the_documentation_and_no_other_heading_is_there() {
     let problems = field_problems();
     // These are problems of their own as well, and described there.
-    let described = ["no_provider", "repeated_message", "guard_refused"];
+    let described = ["no_provider", "repeated_message", "guard_refused", "rate_limited"];
     let codes = problems.iter().map(FieldProblem::code).chain(OF_HTTP.iter().copied());
     let codes: BTreeSet<_> = codes.filter(|code| !described.contains(code)).collect();
     assert_eq!(headings("Field codes"), codes);

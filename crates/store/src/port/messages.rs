@@ -7,6 +7,7 @@ use domain::ids::{BulkId, KeyId, MessageId};
 use domain::message::{Message, MessageStatus};
 use domain::money::Money;
 use domain::phone::Msisdn;
+use domain::quota::{Draw, Left};
 use domain::receipt::ReceiptStatus;
 use domain::route::ProviderName;
 use domain::scenario::Priority;
@@ -70,6 +71,8 @@ pub struct NewMessage {
     pub provider: ProviderName,
     /// Held back until this time, whatever the caller asked for: quiet hours.
     pub held_until: Option<Timestamp>,
+    /// What it uses up. All of it is there, or the message is not stored.
+    pub draws: Vec<Draw>,
 }
 
 impl NewMessage {
@@ -112,6 +115,28 @@ pub enum Accepted {
     KeyReused,
     /// These of the messages repeat earlier ones. Nothing was stored.
     Duplicates(Vec<MessageId>),
+    /// Stored and queued; of each quota that the messages drew on, in their order, what is left.
+    StoredWithin(Vec<Left>),
+    /// These of the messages want more than a quota has. Nothing was stored, and nothing drawn.
+    Limited(Vec<Limited>),
+}
+
+impl Accepted {
+    /// Stored, with what is left of quotas if any were drawn on.
+    pub(crate) fn stored(left: Vec<Left>) -> Self {
+        if left.is_empty() { Self::Stored } else { Self::StoredWithin(left) }
+    }
+}
+
+/// A message that wants more than a quota has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limited {
+    /// The message.
+    pub message_id: MessageId,
+    /// Which of its draws.
+    pub place: usize,
+    /// When there may be enough, if nobody else draws.
+    pub again_at: Timestamp,
 }
 
 /// Messages to stop.

@@ -14,6 +14,7 @@ mod guard;
 mod idle;
 mod keys;
 mod nodes;
+mod quotas;
 mod receipts;
 
 use std::collections::{BTreeSet, HashMap};

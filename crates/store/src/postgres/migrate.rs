@@ -18,7 +18,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0007_sealing.sql"),
     include_str!("../../migrations/postgres/0008_callers.sql"),
     include_str!("../../migrations/postgres/0009_guard.sql"),
-    include_str!("../../migrations/postgres/0010_audit.sql"),
+    include_str!("../../migrations/postgres/0010_quotas.sql"),
+    include_str!("../../migrations/postgres/0011_audit.sql"),
 ];
 
 /// The lock of whoever migrates: "Tuma" in ASCII, and a one.

@@ -31,6 +31,8 @@ pub(super) mod keys;
 pub(super) mod nodes;
 #[path = "write/place.rs"]
 pub(super) mod place;
+#[path = "write/quotas.rs"]
+pub(super) mod quotas;
 #[path = "write/receipts.rs"]
 pub(super) mod receipts;
 #[path = "write/recover.rs"]

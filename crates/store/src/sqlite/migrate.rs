@@ -16,7 +16,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0007_sealing.sql"),
     include_str!("../../migrations/sqlite/0008_callers.sql"),
     include_str!("../../migrations/sqlite/0009_guard.sql"),
-    include_str!("../../migrations/sqlite/0010_audit.sql"),
+    include_str!("../../migrations/sqlite/0010_quotas.sql"),
+    include_str!("../../migrations/sqlite/0011_audit.sql"),
 ];
 
 /// Marks the file as ours: "Tuma" in ASCII (SQLite, "PRAGMA `application_id`").

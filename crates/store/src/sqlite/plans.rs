@@ -90,6 +90,11 @@ fn what_is_sealed_anew_is_walked_through_by_its_key() {
 }
 
 #[test]
+fn quota_is_found_by_its_key() {
+    visits(write::quotas::KEPT, &["SEARCH quotas USING INTEGER PRIMARY KEY (rowid=?)"]);
+}
+
+#[test]
 fn claimed_run_leaves_the_queue_by_its_key() {
     let run = "SEARCH queue USING PRIMARY KEY (provider=? AND lane=? AND (due_at,message_id)<(?,?))";
     visits(claim::LEAVE, &[run]);

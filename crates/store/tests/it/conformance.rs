@@ -17,6 +17,7 @@ mod messages;
 mod nodes;
 mod queue;
 mod quiet;
+mod quotas;
 mod receipts;
 mod resend;
 mod routes;
@@ -72,6 +73,14 @@ macro_rules! conformance {
                 checkpoint_that_was_changed_is_named,
                 change_of_any_column_is_found,
                 many_messages_of_one_commit_have_an_entry_each,
+            );
+            conformance!(@room quotas, $fixture,
+                quota_is_drawn_on_to_the_last_and_survives_reopening,
+                of_two_hundred_at_once_as_many_pass_as_may,
+                who_is_refused_by_one_quota_draws_on_none,
+                of_many_messages_those_beyond_are_named_and_none_is_stored,
+                refused_request_is_not_remembered_and_a_repeated_one_draws_nothing,
+                quotas_that_have_ended_are_forgotten,
             );
             conformance!(@room sealing, $fixture,
                 all_that_is_sealed_is_read_under_a_new_key_and_the_old_one_can_go,

@@ -304,12 +304,22 @@ impl<F: Fixture> Bench<F> {
 /// The `n`-th message: accepted `n` milliseconds after [`NOW`], to a receiver of its own.
 pub(crate) fn message(n: u64) -> NewMessage {
     let created_at = NOW.plus(Duration::from_millis(n));
-    NewMessage { message: plain(n, created_at), provider: provider("twilio"), held_until: None }
+    NewMessage {
+        message: plain(n, created_at),
+        provider: provider("twilio"),
+        held_until: None,
+        draws: Vec::new(),
+    }
 }
 
 /// A message that was accepted at a certain time.
 pub(crate) fn message_at(n: u64, created_at: Timestamp) -> NewMessage {
-    NewMessage { message: plain(n, created_at), provider: provider("twilio"), held_until: None }
+    NewMessage {
+        message: plain(n, created_at),
+        provider: provider("twilio"),
+        held_until: None,
+        draws: Vec::new(),
+    }
 }
 
 fn plain(n: u64, created_at: Timestamp) -> Message {

@@ -55,7 +55,14 @@ pub async fn fill(database: &str, messages: u64) -> anyhow::Result<()> {
 /// Messages that were accepted, submitted and delivered at a time.
 async fn some(store: &dyn Store, at: Timestamp) -> anyhow::Result<()> {
     let provider: ProviderName = "twilio".parse()?;
-    let new = || Ok(NewMessage { message: message(at)?, provider: provider.clone(), held_until: None });
+    let new = || {
+        Ok(NewMessage {
+            message: message(at)?,
+            provider: provider.clone(),
+            held_until: None,
+            draws: Vec::new(),
+        })
+    };
     let messages = (0..TOGETHER).map(|_| new()).collect::<anyhow::Result<_>>()?;
     let stored = store.accept(Accept { messages, idempotency: None, no_repeats_since: None }).await?;
     anyhow::ensure!(stored == Accepted::Stored, "messages of the history were not stored");

@@ -1,13 +1,14 @@
 //! Sending, and showing one message.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use axum::Json;
 use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
 use domain::ids::MessageId;
 use domain::time::Timestamp;
-use gateway::request::Content;
+use gateway::request::{Content, Remaining};
 use gateway::{BulkRequest, SendRequest, Verdict};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -16,9 +17,9 @@ use utoipa::ToSchema;
 use super::prefer;
 use super::view::{AcceptedMessage, ShownMessage};
 use crate::http::extract::{self, Authenticated, Body, PathParts};
-use crate::http::mask;
 use crate::http::problem::{Code, Problem, ProblemBody};
 use crate::http::state::State;
+use crate::http::{limits, mask};
 use crate::keys::{Identity, Scope};
 
 /// Characters that an idempotency key may have.
@@ -44,6 +45,9 @@ pub(super) struct SendBody {
     reference: Option<String>,
     /// The savings group or campaign that it belongs to.
     group: Option<String>,
+    /// The address of the end user who asked for it: limits by `client_ip` count it. Not kept.
+    #[schema(value_type = Option<String>, example = "197.232.1.7")]
+    client_ip: Option<IpAddr>,
     /// Not to be submitted before this time (RFC 3339).
     #[schema(value_type = Option<String>, format = DateTime)]
     scheduled_at: Option<Timestamp>,
@@ -64,6 +68,7 @@ impl SendBody {
                 sender: self.sender,
                 reference: self.reference,
                 group: self.group,
+                client_ip: self.client_ip,
                 scheduled_at: self.scheduled_at,
                 expires_at: self.expires_at,
                 metadata: self.metadata.unwrap_or_default(),
@@ -101,6 +106,9 @@ pub(super) struct BulkBody {
     reference: Option<String>,
     /// The savings group or campaign that they belong to.
     group: Option<String>,
+    /// The address of the end user who asked for them.
+    #[schema(value_type = Option<String>)]
+    client_ip: Option<IpAddr>,
     /// Not to be submitted before this time (RFC 3339).
     #[schema(value_type = Option<String>, format = DateTime)]
     scheduled_at: Option<Timestamp>,
@@ -121,6 +129,7 @@ impl BulkBody {
                 sender: self.sender,
                 reference: self.reference,
                 group: self.group,
+                client_ip: self.client_ip,
                 scheduled_at: self.scheduled_at,
                 expires_at: self.expires_at,
                 metadata: self.metadata.unwrap_or_default(),
@@ -198,6 +207,7 @@ pub(super) enum BulkVerdict {
         (status = 413, description = "too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "not application/json", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "wrong fields", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "a limit is reached, or too many failures came from this address", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "nothing was stored: try again", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
@@ -213,7 +223,8 @@ pub(super) async fn send(
     let by = identity.caller();
     let Some(limit) = wait else {
         let answer = state.service.send_sms(by, request).await?;
-        return Ok((StatusCode::ACCEPTED, Json(AcceptedMessage::new(&answer, &identity))).into_response());
+        let accepted = Json(AcceptedMessage::new(&answer, &identity));
+        return Ok(with_limits((StatusCode::ACCEPTED, accepted).into_response(), answer.remaining.as_ref()));
     };
     let (answer, record) = state.service.send_sms_and_wait(by, request, limit).await?;
     let accepted = AcceptedMessage::new(&answer, &identity);
@@ -228,7 +239,13 @@ pub(super) async fn send(
     if let Ok(applied) = HeaderValue::from_str(&applied) {
         response.headers_mut().insert("preference-applied", applied);
     }
-    Ok(response)
+    Ok(with_limits(response, answer.remaining.as_ref()))
+}
+
+/// Says what is left of the scarcest limit.
+fn with_limits(mut response: Response, remaining: Option<&Remaining>) -> Response {
+    response.headers_mut().extend(remaining.into_iter().flat_map(limits::headers));
+    response
 }
 
 /// Sends one text to up to 100 receivers.
@@ -247,6 +264,7 @@ pub(super) async fn send(
         (status = 413, description = "too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "not application/json", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "wrong fields, or no receiver accepted", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "all receivers are beyond a limit, or too many failures came from this address", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "nothing was stored: try again", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]

@@ -6,7 +6,7 @@ use domain::message::Message;
 use domain::phone::SenderId;
 use domain::time::Timestamp;
 
-use super::ids;
+use super::{ids, quotas};
 use crate::StoreError;
 use crate::group::Pending;
 use crate::port::messages::{Accept, Accepted, Idempotency, NewMessage};
@@ -50,6 +50,9 @@ pub(super) fn run(
     let repeatable: Vec<&Idempotency> =
         pendings.iter().filter_map(|pending| pending.question.idempotency.as_ref()).collect();
     let mut known = earlier(statements, &repeatable)?;
+    // To look for repetitions is for the other way.
+    let plain = pendings.iter().map(|pending| &pending.question).filter(|accept| is_plain(accept));
+    let mut book = quotas::lock(statements, plain.flat_map(|accept| &accept.messages))?;
     let (mut fresh, mut new) = (BTreeMap::new(), Vec::new());
     for (at, pending) in pendings.iter_mut().enumerate() {
         let accept = &pending.question;
@@ -58,14 +61,21 @@ pub(super) fn run(
                 let earlier = known.get(&wanted.key).filter(|it| it.created_at >= wanted.since);
                 pending.answer = earlier.map(|it| it.answer(wanted));
                 if pending.answer.is_none() {
-                    known.insert(wanted.key, Known::from(wanted));
-                    fresh.insert(wanted.key, wanted.clone());
-                    new.push(at);
+                    match book.draw(&accept.messages) {
+                        Ok(left) => {
+                            known.insert(wanted.key, Known::from(wanted));
+                            fresh.insert(wanted.key, wanted.clone());
+                            new.push((at, left));
+                        }
+                        Err(limited) => pending.answer = Some(Accepted::Limited(limited)),
+                    }
                 }
             }
-            // To look for repetitions is for the other way.
-            None if accept.no_repeats_since.is_some() => {}
-            None => new.push(at),
+            None if !is_plain(accept) => {}
+            None => match book.draw(&accept.messages) {
+                Ok(left) => new.push((at, left)),
+                Err(limited) => pending.answer = Some(Accepted::Limited(limited)),
+            },
         }
     }
     let remembered = remember(statements, &fresh)?;
@@ -75,7 +85,9 @@ pub(super) fn run(
         // these requests take it, and nothing of what was remembered for them stays.
         return give_way(statements, pendings, &fresh);
     }
-    let messages: Vec<&NewMessage> = new.iter().flat_map(|at| &pendings[*at].question.messages).collect();
+    quotas::keep(statements, &book)?;
+    let messages: Vec<&NewMessage> =
+        new.iter().flat_map(|(at, _)| &pendings[*at].question.messages).collect();
     if !messages.is_empty() {
         insert(statements, &messages)?;
         let vault = statements.vault();
@@ -83,10 +95,15 @@ pub(super) fn run(
             statements.tell(accepted(&vault, new));
         }
     }
-    for at in new {
-        pendings[at].answer = Some(Accepted::Stored);
+    for (at, left) in new {
+        pendings[at].answer = Some(Accepted::stored(left));
     }
     Ok(())
+}
+
+/// Whether nothing has to be looked for that only the other way looks for.
+fn is_plain(accept: &Accept) -> bool {
+    accept.idempotency.is_some() || accept.no_repeats_since.is_none()
 }
 
 const FORGET: &str = "DELETE FROM idempotency i USING UNNEST($1::bytea[], $2::text[]) AS e (key, reply) \

@@ -12,6 +12,7 @@ use domain::time::Timestamp;
 use super::super::read::HOUR;
 use super::super::row;
 use super::super::sql::{Row, Statements, get, params};
+use super::quotas;
 use crate::StoreError;
 use crate::port::messages::{Accept, Accepted, Idempotency, NewMessage};
 
@@ -46,18 +47,24 @@ pub(super) fn accept(statements: &mut Statements<'_>, accept: &Accept) -> Result
         if let Some(earlier) = earlier(statements, idempotency)? {
             return Ok(earlier);
         }
-        remember(statements, idempotency)?;
     } else if let Some(since) = accept.no_repeats_since {
         let repeated = repeated(statements, &accept.messages, since)?;
         if !repeated.is_empty() {
             return Ok(Accepted::Duplicates(repeated));
         }
     }
+    let left = match quotas::draw(statements, &accept.messages)? {
+        Ok(left) => left,
+        Err(limited) => return Ok(Accepted::Limited(limited)),
+    };
+    if let Some(idempotency) = &accept.idempotency {
+        remember(statements, idempotency)?;
+    }
     for new in &accept.messages {
         insert(statements, new)?;
         statements.tell(super::audit::accepted(&statements.vault(), new));
     }
-    Ok(Accepted::Stored)
+    Ok(Accepted::stored(left))
 }
 
 /// Those of the messages that their caller has sent before, with the same text to the same number.

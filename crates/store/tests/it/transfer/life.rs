@@ -8,6 +8,7 @@ use domain::guard::{Count, Grain, Mode, Subject};
 use domain::ids::{BulkId, DecisionId, MessageId};
 use domain::message::MessageStatus;
 use domain::phone::Country;
+use domain::quota::{Allowance, Draw};
 use domain::receipt::ReceiptStatus;
 use domain::route::ProviderName;
 use domain::scenario::{Priority, Scenario};
@@ -27,7 +28,7 @@ use crate::support::{
 };
 
 /// Every table that is carried.
-pub(crate) const TABLES: [&str; 21] = [
+pub(crate) const TABLES: [&str; 22] = [
     "data_keys",
     "api_keys",
     "former_secrets",
@@ -40,6 +41,7 @@ pub(crate) const TABLES: [&str; 21] = [
     "idempotency",
     "progress",
     "erasable",
+    "quotas",
     "guard_counts",
     "guard_decisions",
     "guard_samples",
@@ -163,6 +165,11 @@ async fn ended<F: Fixture>(bench: &Bench<F>) {
 
     let delivered =
         bench.add_and_send(message(3).with(|message| message.scenario = Scenario::Otp), "SM3").await;
+    let allowance = Allowance::Rate { limit: 5, period: HOUR };
+    let drawing = NewMessage { draws: vec![Draw { quota: -7, allowance, amount: 1 }], ..message(2) };
+    let accept = Accept { messages: vec![drawing], idempotency: None, no_repeats_since: None };
+    assert!(matches!(bench.accept(accept).await, Ok(Accepted::StoredWithin(_))));
+    assert_eq!(bench.take(NOW.plus(SECOND)).await.len(), 1);
     for status in [ReceiptStatus::Sent, ReceiptStatus::Delivered] {
         bench.receive(receipt_for(delivered, status)).await;
     }

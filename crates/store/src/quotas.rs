@@ -1,0 +1,84 @@
+//! Drawing on quotas: what both backends do between reading their numbers and keeping them.
+
+use std::collections::HashMap;
+
+use domain::quota::{Drawn, Left};
+use domain::time::Timestamp;
+
+use crate::port::messages::{Limited, NewMessage};
+
+/// Quotas as they were read and as they are drawn on, within one transaction.
+#[derive(Debug, Default)]
+pub(crate) struct Book {
+    values: HashMap<i64, Option<i64>>,
+    changed: HashMap<i64, (i64, Timestamp)>,
+}
+
+impl Book {
+    /// What was read of a quota; `None` where nothing was ever drawn.
+    pub(crate) fn enter(&mut self, quota: i64, value: Option<i64>) {
+        self.values.entry(quota).or_insert(value);
+    }
+
+    /// Whether a quota was read.
+    pub(crate) fn knows(&self, quota: i64) -> bool {
+        self.values.contains_key(&quota)
+    }
+
+    /// Draws for all of these messages, or for none. Answers what is left for each draw, or which messages want more than
+    /// there is when those before them have drawn.
+    pub(crate) fn draw(&mut self, messages: &[NewMessage]) -> Result<Vec<Left>, Vec<Limited>> {
+        let (mut tried, mut left, mut limited) = (HashMap::new(), Vec::new(), Vec::new());
+        for new in messages {
+            match self.draw_one(new, &tried) {
+                Ok((drawn, of_this)) => {
+                    tried.extend(drawn);
+                    left.extend(of_this);
+                }
+                Err(refused) => limited.push(refused),
+            }
+        }
+        if !limited.is_empty() {
+            return Err(limited);
+        }
+        for (quota, (value, ends_at)) in tried {
+            self.values.insert(quota, Some(value));
+            self.changed.insert(quota, (value, ends_at));
+        }
+        Ok(left)
+    }
+
+    /// One message draws on all of its quotas, or on none. Of several refusals the longest counts.
+    fn draw_one(&self, new: &NewMessage, tried: &Values) -> Result<(Values, Vec<Left>), Limited> {
+        let now = new.message.created_at;
+        let (mut drawn, mut left, mut refused) = (Values::new(), Vec::new(), None::<Limited>);
+        for (place, draw) in new.draws.iter().enumerate() {
+            let earlier = drawn.get(&draw.quota).or_else(|| tried.get(&draw.quota));
+            let kept = earlier.map(|(value, _)| *value);
+            let kept = kept.or_else(|| self.values.get(&draw.quota).copied().flatten());
+            match draw.on(kept, now) {
+                Drawn::Granted { value, left: of_this } => {
+                    drawn.insert(draw.quota, (value, draw.forgotten_at(value)));
+                    left.push(of_this);
+                }
+                Drawn::Refused { again_at } => {
+                    if refused.as_ref().is_none_or(|refused| refused.again_at < again_at) {
+                        refused = Some(Limited { message_id: new.message.id, place, again_at });
+                    }
+                }
+            }
+        }
+        refused.map_or(Ok((drawn, left)), Err)
+    }
+
+    /// What has to be kept: quota, number, and when it can be forgotten.
+    pub(crate) fn changes(&self) -> Vec<(i64, i64, Timestamp)> {
+        let mut changes: Vec<_> =
+            self.changed.iter().map(|(quota, (value, ends_at))| (*quota, *value, *ends_at)).collect();
+        changes.sort_unstable_by_key(|(quota, ..)| *quota);
+        changes
+    }
+}
+
+/// By quota, its number and when it can be forgotten.
+type Values = HashMap<i64, (i64, Timestamp)>;

@@ -1,0 +1,46 @@
+//! Quotas, one by one.
+
+use domain::quota::Left;
+use domain::time::Timestamp;
+
+use super::super::sql::{Statements, get, params};
+use crate::StoreError;
+use crate::port::messages::{Limited, NewMessage};
+use crate::quotas::Book;
+
+pub(in super::super) const KEPT: &str = "SELECT value FROM quotas WHERE quota = ?1";
+
+const KEEP: &str = "INSERT INTO quotas (quota, value, ends_at) VALUES (?1, ?2, ?3) \
+     ON CONFLICT (quota) DO UPDATE SET value = excluded.value, ends_at = excluded.ends_at";
+
+/// What has ended, and what somebody looked at and did not draw on.
+const FORGET: &str = "DELETE FROM quotas WHERE quota IN \
+     (SELECT quota FROM quotas WHERE ends_at < ?1 OR value IS NULL LIMIT ?2)";
+
+/// Draws for all of these messages, or for none.
+pub(super) fn draw(
+    statements: &mut Statements<'_>,
+    messages: &[NewMessage],
+) -> Result<Result<Vec<Left>, Vec<Limited>>, StoreError> {
+    let mut book = Book::default();
+    for quota in messages.iter().flat_map(|new| &new.draws).map(|draw| draw.quota) {
+        if !book.knows(quota) {
+            let kept = statements.first(KEPT, params![quota], |row| get::<Option<i64>>(row, 0))?;
+            book.enter(quota, kept.flatten());
+        }
+    }
+    let drawn = book.draw(messages);
+    for (quota, value, ends_at) in book.changes() {
+        statements.execute(KEEP, params![quota, value, ends_at.as_micros()])?;
+    }
+    Ok(drawn)
+}
+
+/// Forgets quotas that have ended; answers how many.
+pub(in super::super) fn forget(
+    statements: &mut Statements<'_>,
+    now: Timestamp,
+    limit: u32,
+) -> Result<usize, StoreError> {
+    statements.execute(FORGET, params![now.as_micros(), limit])
+}
