@@ -35,6 +35,8 @@ impl Serve {
 async fn run(config: &Config) -> anyhow::Result<()> {
     listen::take_descriptors(config.http.max_connections);
     let gateway = Gateway::start(config, Arc::new(SystemClock::new())).await?;
+    // Heard from here on: whoever reads the next line may ask at once.
+    let asked = stop_asked();
     tracing::info!(address = %gateway.address, "listening");
     if let Some(address) = gateway.operations_address {
         tracing::info!(%address, "health and metrics");
@@ -42,7 +44,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     if config.roles.has(Role::Api) {
         offer_first_key(&*gateway.store).await?;
     }
-    stop_asked().await?;
+    asked.await?;
     tracing::info!("stopping");
     tokio::select! {
         () = gateway.stop() => {}
@@ -76,11 +78,17 @@ async fn offer_first_key(store: &dyn Store) -> anyhow::Result<()> {
 }
 
 /// Returns when the process is asked to stop: Ctrl-C, or what service managers send.
-pub(super) async fn stop_asked() -> anyhow::Result<()> {
+/// It is heard from the call on, not only from when it is waited for.
+pub(super) fn stop_asked() -> impl Future<Output = anyhow::Result<()>> {
     use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).context("can't wait for SIGTERM")?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted.context("can't wait for Ctrl-C"),
-        _ = terminate.recv() => Ok(()),
+    let signals = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
+    async move {
+        let [terminate, interrupt] = signals;
+        let mut terminate = terminate.context("can't wait for SIGTERM")?;
+        let mut interrupt = interrupt.context("can't wait for Ctrl-C")?;
+        tokio::select! {
+            _ = interrupt.recv() => Ok(()),
+            _ = terminate.recv() => Ok(()),
+        }
     }
 }
