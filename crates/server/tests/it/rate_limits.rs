@@ -156,7 +156,7 @@ async fn of_a_thousand_requests_at_once_on_three_nodes_five_codes_are_accepted()
         nodes.push(Gateway::start(&config, Arc::new(SystemClock::new())).await.unwrap());
     }
     let (secret, key) = keys::create("test", &[Scope::Send, Scope::Read], None, SystemClock::new().now());
-    nodes[0].store.create_key(key).await.unwrap();
+    nodes[0].store.create_key(key, crate::app::operator()).await.unwrap();
     let mut asking: FuturesUnordered<_> = (0..AT_ONCE)
         .map(|n| {
             let url = format!("http://{}/sms", nodes[n % 3].address);

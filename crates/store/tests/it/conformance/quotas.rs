@@ -123,7 +123,13 @@ pub(crate) async fn refused_request_is_not_remembered_and_a_repeated_one_draws_n
 pub(crate) async fn quotas_that_have_ended_are_forgotten<F: Fixture>(bench: Bench<F>) {
     remaining(&bench, drawing(message(1), &[7])).await.unwrap();
     let rows = || bench.fixture.counts(vec!["SELECT count(*) FROM quotas".into()])[0];
-    let keep = |now| KeepHistory { now, messages_since: None, replies_since: now.minus(DAY), limit: 100 };
+    let keep = |now| KeepHistory {
+        now,
+        messages_since: None,
+        replies_since: now.minus(DAY),
+        audit_since: now.minus(90 * DAY),
+        limit: 100,
+    };
     bench.keep_history(keep(NOW.plus(Duration::from_mins(11)))).await.unwrap();
     assert_eq!(rows(), 1);
     bench.keep_history(keep(NOW.plus(Duration::from_mins(13)))).await.unwrap();
