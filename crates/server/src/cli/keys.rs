@@ -35,8 +35,8 @@ enum Verb {
     List,
     /// Print a new key for `TUMA_DATA_KEY`, which opens what is sealed. Nothing keeps it.
     GenerateDataKey,
-    /// Seal all numbers and texts under a new data key. A gateway may serve meanwhile; whoever is stopped goes on where
-    /// it was with the same command.
+    /// Seal all numbers and texts under a new data key. A gateway may serve meanwhile; stopped, it can be run again,
+    /// and begins anew with another key.
     RotateData,
     /// Give a key another secret, which is printed once, alone, on standard output. Those of before are taken for a while.
     Rotate {

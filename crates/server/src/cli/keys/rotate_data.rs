@@ -34,13 +34,21 @@ pub(super) async fn run(store: &dyn Store) -> anyhow::Result<()> {
     let bar = ProgressBar::new_spinner().with_style(ProgressStyle::with_template(
         "{spinner} {pos} rows looked at, {msg} sealed anew, {elapsed}",
     )?);
-    let (mut behind, mut resealed) = (Some(SealedRow::FIRST), 0);
-    while let Some(row) = behind {
-        let part = store.reseal(Reseal { behind: row, limit: TOGETHER }).await?;
-        resealed += part.resealed;
-        bar.inc(part.rows);
-        bar.set_message(resealed.to_string());
-        behind = part.behind;
+    let mut resealed = 0;
+    // Again until there was nothing to do: a node that heard of the key too late may have written behind us, and what is
+    // left under an older key can't be read once that is gone.
+    loop {
+        let (mut behind, before) = (Some(SealedRow::FIRST), resealed);
+        while let Some(row) = behind {
+            let part = store.reseal(Reseal { behind: row, limit: TOGETHER }).await?;
+            resealed += part.resealed;
+            bar.inc(part.rows);
+            bar.set_message(resealed.to_string());
+            behind = part.behind;
+        }
+        if resealed == before {
+            break;
+        }
     }
     bar.finish();
     let forgotten = store.forget_data_keys(id, act()).await?;
