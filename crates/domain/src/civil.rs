@@ -34,6 +34,14 @@ impl TimeZone {
         named.unwrap_or(Self(jiff::tz::TimeZone::UTC))
     }
 
+    /// When the day ends that it is at this time.
+    pub fn end_of_day(&self, time: Timestamp) -> Timestamp {
+        let tomorrow = self.date(time).and_then(|date| date.tomorrow().ok());
+        let midnight = tomorrow.and_then(|date| self.moments(date, Time::midnight()));
+        // Only at the end of what a calendar can show.
+        midnight.map_or(time, |(first, _)| first)
+    }
+
     fn date(&self, time: Timestamp) -> Option<Date> {
         let time = jiff::Timestamp::from_microsecond(time.as_micros()).ok()?;
         Some(self.0.to_datetime(time).date())

@@ -34,6 +34,11 @@ impl Money {
         }
     }
 
+    /// An amount in millionths of a US dollar, in which providers' price lists are.
+    pub const fn usd(micros: i64) -> Self {
+        Self { micros, currency: *b"USD" }
+    }
+
     /// From a decimal text, such as `0.8000` or `-0.00750`, and a currency. Digits beyond the sixth decimal
     /// are cut.
     pub fn from_decimal(amount: &str, currency: &str) -> Result<Self, MoneyError> {
@@ -57,6 +62,11 @@ impl Money {
             .and_then(|micros| micros.checked_add(millionths))
             .ok_or(MoneyError::Amount)?;
         Self::new(if negative { -micros } else { micros }, currency)
+    }
+
+    /// So many times as much; `None` if that is more than can be counted.
+    pub fn times(self, times: u16) -> Option<Self> {
+        Some(Self { micros: self.micros.checked_mul(times.into())?, ..self })
     }
 
     /// Millionths of a unit.

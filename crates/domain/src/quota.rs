@@ -35,8 +35,8 @@ pub struct Draw {
     pub quota: i64,
     /// What it allows.
     pub allowance: Allowance,
-    /// How much is wanted.
-    pub amount: u32,
+    /// How much is wanted: messages of a rate, of a cap whatever it counts.
+    pub amount: u64,
 }
 
 /// What a quota says to a draw.
@@ -71,7 +71,7 @@ impl Draw {
         match self.allowance {
             Allowance::Rate { limit, period } => self.on_rate(kept, limit, period, now),
             Allowance::Cap { most, ends } => {
-                let value = kept.unwrap_or(0).saturating_add(self.amount.into());
+                let value = kept.unwrap_or(0).saturating_add(self.wanted());
                 if value > most {
                     return Drawn::Refused { again_at: ends };
                 }
@@ -81,12 +81,16 @@ impl Draw {
         }
     }
 
+    fn wanted(&self) -> i64 {
+        i64::try_from(self.amount).unwrap_or(i64::MAX)
+    }
+
     fn on_rate(&self, kept: Option<i64>, limit: u32, period: Duration, now: Timestamp) -> Drawn {
         let period = i64::try_from(period.as_micros()).unwrap_or(i64::MAX);
         let now = now.as_micros();
         let each = (period / i64::from(limit.max(1))).max(1);
         let begins = kept.map_or(now, |kept| kept.max(now));
-        let value = begins.saturating_add(each.saturating_mul(self.amount.into()));
+        let value = begins.saturating_add(each.saturating_mul(self.wanted()));
         let over = value.saturating_sub(now.saturating_add(period));
         if over > 0 || limit == 0 {
             // What is wanted at once and is more than the whole will never be there.

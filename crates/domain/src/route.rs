@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::rule::{Exchange, Prefix, PrefixError, Price, Rule, Target};
+pub use self::rule::{Exchange, Prefix, PrefixError, Price, Prices, Rule, Target};
 use crate::money::Money;
 use crate::phone::Msisdn;
 use crate::scenario::Scenario;
@@ -208,9 +208,7 @@ pub struct RoutingTable {
     /// Where a message goes that no rule matches.
     pub default: ProviderName,
     /// What providers charge.
-    pub prices: Vec<Price>,
-    /// To compare prices in several currencies.
-    pub exchange: Exchange,
+    pub prices: Prices,
 }
 
 impl RoutingTable {
@@ -249,16 +247,12 @@ impl RoutingTable {
 
     /// What a message costs by a provider.
     fn price(&self, provider: &ProviderName, question: &Question) -> Option<Money> {
-        let country = question.receiver.country();
-        let price =
-            self.prices.iter().find(|price| price.provider == *provider && price.country == country)?;
-        let micros = price.per_segment.micros().checked_mul(i64::from(question.segments))?;
-        Money::new(micros, price.per_segment.currency()).ok()
+        self.prices.of(provider, question.receiver.country(), question.segments)
     }
 
     fn by_price<'a>(&self, providers: &'a [ProviderName], question: &Question) -> Vec<&'a ProviderName> {
         let worth = |provider: &ProviderName| {
-            self.price(provider, question).map_or(f64::INFINITY, |price| self.exchange.worth(price))
+            self.price(provider, question).map_or(f64::INFINITY, |price| self.prices.exchange.worth(price))
         };
         let mut priced: Vec<(f64, &ProviderName)> =
             providers.iter().map(|provider| (worth(provider), provider)).collect();
@@ -292,8 +286,10 @@ mod tests {
                 rule(serde_json::json!({"countries": ["TZ"], "hours": "20:00-06:00", "provider": "north"})),
             ],
             default: name("west"),
-            prices: ["west:0.0600:USD", "east:30:UGX", "east:0.80:KES"].map(price).to_vec(),
-            exchange: Exchange(BTreeMap::from([("USD".into(), 1.0), ("UGX".into(), 0.000_27)])),
+            prices: Prices {
+                list: ["west:0.0600:USD", "east:30:UGX", "east:0.80:KES"].map(price).to_vec(),
+                exchange: Exchange(BTreeMap::from([("USD".into(), 1.0), ("UGX".into(), 0.000_27)])),
+            },
         }
     }
 

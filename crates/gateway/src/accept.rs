@@ -8,12 +8,14 @@ mod stored;
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use domain::encoding;
 use domain::ids::{BulkId, MessageId};
 use domain::message::Message;
 use domain::phone::{Msisdn, SenderId};
 use domain::quota::Left;
+use domain::route::Route;
 use domain::scenario::{Priority, Scenario};
 use domain::secret::Body;
 use domain::time::Timestamp;
@@ -22,7 +24,7 @@ use store::{Store, StoreError};
 
 use crate::fresh;
 use crate::guard::{Guard, Opinion};
-use crate::limits::Limits;
+use crate::limits::{Allows, Limits, Weight};
 use crate::request::{
     BulkRequest, Caller, Content, FieldError, FieldProblem, Reached, Remaining, Reply, ReplyVerdict,
     SendError, SendRequest,
@@ -115,6 +117,50 @@ pub(crate) struct Common {
     pub(crate) segments: u16,
     client: Option<IpAddr>,
     now: Timestamp,
+}
+
+/// When a message leaves, and until when it is of use.
+pub(crate) struct Plan {
+    pub(crate) leaves_at: Timestamp,
+    /// Held back by quiet hours until then.
+    pub(crate) held_until: Option<Timestamp>,
+    pub(crate) expires_at: Option<Timestamp>,
+}
+
+impl Common {
+    /// What decides the route to a receiver.
+    pub(crate) fn traveler(&self, receiver: Msisdn) -> Traveler<'static> {
+        let Self { scenario, priority, segments, .. } = *self;
+        Traveler { receiver, scenario, priority, segments, refused_by: &[] }
+    }
+
+    /// The message to one receiver.
+    pub(crate) fn compose(
+        &self,
+        receiver: Msisdn,
+        content: &Content,
+        plan: &Plan,
+        bulk_id: Option<BulkId>,
+    ) -> Message {
+        Message {
+            id: fresh::message_id(self.now),
+            bulk_id,
+            caller: self.caller.key,
+            receiver,
+            sender: self.sender.clone(),
+            scenario: self.scenario,
+            priority: self.priority,
+            body: self.body.clone(),
+            encoding: self.encoding,
+            segments: self.segments,
+            reference: content.reference.clone(),
+            group: content.group.clone(),
+            metadata: content.metadata.clone(),
+            scheduled_at: content.scheduled_at,
+            expires_at: plan.expires_at,
+            created_at: self.now,
+        }
+    }
 }
 
 impl Acceptor<'_> {
@@ -298,40 +344,24 @@ impl Acceptor<'_> {
         common: &Common,
         bulk_id: Option<BulkId>,
     ) -> Option<NewMessage> {
-        let traveler = Traveler {
-            receiver,
-            scenario: common.scenario,
-            priority: common.priority,
-            segments: common.segments,
-            refused_by: &[],
-        };
-        let leaves_at = content.scheduled_at.unwrap_or(common.now).max(common.now);
-        let held_until = self.settings.quiet_hours.ends(common.scenario, receiver.country(), leaves_at);
-        let leaves_now = held_until.is_none() && leaves_at == common.now;
-        let provider = self.router.choose(&traveler, leaves_now, common.now)?.provider;
-        let message = Message {
-            id: fresh::message_id(common.now),
-            bulk_id,
-            caller: common.caller.key,
-            receiver,
-            sender: common.sender.clone(),
-            scenario: common.scenario,
-            priority: common.priority,
-            body: common.body.clone(),
-            encoding: common.encoding,
-            segments: common.segments,
-            reference: content.reference.clone(),
-            group: content.group.clone(),
-            metadata: content.metadata.clone(),
-            scheduled_at: content.scheduled_at,
-            expires_at: content.expires_at.or_else(|| {
-                let expires_after = self.settings.policy(common.scenario).expires_after?;
-                Some(held_until.unwrap_or(leaves_at).plus(expires_after))
-            }),
-            created_at: common.now,
-        };
-        let draws = self.limits.draws(&message, content.client_ip);
-        Some(NewMessage { message, provider, held_until, draws })
+        let plan = self.plan(receiver, content, common);
+        let leaves_now = plan.leaves_at == common.now;
+        let Route { provider, price, .. } =
+            self.router.choose(&common.traveler(receiver), leaves_now, common.now)?;
+        let message = common.compose(receiver, content, &plan, bulk_id);
+        let weight = Weight { client: common.client, price, leaves_at: plan.leaves_at };
+        let draws = self.limits.draws(&message, &weight);
+        Some(NewMessage { message, provider, held_until: plan.held_until, draws })
+    }
+
+    /// When a message leaves, and until when it is of use.
+    pub(crate) fn plan(&self, receiver: Msisdn, content: &Content, common: &Common) -> Plan {
+        let wanted_at = content.scheduled_at.unwrap_or(common.now).max(common.now);
+        let held_until = self.settings.quiet_hours.ends(common.scenario, receiver.country(), wanted_at);
+        let leaves_at = held_until.unwrap_or(wanted_at);
+        let expires_after = self.settings.policy(common.scenario).expires_after;
+        let expires_at = content.expires_at.or(expires_after.map(|after| leaves_at.plus(after)));
+        Plan { leaves_at, held_until, expires_at }
     }
 
     fn fingerprint(&self, kind: &str, receivers: &[String], content: &Content) -> [u8; 32] {
@@ -431,7 +461,7 @@ impl Acceptor<'_> {
         let Common { now, client, .. } = prepared.common;
         let of_one = |limited: &Limited| {
             let new = prepared.messages.iter().find(|new| new.message.id == limited.message_id)?;
-            let limit = self.limits.rules_for(&new.message, client).nth(limited.place)?.clone();
+            let limit = Arc::clone(self.limits.rules_for(&new.message, client).nth(limited.place)?);
             Some((limited.message_id, Reached { limit, again_in: limited.again_at.since(now) }))
         };
         limited.iter().filter_map(of_one).collect()
@@ -442,9 +472,11 @@ impl Acceptor<'_> {
         let Common { now, client, .. } = prepared.common;
         let [new] = prepared.messages.as_slice() else { return None };
         let rules = self.limits.rules_for(&new.message, client).zip(left);
-        let (limit, left) = rules.min_by_key(|(_, left)| left.remaining)?;
+        // What is left of a cap is money, and nobody's business but ours.
+        let counted = rules.filter(|(rule, _)| matches!(rule.allows, Allows::Messages { .. }));
+        let (limit, left) = counted.min_by_key(|(_, left)| left.remaining)?;
         Some(Remaining {
-            limit: limit.clone(),
+            limit: Arc::clone(limit),
             remaining: left.remaining,
             whole_in: left.whole_at.since(now),
         })

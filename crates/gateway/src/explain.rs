@@ -1,13 +1,17 @@
 //! What would become of a message: a dry run by the code that sends. Stores nothing.
 
+use std::sync::Arc;
+
 use domain::encoding::{self, Encoding};
+use domain::message::Message;
 use domain::phone::Msisdn;
+use domain::quota::Drawn;
 use domain::route::Route;
 use domain::scenario::{Priority, Scenario};
 use domain::time::Timestamp;
 
-use crate::request::{Caller, SendError, SendRequest};
-use crate::routing::Traveler;
+use crate::limits::Weight;
+use crate::request::{Caller, Reached, SendError, SendRequest};
 use crate::service::SmsService;
 
 /// A character that makes the whole text travel in the larger encoding.
@@ -42,30 +46,29 @@ pub struct Explanation {
     pub is_held: bool,
     /// After when it would not be submitted any more.
     pub expires_at: Option<Timestamp>,
+    /// The limits that would refuse it now.
+    pub reached: Vec<Reached>,
     /// Every route, best first; the first one that can be used is taken.
     pub routes: Vec<Route>,
 }
 
 impl SmsService {
     /// Says what would become of a message, or what is wrong with the request.
-    pub fn explain(&self, caller: &Caller, request: &SendRequest) -> Result<Explanation, SendError> {
+    pub async fn explain(&self, caller: &Caller, request: &SendRequest) -> Result<Explanation, SendError> {
         let now = self.now();
         let text = encoding::to_nfc(&request.content.message);
         // A request that can't be sent for want of a provider can be explained all the same.
         let (receiver, common) =
             self.acceptor().check_one(caller, request, now).map_err(SendError::Invalid)?;
-        let traveler = Traveler {
-            receiver,
-            scenario: common.scenario,
-            priority: common.priority,
-            segments: common.segments,
-            refused_by: &[],
+        let plan = self.acceptor().plan(receiver, &request.content, &common);
+        let routes = self.shared.router.rank(&common.traveler(receiver), now);
+        let taken = routes.iter().find(|route| route.is_usable());
+        let message = common.compose(receiver, &request.content, &plan, None);
+        let weight = Weight {
+            client: request.content.client_ip,
+            price: taken.and_then(|route| route.price),
+            leaves_at: plan.leaves_at,
         };
-        let leaves_at = request.content.scheduled_at.unwrap_or(now).max(now);
-        let settings = &self.shared.settings;
-        let held_until = settings.quiet_hours.ends(common.scenario, receiver.country(), leaves_at);
-        let leaves_at = held_until.unwrap_or(leaves_at);
-        let expires_after = settings.policy(common.scenario).expires_after;
         Ok(Explanation {
             receiver,
             scenario: common.scenario,
@@ -74,11 +77,32 @@ impl SmsService {
             characters: text.chars().count(),
             segments: common.segments,
             offenders: offenders(&text),
-            leaves_at,
-            is_held: held_until.is_some(),
-            expires_at: request.content.expires_at.or(expires_after.map(|after| leaves_at.plus(after))),
-            routes: self.shared.router.rank(&traveler, now),
+            leaves_at: plan.leaves_at,
+            is_held: plan.held_until.is_some(),
+            expires_at: plan.expires_at,
+            reached: self.reached(&message, &weight).await?,
+            routes,
         })
+    }
+
+    /// The limits that would refuse a message now.
+    async fn reached(&self, message: &Message, weight: &Weight) -> Result<Vec<Reached>, SendError> {
+        let (limits, now) = (&self.shared.limits, message.created_at);
+        let draws = limits.draws(message, weight);
+        if draws.is_empty() {
+            return Ok(Vec::new());
+        }
+        let standing = self.shared.store.standing(draws.clone()).await?;
+        let rules = limits.rules_for(message, weight.client);
+        let reached = rules.zip(draws.iter().zip(standing)).filter_map(|(limit, (draw, kept))| {
+            match draw.on(kept, now) {
+                Drawn::Refused { again_at } => {
+                    Some(Reached { limit: Arc::clone(limit), again_in: again_at.since(now) })
+                }
+                Drawn::Granted { .. } => None,
+            }
+        });
+        Ok(reached.collect())
     }
 }
 

@@ -6,6 +6,10 @@
 
 pub mod clock;
 
+mod keyed;
+
+pub mod spending;
+
 pub mod limits;
 
 pub mod settings;
@@ -59,6 +63,8 @@ mod divert;
 pub mod sweep;
 
 mod bookkeeping;
+
+mod settle;
 
 mod audit;
 

@@ -1,17 +1,23 @@
-//! How many messages may go to one receiver, to one group, from one caller.
+//! How many messages may go to one receiver, to one group, from one caller, and what they may cost.
 //!
 //! A limit is a quota in the store (`domain::quota`), so that it holds for all nodes and after a restart. What it is for is
 //! kept as a keyed hash: who finds the table learns neither a number nor an address.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::message::Message;
+use domain::money::Money;
+use domain::phone::Country;
 use domain::quota::{Allowance, Draw};
+use domain::route::ProviderName;
 use domain::scenario::Scenario;
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
+use domain::time::Timestamp;
 use store::Store;
+
+use crate::keyed::KeyedHash;
+use crate::spending::Tariff;
 
 /// What the key of the hashes is derived for.
 const PURPOSE: &str = "limits";
@@ -27,6 +33,8 @@ pub enum LimitBy {
     Caller,
     /// The address of the end user, as the caller tells it; messages without one are not counted.
     Client,
+    /// The receiver's country.
+    Country,
     /// All messages together.
     All,
 }
@@ -39,17 +47,19 @@ impl LimitBy {
             Self::Group => "group",
             Self::Caller => "caller",
             Self::Client => "client_ip",
+            Self::Country => "country",
             Self::All => "all",
         }
     }
 
     /// Every one.
-    pub const ALL: &[Self] = &[Self::Receiver, Self::Group, Self::Caller, Self::Client, Self::All];
+    pub const ALL: &[Self] =
+        &[Self::Receiver, Self::Group, Self::Caller, Self::Client, Self::Country, Self::All];
 
     /// The field of a request that it is about, as a JSON pointer; empty for the request.
     pub const fn pointer(self) -> &'static str {
         match self {
-            Self::Receiver => "/receiver",
+            Self::Receiver | Self::Country => "/receiver",
             Self::Group => "/group",
             Self::Client => "/client_ip",
             Self::Caller | Self::All => "",
@@ -64,24 +74,60 @@ pub struct LimitRule {
     pub name: String,
     /// The scenarios that it is for; none for all.
     pub scenarios: Vec<Scenario>,
+    /// The countries of receivers that it is for; none for all.
+    pub countries: Vec<Country>,
     /// What it counts by.
     pub by: LimitBy,
-    /// How many messages in a period.
-    pub limit: u32,
-    /// How long the period is.
-    pub period: Duration,
+    /// How much it lets pass.
+    pub allows: Allows,
+}
+
+/// How much a limit lets pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Allows {
+    /// So many messages in a period.
+    Messages {
+        /// How many.
+        limit: u32,
+        /// How long the period is.
+        period: Duration,
+    },
+    /// Messages that cost so much on a day.
+    Spending(Money),
+}
+
+impl std::fmt::Display for Allows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Messages { limit, period } => write!(f, "{limit} messages in {} seconds", period.as_secs()),
+            Self::Spending(most) => write!(f, "{} {} a day", most.amount(), most.currency()),
+        }
+    }
 }
 
 impl LimitRule {
-    fn is_for(&self, scenario: Scenario) -> bool {
-        self.scenarios.is_empty() || self.scenarios.contains(&scenario)
+    fn is_for(&self, message: &Message) -> bool {
+        (self.scenarios.is_empty() || self.scenarios.contains(&message.scenario))
+            && (self.countries.is_empty() || self.countries.contains(&message.receiver.country()))
     }
+}
+
+/// What a message means to limits, beside what it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Weight {
+    /// The end user's address, as the caller tells it.
+    pub(crate) client: Option<IpAddr>,
+    /// What it costs by the route that it takes, where that is known.
+    pub(crate) price: Option<Money>,
+    /// When it is to leave: the day that pays for it.
+    pub(crate) leaves_at: Timestamp,
 }
 
 /// The limits of a gateway.
 pub(crate) struct Limits {
-    rules: Vec<LimitRule>,
-    key: Hmac<Sha256>,
+    rules: Vec<Arc<LimitRule>>,
+    tariff: Tariff,
+    hash: KeyedHash,
 }
 
 impl std::fmt::Debug for Limits {
@@ -91,12 +137,14 @@ impl std::fmt::Debug for Limits {
 }
 
 impl Limits {
-    pub(crate) fn new(rules: &[LimitRule], store: &dyn Store) -> Self {
-        let key = store.derive_key(PURPOSE);
-        let mut block = [0; 64];
-        block[..key.len()].copy_from_slice(&*key);
-        // A key that is filled up with zeros to a block is the same key (RFC 2104).
-        Self { rules: rules.to_vec(), key: Hmac::new(&block.into()) }
+    pub(crate) fn new(rules: Vec<LimitRule>, tariff: Tariff, store: &dyn Store) -> Self {
+        let rules = rules.into_iter().map(Arc::new).collect();
+        Self { rules, tariff, hash: KeyedHash::new(store, PURPOSE) }
+    }
+
+    /// What messages cost.
+    pub(crate) fn tariff(&self) -> &Tariff {
+        &self.tariff
     }
 
     /// The rules that a message counts for, in order.
@@ -104,47 +152,61 @@ impl Limits {
         &'a self,
         message: &'a Message,
         client: Option<IpAddr>,
-    ) -> impl Iterator<Item = &'a LimitRule> {
-        self.rules.iter().filter(move |rule| {
-            rule.is_for(message.scenario) && (rule.by != LimitBy::Client || client.is_some())
-        })
+    ) -> impl Iterator<Item = &'a Arc<LimitRule>> {
+        self.rules
+            .iter()
+            .filter(move |rule| rule.is_for(message) && (rule.by != LimitBy::Client || client.is_some()))
     }
 
     /// What a message draws, in the order of [`rules_for`](Self::rules_for).
-    pub(crate) fn draws(&self, message: &Message, client: Option<IpAddr>) -> Vec<Draw> {
-        let draw = |rule: &LimitRule| Draw {
-            quota: self.quota(rule, message, client),
-            allowance: Allowance::Rate { limit: rule.limit, period: rule.period },
-            amount: 1,
-        };
-        self.rules_for(message, client).map(draw).collect()
+    pub(crate) fn draws(&self, message: &Message, weight: &Weight) -> Vec<Draw> {
+        self.rules_for(message, weight.client).map(|rule| self.draw(rule, message, weight)).collect()
     }
 
-    fn quota(&self, rule: &LimitRule, message: &Message, client: Option<IpAddr>) -> i64 {
-        let mut hash = self.key.clone();
-        let mut feed = |bytes: &[u8]| {
-            hash.update(&(bytes.len() as u64).to_be_bytes());
-            hash.update(bytes);
+    /// What a message draws that is sent again: it is counted already, and paid for once more.
+    pub(crate) fn draws_again(&self, message: &Message, by: &ProviderName, now: Timestamp) -> Vec<Draw> {
+        let price = self.tariff.price(by, message);
+        let weight = Weight { client: None, price, leaves_at: now };
+        let caps = self.rules_for(message, None).filter(|rule| matches!(rule.allows, Allows::Spending(_)));
+        caps.map(|rule| self.draw(rule, message, &weight)).collect()
+    }
+
+    fn draw(&self, rule: &LimitRule, message: &Message, weight: &Weight) -> Draw {
+        let mut hash = self.quota_of(rule, message, weight.client);
+        let (allowance, amount) = match rule.allows {
+            Allows::Messages { limit, period } => (Allowance::Rate { limit, period }, 1),
+            Allows::Spending(most) => {
+                let ends = self.tariff.end_of_day(weight.leaves_at);
+                // Each day is a quota of its own.
+                hash.feed(ends.as_micros().to_be_bytes());
+                let charge = self.tariff.charge(weight.price, message.segments);
+                (Allowance::Cap { most: most.micros(), ends }, charge.micros().unsigned_abs())
+            }
         };
-        feed(rule.name.as_bytes());
+        Draw { quota: hash.number(), allowance, amount }
+    }
+
+    fn quota_of(&self, rule: &LimitRule, message: &Message, client: Option<IpAddr>) -> KeyedHash {
+        let mut hash = self.hash.clone();
+        hash.feed(&rule.name);
         match rule.by {
-            LimitBy::Receiver => feed(&message.receiver.number().to_be_bytes()),
+            LimitBy::Receiver => hash.feed(message.receiver.number().to_be_bytes()),
             LimitBy::Group => {
-                feed(message.group.as_deref().unwrap_or_default().as_bytes());
+                hash.feed(message.group.as_deref().unwrap_or_default());
                 if message.group.is_none() {
-                    feed(message.caller.as_bytes());
+                    hash.feed(message.caller.as_bytes());
                 }
             }
-            LimitBy::Caller => feed(message.caller.as_bytes()),
+            LimitBy::Caller => hash.feed(message.caller.as_bytes()),
             LimitBy::Client => match client.map(|address| address.to_canonical()) {
-                Some(IpAddr::V4(address)) => feed(&address.octets()),
+                Some(IpAddr::V4(address)) => hash.feed(address.octets()),
                 // A user has all addresses of a /64.
-                Some(IpAddr::V6(address)) => feed(&address.octets()[..8]),
+                Some(IpAddr::V6(address)) => hash.feed(&address.octets()[..8]),
                 None => {}
             },
+            LimitBy::Country => hash.feed(message.receiver.country().as_str()),
             LimitBy::All => {}
         }
-        let hash: [u8; 32] = hash.finalize().into_bytes().into();
-        i64::from_be_bytes([hash[0], hash[1], hash[2], hash[3], hash[4], hash[5], hash[6], hash[7]])
+        hash
     }
 }

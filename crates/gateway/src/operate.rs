@@ -44,6 +44,9 @@ pub enum MoveError {
     /// Its text is erased.
     #[error("the text was erased: send a new message")]
     Erased,
+    /// It would go beyond what may be spent today.
+    #[error("a cap on what may be spent today is reached")]
+    Capped,
     /// No route can carry it.
     #[error("no provider is configured for this receiver")]
     NoProvider,
@@ -162,12 +165,14 @@ impl SmsService {
             due_at: now,
             expires_at: message.expires_at.filter(|end| *end > now).or(expires_after.map(|it| now.plus(it))),
             refused_by: Vec::new(),
+            draws: shared.limits.draws_again(&message, &route.provider, now),
             by,
             now,
         };
         let moved = shared.store.resend(resend).await?.ok_or(MoveError::NotFound)?;
         if !moved.has_moved() {
-            return Err(MoveError::Stands(moved.to));
+            let stands = RETRIABLE.contains(&moved.to);
+            return Err(if stands { MoveError::Capped } else { MoveError::Stands(moved.to) });
         }
         tracing::info!(message.id = %id, provider = %route.provider, "sms.retry_asked");
         shared.wakeups.wake(&route.provider);

@@ -274,7 +274,7 @@ impl Reconciler {
             && let Some(provider) = self.another_route(watched, now)
             && self.shared.silence.is_telling(&watched.attempt.provider, country, policy.deliver_within, now)
         {
-            return resend(
+            return self.resend(
                 watched,
                 provider,
                 &[MessageStatus::Sent],
@@ -294,7 +294,7 @@ impl Reconciler {
     fn redeliver(&self, watched: &Watched) -> Verdict {
         let now = self.shared.clock.now();
         match self.another_route(watched, now) {
-            Some(provider) => resend(
+            Some(provider) => self.resend(
                 watched,
                 provider,
                 &[MessageStatus::Undelivered, MessageStatus::Failed],
@@ -348,6 +348,31 @@ impl Reconciler {
         }
     }
 
+    /// The message again, by another route.
+    fn resend(
+        &self,
+        watched: &Watched,
+        provider: ProviderName,
+        standing: &'static [MessageStatus],
+        failure: Option<Failure>,
+        now: Timestamp,
+    ) -> Verdict {
+        Verdict::Resend(Resend {
+            message_id: watched.message.id,
+            standing,
+            last_attempt: Some(watched.attempt.number),
+            failure,
+            draws: self.shared.limits.draws_again(&watched.message, &provider, now),
+            provider,
+            priority: watched.message.priority,
+            due_at: now,
+            expires_at: watched.expires_at,
+            refused_by: watched.asked.clone(),
+            by: Actor::System,
+            now,
+        })
+    }
+
     fn tell(&self, watched: &Watched, verdict: &Verdict) {
         let (id, shared) = (watched.message.id, &self.shared);
         let provider = &watched.attempt.provider;
@@ -377,27 +402,4 @@ impl Reconciler {
             Verdict::Again(_) | Verdict::Done => {}
         }
     }
-}
-
-/// The message again, by another route.
-fn resend(
-    watched: &Watched,
-    provider: ProviderName,
-    standing: &'static [MessageStatus],
-    failure: Option<Failure>,
-    now: Timestamp,
-) -> Verdict {
-    Verdict::Resend(Resend {
-        message_id: watched.message.id,
-        standing,
-        last_attempt: Some(watched.attempt.number),
-        failure,
-        provider,
-        priority: watched.message.priority,
-        due_at: now,
-        expires_at: watched.expires_at,
-        refused_by: watched.asked.clone(),
-        by: Actor::System,
-        now,
-    })
 }

@@ -176,10 +176,10 @@ pub enum SendError {
 
 /// A limit that a message would have gone beyond.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the limit {} is reached: {} messages in {} seconds; again in {} seconds", .limit.name, .limit.limit, .limit.period.as_secs(), .again_in.as_secs_f64().ceil())]
+#[error("the limit {} is reached: {}; again in {} seconds", .limit.name, .limit.allows, .again_in.as_secs_f64().ceil())]
 pub struct Reached {
     /// The limit.
-    pub limit: LimitRule,
+    pub limit: Arc<LimitRule>,
     /// When there may be room, if nobody else uses it.
     pub again_in: Duration,
 }
@@ -188,7 +188,7 @@ pub struct Reached {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remaining {
     /// The limit.
-    pub limit: LimitRule,
+    pub limit: Arc<LimitRule>,
     /// How many more messages it lets pass now.
     pub remaining: u64,
     /// When all of it is there again.

@@ -3,17 +3,16 @@
 //! A request holds a number and, for a one-time code, a text that is soon guessed: so its fingerprint is made under a key,
 //! and tells nothing to whoever finds it in the database.
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
 use store::Store;
 
+use crate::keyed::KeyedHash;
 use crate::request::{Caller, Content};
 
 /// What the key is derived for.
 const PURPOSE: &str = "idempotency";
 
 /// Makes fingerprints.
-pub(crate) struct RequestKey(Hmac<Sha256>);
+pub(crate) struct RequestKey(KeyedHash);
 
 impl std::fmt::Debug for RequestKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -24,20 +23,13 @@ impl std::fmt::Debug for RequestKey {
 impl RequestKey {
     /// The key of a database.
     pub(crate) fn of(store: &dyn Store) -> Self {
-        let key = store.derive_key(PURPOSE);
-        let mut block = [0; 64];
-        block[..key.len()].copy_from_slice(&*key);
-        // A key of a block's length is taken as it is, and one that is filled up with zeros is the same key (RFC 2104).
-        Self(Hmac::new(&block.into()))
+        Self(KeyedHash::new(store, PURPOSE))
     }
 
-    /// What identifies a request: every field, each with its length, so that no two requests look alike.
+    /// What identifies a request: every field.
     pub(crate) fn fingerprint(&self, kind: &str, receivers: &[String], content: &Content) -> [u8; 32] {
         let mut hash = self.0.clone();
-        let mut feed = |text: &str| {
-            hash.update(&(text.len() as u64).to_be_bytes());
-            hash.update(text.as_bytes());
-        };
+        let mut feed = |text: &str| hash.feed(text);
         feed(kind);
         for receiver in receivers {
             feed(receiver);
@@ -55,12 +47,14 @@ impl RequestKey {
             feed(name);
             feed(value);
         });
-        hash.finalize().into_bytes().into()
+        hash.finish()
     }
 
     /// An idempotency key belongs to its caller: another caller's same key is another key.
     pub(crate) fn scoped(&self, caller: &Caller, key: &str) -> [u8; 32] {
-        let hash = self.0.clone().chain_update(caller.key.as_bytes()).chain_update(key);
-        hash.finalize().into_bytes().into()
+        let mut hash = self.0.clone();
+        hash.feed(caller.key.as_bytes());
+        hash.feed(key);
+        hash.finish()
     }
 }

@@ -35,9 +35,10 @@ use crate::settings::{Roles, Settings};
 use crate::share::Nodes;
 use crate::shared::Shared;
 use crate::silence::Silence;
+use crate::spending::Tariff;
 use crate::stop::Stop;
 use crate::workers::Workers;
-use crate::{audit, bookkeeping, divert, fresh, nodes, sweep};
+use crate::{audit, bookkeeping, divert, fresh, nodes, settle, sweep};
 
 /// How often workers are looked at that may be stuck.
 const WATCHDOG_TURN: Duration = Duration::from_secs(5);
@@ -77,11 +78,12 @@ impl SmsService {
             rules: settings.rules.clone(),
             default: default_provider,
             prices: settings.prices.clone(),
-            exchange: settings.exchange.clone(),
         };
         let health = Health::new(settings.breaker);
         let router = Router::new(table, providers, health, settings.bulk_patience);
-        let (requests, limits) = (RequestKey::of(&*store), Limits::new(&settings.limits, &*store));
+        let tariff = Tariff::new(settings.prices.clone(), settings.spending.clone());
+        let limits = Limits::new(settings.limits.clone(), tariff, &*store);
+        let requests = RequestKey::of(&*store);
         let shared = Shared {
             store,
             requests,
@@ -171,6 +173,7 @@ impl SmsService {
         self.start_worker("sweep", sweep::SWEEP_TURN, sweep::sweep_regularly);
         self.start_worker("history", sweep::HISTORY_TURN, sweep::keep_history_regularly);
         self.start_worker("audit", self.shared.settings.audit_checkpoint_every, audit::checkpoint_regularly);
+        self.start_worker("spending", settle::TURN, settle::settle_regularly);
         self.start_worker("erase", sweep::ERASE_TURN, sweep::erase_regularly);
         self.start_worker("depth", sweep::DEPTH_TURN, sweep::measure_depth);
     }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::limits::LimitRule;
+use crate::spending::SpendingSettings;
 use domain::breaker::BreakerPolicy;
 use domain::civil::QuietHours;
 use domain::content::ContentRules;
 use domain::guard::{AllowedCountries, Mode, Policy};
 use domain::phone::Country;
 use domain::policy::ScenarioPolicy;
-use domain::route::{Exchange, Price, Rule};
+use domain::route::{Prices, Rule};
 use domain::scenario::{Priority, Scenario};
 
 /// The most segments that any message may take, whatever the settings say. Longer texts are cut apart or
@@ -56,10 +57,10 @@ pub struct Settings {
     pub guard: GuardSettings,
     /// Routing rules, tried in order before the default provider.
     pub rules: Vec<Rule>,
-    /// What providers charge, for rules that choose by price.
-    pub prices: Vec<Price>,
-    /// What currencies are worth, to compare prices.
-    pub exchange: Exchange,
+    /// What providers charge.
+    pub prices: Prices,
+    /// How spending is counted.
+    pub spending: SpendingSettings,
     /// What lanes keep while lanes above them are busy.
     pub guaranteed: GuaranteedShares,
     /// When a route counts as failing.
@@ -203,8 +204,8 @@ impl Default for Settings {
             guard: GuardSettings::default(),
             rules: Vec::new(),
             scenarios: BTreeMap::new(),
-            prices: Vec::new(),
-            exchange: Exchange::default(),
+            prices: Prices::default(),
+            spending: SpendingSettings::of(Country::KE),
             guaranteed: GuaranteedShares::default(),
             breaker: BreakerPolicy::default(),
             bulk_patience: Duration::from_mins(5),

@@ -92,7 +92,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
                 _ => secrets::fetch(config, Arc::new(SystemClock::new())).await?,
             };
             match verb {
-                Verb::Serve(serve) => serve.run(config).await,
+                // The largest of them, by what it holds while it waits.
+                Verb::Serve(serve) => Box::pin(serve.run(config)).await,
                 Verb::Check(check) => check.run(config).await,
                 Verb::Queue(queue) => queue.run(&config).await,
                 Verb::Explain(explain) => explain.run(&config).await,

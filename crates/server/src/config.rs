@@ -22,6 +22,8 @@ mod roles;
 
 pub(crate) mod secrets;
 
+mod spending;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -29,7 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::phone::Country;
-use domain::route::{Price, Rule};
+use domain::route::{Price, Prices, Rule};
 use domain::scenario::Scenario;
 use domain::secret::{ExposeSecret as _, SecretString};
 use gateway::Settings;
@@ -57,6 +59,7 @@ pub use self::roles::{Role, Roles};
 pub use self::secrets::{
     AwsSettings, Fetched, Held, SecretError, SecretSettings, Secrets, Source, VaultSettings,
 };
+pub use self::spending::Spending;
 
 /// The most characters that fit into the most segments that are ever allowed: 153 to a segment.
 const MAX_CHARACTERS: usize = MAX_SEGMENTS * 153;
@@ -91,6 +94,8 @@ pub struct Config {
     pub content: Content,
     /// How many may be accepted for whom.
     pub limits: Limits,
+    /// What may be spent on a day.
+    pub spending: Spending,
     /// Who carries them.
     pub routing: Routing,
     /// How submissions are tried again.
@@ -416,6 +421,7 @@ impl Config {
         http::validate(&self.http)?;
         guard::validate(self)?;
         limits::validate(self)?;
+        spending::validate(self)?;
         secrets::validate(self)?;
         jwt::validate(self)?;
         if self.http.key_cache_ms > MAX_KEY_CACHE_MS {
@@ -452,12 +458,12 @@ impl Config {
             max_characters: self.messages.max_characters,
             max_characters_by_scenario: self.messages.max_characters_by_scenario.clone(),
             content: self.content.0.clone(),
-            limits: self.limits.rules(),
+            limits: self.limits.rules().into_iter().chain(self.spending.rules()).collect(),
+            spending: self.spending.settings(self.messages.default_region),
             guard: self.guard.settings(),
             rules: self.routing.rules.clone(),
             scenarios: self.policies(),
-            prices: self.routing.prices.clone(),
-            exchange: self.exchange(),
+            prices: Prices { list: self.routing.prices.clone(), exchange: self.exchange() },
             guaranteed: self.lanes.shares(),
             breaker: self.breaker_policy(),
             bulk_patience: Duration::from_secs(self.failover.bulk_patience_s),

@@ -23,6 +23,7 @@ use crate::port::nodes::Beat;
 use crate::port::queue::{AttemptEnd, Claim, Claims, Diversion, Recovery};
 use crate::port::receipts::{NewReceipt, ReceiptFate};
 use crate::port::sealing::ForgottenReceiver;
+use crate::port::spending::Charge;
 use crate::port::watches::{Settled, TakeWatches, WatchId, WatchKind};
 use crate::seal::{ResealedRows, WrappedKey};
 use domain::audit::{Act, Checkpoint, NewEntry};
@@ -202,6 +203,7 @@ operations! {
     Divert in diversions: Vec<Diversion> => u64, Vec::len;
     Recover in recoveries: Recovery => u64, |_| 1;
     Sweep in sweeps: Sweep => Swept, |sweep| guess(sweep.limit);
+    Charge in charges: Vec<Charge> => u64, Vec::len;
     Accept in accepts: Accept => Accepted, |accept| accept.messages.len();
     Claim in claims: Claim => Claims, |claim| guess(claim.total);
     Wake in wakes: Vec<ProviderName> => (), |_| 1;

@@ -12,6 +12,7 @@ pub mod queue;
 pub mod receipts;
 pub mod routes;
 pub mod sealing;
+pub mod spending;
 pub mod watches;
 
 pub use audit::Audit;
@@ -25,6 +26,7 @@ pub use queue::Queue;
 pub use receipts::Receipts;
 pub use routes::Routes;
 pub use sealing::Sealing;
+pub use spending::Spending;
 pub use watches::Watches;
 
 use async_trait::async_trait;
@@ -43,6 +45,7 @@ pub trait Store:
     + History
     + Keys
     + Sealing
+    + Spending
     + Events
     + Guard
     + Audit

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use domain::quota::{Drawn, Left};
+use domain::ids::MessageId;
+use domain::quota::{Draw, Drawn, Left};
 use domain::time::Timestamp;
 
 use crate::port::messages::{Limited, NewMessage};
@@ -25,12 +26,15 @@ impl Book {
         self.values.contains_key(&quota)
     }
 
-    /// Draws for all of these messages, or for none. Answers what is left for each draw, or which messages want more than
+    /// Draws for all of these, or for none. Answers what is left for each draw, or which messages want more than
     /// there is when those before them have drawn.
-    pub(crate) fn draw(&mut self, messages: &[NewMessage]) -> Result<Vec<Left>, Vec<Limited>> {
+    pub(crate) fn draw<'a>(
+        &mut self,
+        drawings: impl IntoIterator<Item = impl Into<Drawing<'a>>>,
+    ) -> Result<Vec<Left>, Vec<Limited>> {
         let (mut tried, mut left, mut limited) = (HashMap::new(), Vec::new(), Vec::new());
-        for new in messages {
-            match self.draw_one(new, &tried) {
+        for drawing in drawings {
+            match self.draw_one(drawing.into(), &tried) {
                 Ok((drawn, of_this)) => {
                     tried.extend(drawn);
                     left.extend(of_this);
@@ -49,10 +53,10 @@ impl Book {
     }
 
     /// One message draws on all of its quotas, or on none. Of several refusals the longest counts.
-    fn draw_one(&self, new: &NewMessage, tried: &Values) -> Result<(Values, Vec<Left>), Limited> {
-        let now = new.message.created_at;
+    fn draw_one(&self, drawing: Drawing<'_>, tried: &Values) -> Result<(Values, Vec<Left>), Limited> {
+        let Drawing { message_id, draws, now } = drawing;
         let (mut drawn, mut left, mut refused) = (Values::new(), Vec::new(), None::<Limited>);
-        for (place, draw) in new.draws.iter().enumerate() {
+        for (place, draw) in draws.iter().enumerate() {
             let earlier = drawn.get(&draw.quota).or_else(|| tried.get(&draw.quota));
             let kept = earlier.map(|(value, _)| *value);
             let kept = kept.or_else(|| self.values.get(&draw.quota).copied().flatten());
@@ -63,7 +67,7 @@ impl Book {
                 }
                 Drawn::Refused { again_at } => {
                     if refused.as_ref().is_none_or(|refused| refused.again_at < again_at) {
-                        refused = Some(Limited { message_id: new.message.id, place, again_at });
+                        refused = Some(Limited { message_id, place, again_at });
                     }
                 }
             }
@@ -77,6 +81,20 @@ impl Book {
             self.changed.iter().map(|(quota, (value, ends_at))| (*quota, *value, *ends_at)).collect();
         changes.sort_unstable_by_key(|(quota, ..)| *quota);
         changes
+    }
+}
+
+/// What one message draws.
+#[derive(Clone, Copy)]
+pub(crate) struct Drawing<'a> {
+    pub(crate) message_id: MessageId,
+    pub(crate) draws: &'a [Draw],
+    pub(crate) now: Timestamp,
+}
+
+impl<'a> From<&'a NewMessage> for Drawing<'a> {
+    fn from(new: &'a NewMessage) -> Self {
+        Self { message_id: new.message.id, draws: &new.draws, now: new.message.created_at }
     }
 }
 

@@ -99,6 +99,7 @@ pub(crate) const TABLES: &[Table] = &[
     table("audit", 2, AUDIT),
     table("audit_heads", 1, AUDIT_HEADS),
     table("audit_checkpoints", 1, AUDIT_CHECKPOINTS),
+    table("reservations", 2, &[id("message_id"), big("quota"), big("amount"), int("after_attempt")]),
     table("quotas", 1, &[big("quota"), big("value"), big("ends_at")]),
     table("watches", 2, WATCHES),
     table("queue", 4, QUEUE),

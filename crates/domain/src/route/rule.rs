@@ -100,6 +100,23 @@ impl TryFrom<WrittenPrice> for Price {
     }
 }
 
+/// What providers charge.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Prices {
+    /// By provider and country; the first that fits counts.
+    pub list: Vec<Price>,
+    /// To compare prices in several currencies.
+    pub exchange: Exchange,
+}
+
+impl Prices {
+    /// What a message costs by a provider, where that is known.
+    pub fn of(&self, provider: &ProviderName, country: Country, segments: u16) -> Option<Money> {
+        let price = self.list.iter().find(|price| price.provider == *provider && price.country == country)?;
+        price.per_segment.times(segments)
+    }
+}
+
 /// What one unit of each currency is worth in a common one, to compare prices. A currency that is not here can be
 /// compared with itself alone.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -111,6 +128,16 @@ impl Exchange {
     #[expect(clippy::cast_precision_loss, reason = "prices are compared, not paid")]
     pub(super) fn worth(&self, price: Money) -> f64 {
         price.micros() as f64 * self.0.get(price.currency()).copied().unwrap_or(1.0)
+    }
+
+    /// The same amount in another currency, rounded up; `None` without the rates.
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "rates are rough")]
+    pub fn convert(&self, money: Money, currency: &str) -> Option<Money> {
+        if money.currency() == currency {
+            return Some(money);
+        }
+        let rate = self.0.get(money.currency())? / self.0.get(currency)?;
+        Money::new((money.micros() as f64 * rate).ceil() as i64, currency).ok()
     }
 }
 

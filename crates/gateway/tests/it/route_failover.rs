@@ -65,7 +65,7 @@ async fn a_route_that_fails_again_and_again_is_not_asked_any_more_and_explain_sa
     let shown = bench.stands(id, MessageStatus::Sent).await;
     assert_eq!(asked(&shown), ["twilio"]);
 
-    let explanation = bench.service.explain(&caller(), &request(KENYAN, code())).unwrap();
+    let explanation = bench.service.explain(&caller(), &request(KENYAN, code())).await.unwrap();
     let lines: Vec<_> =
         explanation.routes.iter().map(|route| (route.provider.as_str(), route.standing)).collect();
     assert!(

@@ -67,7 +67,7 @@ impl Explain {
             idempotency_key: None,
         };
         let nobody = Caller::of(KeyId::new(clock.now(), [0; 10]));
-        let explanation = service.explain(&nobody, &request).inspect_err(|refusal| {
+        let explanation = service.explain(&nobody, &request).await.inspect_err(|refusal| {
             if let SendError::Invalid(errors) = refusal {
                 for error in errors {
                     say(format_args!("{} {}", error.pointer.trim_start_matches('/'), error.problem));
@@ -110,6 +110,9 @@ fn show(explanation: &Explanation, drained: &Drained, now: Timestamp) {
     };
     row("leaves", leaves);
     row("expires", explanation.expires_at.map_or_else(|| "never".into(), |at| at.to_string()));
+    for reached in &explanation.reached {
+        row("refused", reached.to_string());
+    }
     print("routes");
     let since = |route: &Route| drained.iter().find(|(name, _)| *name == route.provider).map(|(_, at)| *at);
     let taken = explanation.routes.iter().position(|route| route.is_usable() && since(route).is_none());

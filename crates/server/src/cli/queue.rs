@@ -173,6 +173,7 @@ async fn resend(store: &dyn Store, now: Timestamp, id: MessageId) -> anyhow::Res
         // Whoever asks for it now wants it now.
         expires_at: record.summary.message.expires_at.filter(|end| *end > now),
         refused_by: Vec::new(),
+        draws: Vec::new(),
         by: Actor::Operator,
         now,
     };

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use domain::phone::Country;
 use domain::scenario::Scenario;
-use gateway::limits::{LimitBy, LimitRule};
+use gateway::limits::{Allows, LimitBy, LimitRule};
 use serde::Deserialize;
 
 use super::{Config, SettingsError};
@@ -25,6 +26,8 @@ pub(super) struct Rule {
     name: String,
     #[serde(default)]
     scenarios: Vec<Scenario>,
+    #[serde(default)]
+    countries: Vec<Country>,
     by: By,
     limit: u32,
     period_s: u64,
@@ -38,7 +41,21 @@ pub(super) enum By {
     Group,
     Caller,
     ClientIp,
+    Country,
     All,
+}
+
+impl By {
+    pub(super) const fn of_gateway(self) -> LimitBy {
+        match self {
+            Self::Receiver => LimitBy::Receiver,
+            Self::Group => LimitBy::Group,
+            Self::Caller => LimitBy::Caller,
+            Self::ClientIp => LimitBy::Client,
+            Self::Country => LimitBy::Country,
+            Self::All => LimitBy::All,
+        }
+    }
 }
 
 impl Limits {
@@ -46,15 +63,9 @@ impl Limits {
         let rules = self.rules.iter().map(|rule| LimitRule {
             name: rule.name.clone(),
             scenarios: rule.scenarios.clone(),
-            by: match rule.by {
-                By::Receiver => LimitBy::Receiver,
-                By::Group => LimitBy::Group,
-                By::Caller => LimitBy::Caller,
-                By::ClientIp => LimitBy::Client,
-                By::All => LimitBy::All,
-            },
-            limit: rule.limit,
-            period: Duration::from_secs(rule.period_s),
+            countries: rule.countries.clone(),
+            by: rule.by.of_gateway(),
+            allows: Allows::Messages { limit: rule.limit, period: Duration::from_secs(rule.period_s) },
         });
         rules.collect()
     }
@@ -64,17 +75,19 @@ pub(super) fn validate(config: &Config) -> Result<(), SettingsError> {
     let wrong =
         |problem: &str| Err(SettingsError::Value { key: "limits.rules".into(), problem: problem.into() });
     let mut names = std::collections::BTreeSet::new();
+    for name in config.limits.rules.iter().map(|rule| &rule.name).chain(config.spending.names()) {
+        let is_word = (1..=64).contains(&name.len())
+            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+        if !is_word {
+            return wrong(
+                "or spending.caps has a name that is not made of small letters, digits and _, 64 at most",
+            );
+        }
+        if !names.insert(name) {
+            return wrong("and spending.caps have two entries of one name");
+        }
+    }
     for rule in &config.limits.rules {
-        let is_word = |name: &str| {
-            (1..=64).contains(&name.len())
-                && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
-        };
-        if !is_word(&rule.name) {
-            return wrong("has a name that is not made of small letters, digits and _, 64 at most");
-        }
-        if !names.insert(&rule.name) {
-            return wrong("has two rules of one name");
-        }
         if !(1..=LONGEST).contains(&rule.period_s) {
             return wrong("has a period_s that is not from 1 to 2678400");
         }

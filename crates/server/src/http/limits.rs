@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gateway::limits::Allows;
 use gateway::request::Remaining;
 use http::{HeaderName, HeaderValue};
 
@@ -12,7 +13,9 @@ const STATE: HeaderName = HeaderName::from_static("ratelimit");
 /// seconds it changes.
 pub(super) fn headers(remaining: &Remaining) -> Vec<(HeaderName, HeaderValue)> {
     let Remaining { limit, remaining, whole_in } = remaining;
-    let policy = format!("\"{}\";q={};w={}", limit.name, limit.limit, limit.period.as_secs());
+    // A cap counts money: what is left of it is nobody's business but ours.
+    let Allows::Messages { limit: quota, period } = limit.allows else { return Vec::new() };
+    let policy = format!("\"{}\";q={quota};w={}", limit.name, period.as_secs());
     let state = format!("\"{}\";r={remaining};t={}", limit.name, whole_seconds(*whole_in));
     let values = [(POLICY, policy), (STATE, state)]
         .map(|(name, text)| HeaderValue::from_str(&text).map(|value| (name, value)));

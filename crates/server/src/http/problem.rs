@@ -188,7 +188,7 @@ impl Problem {
     pub fn of_move(error: MoveError, code: Code) -> Self {
         match error {
             MoveError::NotFound => Self::new(Code::NotFound, "there is no message of that id"),
-            MoveError::Stands(_) | MoveError::TooOld | MoveError::Erased => {
+            MoveError::Stands(_) | MoveError::TooOld | MoveError::Erased | MoveError::Capped => {
                 Self::new(code, error.to_string())
             }
             MoveError::NoProvider => Self::new(Code::NoProvider, error.to_string()),
@@ -205,7 +205,7 @@ impl Problem {
             code: Code::RateLimited.as_str(),
             detail: reached.to_string(),
         };
-        let remaining = Remaining { limit: limit.clone(), remaining: 0, whole_in: *again_in };
+        let remaining = Remaining { limit: std::sync::Arc::clone(limit), remaining: 0, whole_in: *again_in };
         Self {
             errors: if pointer.is_empty() { Vec::new() } else { vec![field] },
             retry_after: Some(*again_in),

@@ -83,8 +83,10 @@ fn rules_may_go_by_the_hour_and_by_price() {
     let [rule] = settings.rules.as_slice() else { panic!("one rule") };
     assert_eq!(rule.hours.unwrap().to_string(), "08:00-18:00");
     assert!(matches!(&rule.to, Target::CheapestOf(providers) if providers.len() == 2));
-    assert_eq!((settings.prices[0].country, settings.prices[0].per_segment.micros()), (Country::KE, 7_900));
-    assert_eq!(settings.exchange.0.keys().collect::<Vec<_>>(), ["KES", "USD"]);
+    let [price] = settings.prices.list.as_slice() else { panic!("one price") };
+    assert_eq!((price.country, price.per_segment.micros()), (Country::KE, 7_900));
+    let rates = &settings.prices.exchange.0;
+    assert_eq!((rates["USD"], rates["KES"]), (129.5, 1.0));
 }
 
 #[test]

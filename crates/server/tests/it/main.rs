@@ -17,6 +17,9 @@ mod sms_send;
 mod sms_content;
 
 mod rate_limits;
+
+mod spending;
+
 mod sms_bulk;
 
 mod sms_show;

@@ -7,7 +7,7 @@ use domain::ids::DecisionId;
 use domain::phone::{PhoneError, SenderId};
 use domain::scenario::Scenario;
 use gateway::allowed::NotAllowed;
-use gateway::limits::{LimitBy, LimitRule};
+use gateway::limits::{Allows, LimitBy, LimitRule};
 use gateway::request::{FieldProblem, Reached};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -47,13 +47,13 @@ fn headings(section: &str) -> BTreeSet<&'static str> {
 fn field_problems() -> Vec<FieldProblem> {
     let unknown = "marketing".parse::<Scenario>().unwrap_err();
     let rule = ContentRules::default().broken_by("PIN 4821", Scenario::General).unwrap().clone();
-    let limit = LimitRule {
+    let limit = std::sync::Arc::new(LimitRule {
         name: "hourly".into(),
         scenarios: Vec::new(),
+        countries: Vec::new(),
         by: LimitBy::All,
-        limit: 1,
-        period: std::time::Duration::from_hours(1),
-    };
+        allows: Allows::Messages { limit: 1, period: std::time::Duration::from_hours(1) },
+    });
     let all = vec![
         FieldProblem::Missing,
         FieldProblem::Receiver(PhoneError::TooShort),

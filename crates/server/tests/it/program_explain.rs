@@ -29,8 +29,8 @@ async fn says_what_would_become_of_a_message_without_a_gateway_or_a_database() {
     assert!(lines[5].starts_with("expires   20"), "{}", explained.stdout);
     let routes = [
         "routes",
-        "  1. africastalking: rule 1 matches; usable; price not known <- taken",
-        "  2. twilio: default provider; usable; price not known",
+        "  1. africastalking: rule 1 matches; usable; USD 0.02 <- taken",
+        "  2. twilio: default provider; usable; USD 0.10",
     ];
     assert_eq!(lines[6..], routes);
     assert!(site.files().iter().all(|file| !file.contains(".db")), "{:?}", site.files());

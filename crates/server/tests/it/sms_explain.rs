@@ -57,8 +57,8 @@ async fn a_drained_provider_stands_behind_the_one_that_is_taken() {
     assert_eq!(
         routes(&explained),
         [
-            "twilio: default provider; usable; price not known",
-            "africastalking: rule 1 matches; drained by an operator; price not known"
+            "twilio: default provider; usable; USD 0.10",
+            "africastalking: rule 1 matches; drained by an operator; USD 0.02"
         ]
     );
     let usable = explained["routes"].as_array().unwrap().iter().map(|route| &route["usable"]);

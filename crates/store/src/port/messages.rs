@@ -189,6 +189,8 @@ pub struct Resend {
     pub expires_at: Option<Timestamp>,
     /// Providers that will not be asked again.
     pub refused_by: Vec<ProviderName>,
+    /// What it uses up again. All of it is there, or the message is not moved.
+    pub draws: Vec<Draw>,
     /// Who asks for it.
     pub by: Actor,
     /// The present.

@@ -16,6 +16,7 @@ mod keys;
 mod nodes;
 mod quotas;
 mod receipts;
+mod spending;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -36,6 +37,7 @@ pub(super) fn has_work(batch: &Batch) -> bool {
     !(batch.finishes.is_empty()
         && batch.receipts.is_empty()
         && batch.accepts.is_empty()
+        && batch.charges.is_empty()
         && batch.claims.is_empty()
         && batch.watch_takes.is_empty()
         && batch.recoveries.is_empty()
@@ -63,7 +65,8 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
     receipts::run(statements, &mut standing, &mut batch.receipts)?;
     idle::take_watches(statements, &mut batch.watch_takes)?;
     idle::recover(statements, &mut batch.recoveries)?;
-    accept::run(statements, &mut batch.accepts)?;
+    accept::run(statements, &mut batch.accepts, spending::quotas(&batch.charges))?;
+    spending::settle(statements, &mut batch.charges)?;
     for pending in &mut batch.claims {
         pending.answer = claim::run(statements, &pending.question)?;
     }

@@ -12,6 +12,8 @@ pub(super) mod guard;
 pub(super) mod keys;
 #[path = "read/queue.rs"]
 pub(super) mod queue;
+#[path = "read/spending.rs"]
+pub(super) mod spending;
 #[path = "read/watches.rs"]
 pub(super) mod watches;
 

@@ -78,17 +78,22 @@ fn outcome(row: &Row<'_>, kind: OutcomeKind) -> Result<SubmitOutcome, StoreError
         OutcomeKind::Accepted => SubmitOutcome::Accepted(Acceptance {
             provider_message_id: ProviderMessageId::new(get::<String>(row, 7)?).ok_or(StoreError::Corrupt)?,
             segments: get(row, 8)?,
-            cost: match (get::<Option<i64>>(row, 9)?, get::<Option<String>>(row, 10)?) {
-                (Some(micros), Some(currency)) => {
-                    Some(Money::new(micros, &currency).map_err(|_unreadable| StoreError::Corrupt)?)
-                }
-                _ => None,
-            },
+            cost: cost(row, 9)?,
         }),
         OutcomeKind::Rejected => SubmitOutcome::Rejected(failed()?),
         OutcomeKind::NotSubmitted => SubmitOutcome::not_submitted(failed()?),
         OutcomeKind::Ambiguous => SubmitOutcome::Ambiguous(failed()?),
     })
+}
+
+/// Reads `cost_micros, cost_currency`.
+pub(super) fn cost(row: &Row<'_>, at: usize) -> Result<Option<Money>, StoreError> {
+    match (get::<Option<i64>>(row, at)?, get::<Option<String>>(row, at + 1)?) {
+        (Some(micros), Some(currency)) => {
+            Money::new(micros, &currency).map(Some).map_err(|_unreadable| StoreError::Corrupt)
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Reads `received_at, provider, provider_status, status, reason, provider_code, network_code, sealed_raw,

@@ -9,6 +9,7 @@ use domain::guard::{Count, Subject};
 use domain::ids::{BulkId, KeyId, MessageId, NodeId};
 use domain::message::MessageStatus;
 use domain::phone::Msisdn;
+use domain::quota::Draw;
 use domain::route::ProviderName;
 use domain::secret::Key;
 use domain::time::Timestamp;
@@ -40,6 +41,7 @@ use crate::port::queue::{
 use crate::port::receipts::{NewReceipt, ReceiptFate, Receipts};
 use crate::port::routes::Routes;
 use crate::port::sealing::{EraseTexts, Erased, ForgottenReceiver, Reseal, Resealed, Sealing};
+use crate::port::spending::{Charge, Reservation, ReservationId, Spending};
 use crate::port::watches::{Settled, TakeWatches, WatchCount, Watched, Watches};
 use crate::seal::Keyring;
 use crate::{Store, StoreError};
@@ -419,6 +421,25 @@ impl Guard for BackendStore {
 
     async fn forget_guard(&self, forget: ForgetGuard) -> Result<bool, StoreError> {
         self.group()?.ask(forget, Operation::ForgetGuard).await
+    }
+}
+
+#[async_trait]
+impl Spending for BackendStore {
+    async fn reservations(
+        &self,
+        after: Option<ReservationId>,
+        limit: u32,
+    ) -> Result<Vec<Reservation>, StoreError> {
+        self.read(move |statements| read::spending::reservations(statements, after, limit)).await
+    }
+
+    async fn settle(&self, charges: Vec<Charge>) -> Result<u64, StoreError> {
+        self.group()?.ask(charges, Operation::Charge).await
+    }
+
+    async fn standing(&self, draws: Vec<Draw>) -> Result<Vec<Option<i64>>, StoreError> {
+        self.read(move |statements| read::spending::standing(statements, &draws)).await
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) mod receipts;
 pub(super) mod recover;
 #[path = "write/resend.rs"]
 pub(super) mod resend;
+#[path = "write/spending.rs"]
+pub(super) mod spending;
 #[path = "write/sweep.rs"]
 pub(super) mod sweep;
 #[path = "write/watches.rs"]
@@ -78,6 +80,7 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
     answer!(batch.diversions, |diversions| divert::divert(statements, diversions));
     answer!(batch.recoveries, |recovery| recover::recover(statements, *recovery));
     answer!(batch.sweeps, |sweep| sweep::sweep(statements, sweep));
+    answer!(batch.charges, |charges| spending::settle(statements, charges));
     answer!(batch.accepts, |accept| accept::accept(statements, accept));
     answer!(batch.claims, |claim| claim::claim(statements, claim));
     answer!(batch.keys, |change| keys::change(statements, change));

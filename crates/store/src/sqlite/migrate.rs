@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0009_guard.sql"),
     include_str!("../../migrations/sqlite/0010_quotas.sql"),
     include_str!("../../migrations/sqlite/0011_audit.sql"),
+    include_str!("../../migrations/sqlite/0012_spending.sql"),
 ];
 
 /// Marks the file as ours: "Tuma" in ASCII (SQLite, "PRAGMA `application_id`").

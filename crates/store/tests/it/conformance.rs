@@ -22,6 +22,7 @@ mod receipts;
 mod resend;
 mod routes;
 mod sealing;
+mod spending;
 mod sweep;
 mod watches;
 
@@ -81,6 +82,13 @@ macro_rules! conformance {
                 of_many_messages_those_beyond_are_named_and_none_is_stored,
                 refused_request_is_not_remembered_and_a_repeated_one_draws_nothing,
                 quotas_that_have_ended_are_forgotten,
+            );
+            conformance!(@room spending, $fixture,
+                cap_holds_what_is_reserved_and_then_what_was_charged,
+                of_two_hundred_at_once_the_cap_lets_pass_what_it_can_pay,
+                what_is_sent_again_is_reserved_again_within_the_cap,
+                reservation_that_grew_since_it_was_read_is_left_alone,
+                reservations_are_read_page_by_page,
             );
             conformance!(@room sealing, $fixture,
                 all_that_is_sealed_is_read_under_a_new_key_and_the_old_one_can_go,

@@ -469,6 +469,7 @@ pub(crate) fn resend(message_id: MessageId, now: Timestamp) -> Resend {
         due_at: now,
         expires_at: None,
         refused_by: Vec::new(),
+        draws: Vec::new(),
         by: Actor::Operator,
         now,
     }

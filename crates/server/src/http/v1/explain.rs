@@ -4,12 +4,14 @@ use axum::Json;
 use axum::extract::State as Shared;
 use domain::route::Route;
 use gateway::explain::{Explanation, Offender};
+use gateway::request::Reached;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::messages::SendBody;
 use super::view::Cost;
 use crate::http::extract::{Authenticated, Body};
+use crate::http::limits::whole_seconds;
 use crate::http::mask;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::http::state::State;
@@ -49,8 +51,26 @@ pub(super) struct ExplainedMessage {
     expires_at: Option<String>,
     /// What it would cost by the route that it would take; `null` where no price is set.
     price: Option<Cost>,
+    /// The limits that would refuse it now.
+    limits: Vec<ShownLimit>,
     /// Every route, best first. The first one that is usable is taken.
     routes: Vec<ShownRoute>,
+}
+
+/// A limit that is reached.
+#[derive(Serialize, ToSchema)]
+struct ShownLimit {
+    /// Its name.
+    #[schema(example = "otp_per_receiver")]
+    name: String,
+    /// What it counts by: receiver, group, caller, `client_ip`, country or all.
+    #[schema(example = "receiver")]
+    by: &'static str,
+    /// In how many seconds there may be room again.
+    #[schema(example = 720)]
+    again_in_s: u64,
+    /// All of it in a line for people.
+    explanation: String,
 }
 
 /// A character that is not in the plain alphabet.
@@ -102,6 +122,7 @@ impl ExplainedMessage {
             held_by_quiet_hours: explanation.is_held,
             expires_at: explanation.expires_at.map(|at| at.to_string()),
             price: taken.and_then(|route| route.price).map(Cost::from),
+            limits: explanation.reached.iter().map(ShownLimit::from).collect(),
             routes: explanation.routes.iter().enumerate().map(ShownRoute::from).collect(),
         }
     }
@@ -110,6 +131,17 @@ impl ExplainedMessage {
 impl From<&Offender> for ShownOffender {
     fn from(offender: &Offender) -> Self {
         Self { character: offender.character, position: offender.position }
+    }
+}
+
+impl From<&Reached> for ShownLimit {
+    fn from(reached: &Reached) -> Self {
+        Self {
+            name: reached.limit.name.clone(),
+            by: reached.limit.by.as_str(),
+            again_in_s: whole_seconds(reached.again_in),
+            explanation: reached.to_string(),
+        }
     }
 }
 
@@ -141,6 +173,7 @@ impl From<(usize, &Route)> for ShownRoute {
         (status = 413, description = "too large", body = ProblemBody, content_type = "application/problem+json"),
         (status = 415, description = "not application/json", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "wrong fields", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "the store can't be used now", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(super) async fn explain(
@@ -150,6 +183,6 @@ pub(super) async fn explain(
 ) -> Result<Json<ExplainedMessage>, Problem> {
     let identity = caller.with_any(&[Scope::Send])?;
     let by = identity.caller();
-    let explanation = state.service.explain(&by, &body.into_request(None))?;
+    let explanation = state.service.explain(&by, &body.into_request(None)).await?;
     Ok(Json(ExplainedMessage::new(&explanation, &identity)))
 }

@@ -1,12 +1,12 @@
 //! Accepting: messages, states and queue rows of all requests that gathered, in one statement.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use domain::message::Message;
 use domain::phone::SenderId;
 use domain::time::Timestamp;
 
-use super::{ids, quotas};
+use super::{ids, quotas, spending};
 use crate::StoreError;
 use crate::group::Pending;
 use crate::port::messages::{Accept, Accepted, Idempotency, NewMessage};
@@ -46,13 +46,14 @@ type Key = [u8; 32];
 pub(super) fn run(
     statements: &mut Statements<'_>,
     pendings: &mut [Pending<Accept, Accepted>],
+    quotas_of_others: BTreeSet<i64>,
 ) -> Result<(), StoreError> {
     let repeatable: Vec<&Idempotency> =
         pendings.iter().filter_map(|pending| pending.question.idempotency.as_ref()).collect();
     let mut known = earlier(statements, &repeatable)?;
     // To look for repetitions is for the other way.
     let plain = pendings.iter().map(|pending| &pending.question).filter(|accept| is_plain(accept));
-    let mut book = quotas::lock(statements, plain.flat_map(|accept| &accept.messages))?;
+    let mut book = quotas::lock(statements, plain.flat_map(|accept| &accept.messages), quotas_of_others)?;
     let (mut fresh, mut new) = (BTreeMap::new(), Vec::new());
     for (at, pending) in pendings.iter_mut().enumerate() {
         let accept = &pending.question;
@@ -90,6 +91,7 @@ pub(super) fn run(
         new.iter().flat_map(|(at, _)| &pendings[*at].question.messages).collect();
     if !messages.is_empty() {
         insert(statements, &messages)?;
+        spending::reserve(statements, &messages)?;
         let vault = statements.vault();
         for new in messages {
             statements.tell(accepted(&vault, new));

@@ -15,13 +15,15 @@ const LOCK: &str = "INSERT INTO quotas AS q (quota) SELECT e.quota FROM UNNEST($
 const KEEP: &str = "UPDATE quotas q SET value = e.value, ends_at = e.ends_at \
      FROM UNNEST($1::int8[], $2::int8[], $3::int8[]) AS e (quota, value, ends_at) WHERE q.quota = e.quota";
 
-/// The quotas of these messages, as they stand until this transaction ends.
+/// The quotas of these messages, as they stand until this transaction ends. Those in `also` are locked with them, so that
+/// whoever changes them afterwards waits for nobody.
 pub(super) fn lock<'a>(
     statements: &mut Statements<'_>,
     messages: impl IntoIterator<Item = &'a NewMessage>,
+    also: BTreeSet<i64>,
 ) -> Result<Book, StoreError> {
-    let quotas: BTreeSet<i64> =
-        messages.into_iter().flat_map(|new| &new.draws).map(|draw| draw.quota).collect();
+    let mut quotas = also;
+    quotas.extend(messages.into_iter().flat_map(|new| &new.draws).map(|draw| draw.quota));
     let mut book = Book::default();
     if !quotas.is_empty() {
         let rows = statements.collect(LOCK, params![column(quotas)], |row| {

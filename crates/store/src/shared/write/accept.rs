@@ -12,7 +12,7 @@ use domain::time::Timestamp;
 use super::super::read::HOUR;
 use super::super::row;
 use super::super::sql::{Row, Statements, get, params};
-use super::quotas;
+use super::{quotas, spending};
 use crate::StoreError;
 use crate::port::messages::{Accept, Accepted, Idempotency, NewMessage};
 
@@ -62,6 +62,7 @@ pub(super) fn accept(statements: &mut Statements<'_>, accept: &Accept) -> Result
     }
     for new in &accept.messages {
         insert(statements, new)?;
+        spending::reserve(statements, new.message.id, &new.draws, 0)?;
         statements.tell(super::audit::accepted(&statements.vault(), new));
     }
     Ok(Accepted::stored(left))

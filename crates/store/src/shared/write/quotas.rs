@@ -5,8 +5,8 @@ use domain::time::Timestamp;
 
 use super::super::sql::{Statements, get, params};
 use crate::StoreError;
-use crate::port::messages::{Limited, NewMessage};
-use crate::quotas::Book;
+use crate::port::messages::Limited;
+use crate::quotas::{Book, Drawing};
 
 pub(in super::super) const KEPT: &str = "SELECT value FROM quotas WHERE quota = ?1";
 
@@ -18,18 +18,19 @@ const FORGET: &str = "DELETE FROM quotas WHERE quota IN \
      (SELECT quota FROM quotas WHERE ends_at < ?1 OR value IS NULL LIMIT ?2)";
 
 /// Draws for all of these messages, or for none.
-pub(super) fn draw(
+pub(super) fn draw<'a>(
     statements: &mut Statements<'_>,
-    messages: &[NewMessage],
+    drawings: impl IntoIterator<Item = impl Into<Drawing<'a>>>,
 ) -> Result<Result<Vec<Left>, Vec<Limited>>, StoreError> {
+    let drawings: Vec<Drawing<'_>> = drawings.into_iter().map(Into::into).collect();
     let mut book = Book::default();
-    for quota in messages.iter().flat_map(|new| &new.draws).map(|draw| draw.quota) {
+    for quota in drawings.iter().flat_map(|drawing| drawing.draws).map(|draw| draw.quota) {
         if !book.knows(quota) {
             let kept = statements.first(KEPT, params![quota], |row| get::<Option<i64>>(row, 0))?;
             book.enter(quota, kept.flatten());
         }
     }
-    let drawn = book.draw(messages);
+    let drawn = book.draw(drawings);
     for (quota, value, ends_at) in book.changes() {
         statements.execute(KEEP, params![quota, value, ends_at.as_micros()])?;
     }

@@ -9,10 +9,11 @@ use super::super::row::word;
 use super::super::sql::{Statements, get, params};
 use super::place::{self, Turn};
 use super::watches::{self, Watch};
-use super::{Move, has_moved, move_status, sweep};
+use super::{Move, has_moved, move_status, quotas, spending, sweep};
 use crate::StoreError;
 use crate::port::messages::{Moved, Resend};
 use crate::port::watches::WatchKind;
+use crate::quotas::Drawing;
 
 /// When to look first at a message that a sweep will not come by any more.
 const FIRST_LOOK: Duration = Duration::from_hours(1);
@@ -39,6 +40,10 @@ pub(super) fn resend(statements: &mut Statements<'_>, resend: &Resend) -> Result
     if has_open || !is_last || !resend.standing.contains(&from) {
         return Ok(unmoved);
     }
+    let drawing = Drawing { message_id, draws: &resend.draws, now: resend.now };
+    if quotas::draw(statements, [drawing])?.is_err() {
+        return Ok(unmoved);
+    }
     let change = Move {
         message_id,
         event: StatusEvent::Resent,
@@ -51,6 +56,7 @@ pub(super) fn resend(statements: &mut Statements<'_>, resend: &Resend) -> Result
     if !has_moved(moved) {
         return Ok(unmoved);
     }
+    spending::reserve(statements, message_id, &resend.draws, last)?;
     let (attempt, resends) = (last.saturating_add(1), resends.saturating_add(1));
     let (began_at, expires_at) = (resend.due_at.as_micros(), resend.expires_at.map(Timestamp::as_micros));
     statements.execute(NEW_ROUND, params![message_id.as_bytes(), attempt, resends, began_at, expires_at])?;

@@ -28,7 +28,7 @@ use crate::support::{
 };
 
 /// Every table that is carried.
-pub(crate) const TABLES: [&str; 22] = [
+pub(crate) const TABLES: [&str; 23] = [
     "data_keys",
     "api_keys",
     "former_secrets",
@@ -41,6 +41,7 @@ pub(crate) const TABLES: [&str; 22] = [
     "idempotency",
     "progress",
     "erasable",
+    "reservations",
     "quotas",
     "guard_counts",
     "guard_decisions",
@@ -166,7 +167,9 @@ async fn ended<F: Fixture>(bench: &Bench<F>) {
     let delivered =
         bench.add_and_send(message(3).with(|message| message.scenario = Scenario::Otp), "SM3").await;
     let allowance = Allowance::Rate { limit: 5, period: HOUR };
-    let drawing = NewMessage { draws: vec![Draw { quota: -7, allowance, amount: 1 }], ..message(2) };
+    let cap = Allowance::Cap { most: 100, ends: NOW.plus(DAY) };
+    let capped = Draw { quota: -8, allowance: cap, amount: 40 };
+    let drawing = NewMessage { draws: vec![Draw { quota: -7, allowance, amount: 1 }, capped], ..message(2) };
     let accept = Accept { messages: vec![drawing], idempotency: None, no_repeats_since: None };
     assert!(matches!(bench.accept(accept).await, Ok(Accepted::StoredWithin(_))));
     assert_eq!(bench.take(NOW.plus(SECOND)).await.len(), 1);

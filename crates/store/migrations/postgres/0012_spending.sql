@@ -1,0 +1,8 @@
+-- What is reserved of caps for messages, until it is known what they cost.
+CREATE TABLE reservations (
+    message_id    UUID    NOT NULL,
+    quota         BIGINT  NOT NULL,
+    amount        BIGINT  NOT NULL,
+    after_attempt INTEGER NOT NULL, -- it is for the attempts after this one
+    PRIMARY KEY (message_id, quota)
+);
