@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use crate::auth::Authenticator;
 use crate::broker;
 use crate::config::{Config, Role};
-use crate::http::{self, Limits, State};
+use crate::http::{self, Context as HttpContext, Limits, State};
 use crate::listen::{self, Listeners};
 use crate::secrets::{self, Keeper};
 use crate::telemetry::Figures;
@@ -55,7 +55,7 @@ impl Gateway {
             (&config.http, &config.jwt),
             &figures.meter(),
         )?;
-        let state = State {
+        let state = State::from(HttpContext {
             service: Arc::clone(&service),
             authenticator: Arc::new(authenticator),
             figures: figures.clone(),
@@ -68,7 +68,7 @@ impl Gateway {
                 timeout: Duration::from_millis(config.http.request_timeout_ms),
                 body_timeout: Duration::from_millis(config.http.body_timeout_ms),
             },
-        };
+        });
         let listeners = Listeners::new(config.http.clone(), figures.meter(), Arc::clone(&clock));
         let certificate = listeners.certificate()?;
         let api = listen::bind(config.listen).await?;

@@ -28,7 +28,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 pub use self::client_address::client_address;
 pub(crate) use self::layers::{OverTls, full};
-pub use self::state::{Limits, State};
+pub use self::state::{Context, Limits, State};
 pub use self::v1::{read_bulk, read_send};
 use crate::config::{Role, Roles};
 

@@ -18,6 +18,7 @@ mod side;
 mod sql;
 #[path = "shared/store.rs"]
 mod store;
+mod values;
 #[path = "shared/write.rs"]
 mod write;
 mod writer;

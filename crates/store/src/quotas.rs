@@ -13,12 +13,20 @@ use crate::port::messages::{Limited, NewMessage};
 pub(crate) struct Book {
     values: HashMap<i64, Option<i64>>,
     changed: HashMap<i64, (i64, Timestamp)>,
+    /// Numbers that were written for quotas on which nobody had drawn.
+    written: HashMap<i64, i64>,
 }
 
 impl Book {
     /// What was read of a quota; `None` where nothing was ever drawn.
     pub(crate) fn enter(&mut self, quota: i64, value: Option<i64>) {
         self.values.entry(quota).or_insert(value);
+    }
+
+    /// A quota on which nobody had drawn, and for which this number was written.
+    pub(crate) fn enter_new(&mut self, quota: i64, written: Option<i64>) {
+        self.enter(quota, None);
+        self.written.extend(written.map(|written| (quota, written)));
     }
 
     /// Whether a quota was read.
@@ -73,6 +81,22 @@ impl Book {
             }
         }
         refused.map_or(Ok((drawn, left)), Err)
+    }
+
+    /// As if nobody had drawn.
+    pub(crate) fn take_back(&mut self) {
+        self.changed.clear();
+    }
+
+    /// What has to be written other than it was: quota, and what to keep; nothing for one on which nobody drew after all.
+    pub(crate) fn corrections(&self) -> Vec<(i64, Option<(i64, Timestamp)>)> {
+        let is_written = |(quota, value, _): &(i64, i64, Timestamp)| self.written.get(quota) == Some(value);
+        let changes = self.changes().into_iter().filter(|change| !is_written(change));
+        let drawn = changes.map(|(quota, value, ends_at)| (quota, Some((value, ends_at))));
+        let undrawn = self.written.keys().filter(|quota| !self.changed.contains_key(quota));
+        let mut corrections: Vec<_> = drawn.chain(undrawn.map(|quota| (*quota, None))).collect();
+        corrections.sort_unstable_by_key(|(quota, _)| *quota);
+        corrections
     }
 
     /// What has to be kept: quota, number, and when it can be forgotten.

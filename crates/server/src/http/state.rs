@@ -1,5 +1,6 @@
 //! What handlers need.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +13,27 @@ use crate::auth::Authenticator;
 use crate::config::ForwardedHeader;
 use crate::telemetry::Figures;
 
-/// What every handler can reach. Cheap to clone.
+/// What every handler can reach. Cloned by each layer for each request: so it is one pointer.
 #[derive(Debug, Clone)]
-pub struct State {
+pub struct State(Arc<Context>);
+
+impl From<Context> for State {
+    fn from(context: Context) -> Self {
+        Self(Arc::new(context))
+    }
+}
+
+impl Deref for State {
+    type Target = Context;
+
+    fn deref(&self) -> &Context {
+        &self.0
+    }
+}
+
+/// What every handler can reach.
+#[derive(Debug)]
+pub struct Context {
     /// The use cases.
     pub service: Arc<SmsService>,
     /// Who calls.

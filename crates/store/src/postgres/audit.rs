@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use domain::audit::{Entry, Forgotten};
+use domain::audit::{Entry, Forgotten, Sealed};
 use domain::ids::MessageId;
 use domain::time::Timestamp;
 
@@ -18,11 +18,21 @@ pub(super) const LANE: &str = "SELECT chain, seq, at, hash, forgotten_seq, forgo
      (SELECT 1 FROM audit a WHERE a.chain = h.chain AND a.seq > h.seq) ORDER BY chain DESC LIMIT 1 \
      FOR UPDATE OF h SKIP LOCKED";
 
-const ADD: &str = "INSERT INTO audit (chain, seq, at, actor, event, message_id, receiver, provider, length, \
-     segments, outcome, subject, hash) SELECT * FROM UNNEST($1::int8[], $2::int8[], $3::int8[], $4::text[], \
-     $5::text[], $6::uuid[], $7::int8[], $8::text[], $9::int4[], $10::int4[], $11::text[], $12::text[], $13::bytea[])";
+/// The entries and the head by one statement: each way to the server and back costs as much as a few entries. Nothing is
+/// added where there is no head.
+const EXTEND: &str = "WITH moved AS (UPDATE audit_heads SET seq = $15, at = $16, hash = $17, forgotten_seq = $18, \
+     forgotten_hash = $19, code = $20 WHERE chain = $14 RETURNING chain) \
+     INSERT INTO audit (chain, seq, at, actor, event, message_id, receiver, provider, length, segments, outcome, subject, \
+     hash) SELECT e.* FROM moved CROSS JOIN UNNEST($1::int8[], $2::int8[], $3::int8[], $4::text[], \
+     $5::text[], $6::uuid[], $7::int8[], $8::text[], $9::int4[], $10::int4[], $11::text[], $12::text[], $13::bytea[]) AS e";
 
-pub(super) fn add(statements: &mut Statements<'_>, entries: &[Entry]) -> Result<(), StoreError> {
+/// Adds entries at the end of a chain, and says in its head where that is now.
+pub(super) fn extend(
+    statements: &mut Statements<'_>,
+    entries: &[Entry],
+    head: &Sealed,
+) -> Result<(), StoreError> {
+    let Sealed { head, code } = head;
     let values = params![
         column(entries.iter().map(|entry| entry.chain)),
         column(entries.iter().map(|entry| entry.seq)),
@@ -37,8 +47,16 @@ pub(super) fn add(statements: &mut Statements<'_>, entries: &[Entry]) -> Result<
         column(entries.iter().map(|entry| entry.outcome.as_deref())),
         column(entries.iter().map(|entry| entry.subject.as_deref())),
         column(entries.iter().map(|entry| entry.hash)),
+        head.chain,
+        head.seq,
+        head.at.as_micros(),
+        head.hash,
+        head.forgotten.seq,
+        head.forgotten.hash,
+        code,
     ];
-    statements.execute(ADD, values).map(|_added| ())
+    let added = statements.execute(EXTEND, values)?;
+    if added == entries.len() { Ok(()) } else { Err(StoreError::Conflict) }
 }
 
 const RECEIVERS: &str =

@@ -8,10 +8,11 @@ use std::error::Error;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use bytes::{BufMut as _, BytesMut};
 use domain::audit::NewEntry;
-use postgres::types::{FromSql, IsNull, ToSql, Type};
+use postgres::types::{FromSql, ToSql, Type};
 use postgres::{Client, Statement};
+
+pub(super) use super::values::{Value, column, list, params};
 
 use super::connection::error;
 use crate::StoreError;
@@ -176,106 +177,8 @@ fn translated(sql: &str) -> String {
         .replace(" INDEXED BY guard_days", "")
 }
 
-/// A value on its way into a statement. It goes as what the statement wants there: an id is bytes for us and a `uuid`
-/// for PostgreSQL.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value {
-    Null,
-    Boolean(bool),
-    Integer(i64),
-    Text(String),
-    Blob(Vec<u8>),
-    /// Many values for one placeholder: an array.
-    Many(Vec<Value>),
-}
-
 fn parameters(values: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
     values.iter().map(|value| value as &(dyn ToSql + Sync)).collect()
-}
-
-impl ToSql for Value {
-    fn to_sql(&self, to: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
-        match self {
-            Self::Null => return Ok(IsNull::Yes),
-            Self::Boolean(flag) => out.put_u8(u8::from(*flag)),
-            Self::Integer(number) => match *to {
-                Type::INT2 => out.put_i16(i16::try_from(*number)?),
-                Type::INT4 => out.put_i32(i32::try_from(*number)?),
-                _ => out.put_i64(*number),
-            },
-            Self::Text(text) => out.put_slice(text.as_bytes()),
-            Self::Blob(bytes) => out.put_slice(bytes),
-            Self::Many(values) => return values.to_sql(to, out),
-        }
-        Ok(IsNull::No)
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
-    }
-
-    postgres::types::to_sql_checked!();
-}
-
-/// What can be a value.
-pub(super) trait ToValue {
-    fn to_value(&self) -> Value;
-}
-
-macro_rules! to_value {
-    ($($from:ty: |$it:ident| $value:expr;)+) => {
-        $(impl ToValue for $from {
-            fn to_value(&self) -> Value {
-                let $it = self;
-                $value
-            }
-        })+
-    };
-}
-
-to_value! {
-    bool: |it| Value::Boolean(*it);
-    i64: |it| Value::Integer(*it);
-    u64: |it| Value::Integer(it.cast_signed());
-    u32: |it| Value::Integer((*it).into());
-    u16: |it| Value::Integer((*it).into());
-    usize: |it| Value::Integer(i64::try_from(*it).unwrap_or(i64::MAX));
-    str: |it| Value::Text(it.to_owned());
-    String: |it| Value::Text(it.clone());
-    [u8; 16]: |it| Value::Blob(it.to_vec());
-    [u8; 32]: |it| Value::Blob(it.to_vec());
-    Vec<u8>: |it| Value::Blob(it.clone());
-    Value: |it| it.clone();
-}
-
-impl<T: ToValue + ?Sized> ToValue for &T {
-    fn to_value(&self) -> Value {
-        (**self).to_value()
-    }
-}
-
-impl<T: ToValue> ToValue for Option<T> {
-    fn to_value(&self) -> Value {
-        self.as_ref().map_or(Value::Null, ToValue::to_value)
-    }
-}
-
-/// Values for a statement, by position.
-macro_rules! params {
-    ($($value:expr),* $(,)?) => {
-        &[$($crate::postgres::sql::ToValue::to_value(&$value)),*] as &[$crate::postgres::sql::Value]
-    };
-}
-pub(super) use params;
-
-/// A column of values for one placeholder, for statements that take many rows at once.
-pub(super) fn column<V: ToValue>(values: impl IntoIterator<Item = V>) -> Value {
-    Value::Many(values.into_iter().map(|value| value.to_value()).collect())
-}
-
-/// Values for a statement that was put together.
-pub(super) fn list(values: Vec<Value>) -> Vec<Value> {
-    values
 }
 
 /// A value as it came out of a row.

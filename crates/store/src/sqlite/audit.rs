@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use domain::audit::{Entry, Forgotten};
+use domain::audit::{Entry, Forgotten, Sealed};
 use domain::ids::MessageId;
 use domain::time::Timestamp;
 
@@ -19,7 +19,12 @@ pub(super) const LANE: &str = "SELECT chain, seq, at, hash, forgotten_seq, forgo
 pub(super) const ADD: &str = "INSERT INTO audit (chain, seq, at, actor, event, message_id, receiver, provider, length, \
      segments, outcome, subject, hash) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 
-pub(super) fn add(statements: &mut Statements<'_>, entries: &[Entry]) -> Result<(), StoreError> {
+/// Adds entries at the end of a chain, and says in its head where that is now.
+pub(super) fn extend(
+    statements: &mut Statements<'_>,
+    entries: &[Entry],
+    head: &Sealed,
+) -> Result<(), StoreError> {
     for entry in entries {
         let values = params![
             entry.chain,
@@ -38,7 +43,7 @@ pub(super) fn add(statements: &mut Statements<'_>, entries: &[Entry]) -> Result<
         ];
         statements.execute(ADD, values)?;
     }
-    Ok(())
+    write::audit::move_head(statements, head)
 }
 
 /// What the receivers of messages are known by.

@@ -13,8 +13,9 @@ use crate::port::messages::{Accept, Accepted, Idempotency, NewMessage};
 use crate::postgres::sql::{Statements, column, get, params};
 use crate::postgres::write::accept::{SKEW, day, metadata};
 use crate::postgres::write::audit::accepted;
+use crate::quotas::Book;
 
-/// All three tables by one statement: each way to the server and back costs as much as a row.
+/// All tables by one statement, and what was drawn on quotas: each way to the server and back costs as much as a row.
 const INSERT: &str = "WITH messages AS (INSERT INTO messages (id, bulk_id, caller, receiver_hash, country, sender, scenario, \
      priority, sealed_body, encoding, segments, reference, group_name, metadata, scheduled_at, expires_at, created_at, \
      sealed_receiver) SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::int8[], $5::text[], $6::text[], $7::text[], \
@@ -22,6 +23,8 @@ const INSERT: &str = "WITH messages AS (INSERT INTO messages (id, bulk_id, calle
      $16::int8[], $17::int8[], $22::bytea[])), \
      states AS (INSERT INTO states (message_id, status, provider, updated_at) \
      SELECT * FROM UNNEST($1::uuid[], $18::text[], $19::text[], $17::int8[])), \
+     drawn AS (UPDATE quotas q SET value = e.value, ends_at = e.ends_at \
+     FROM UNNEST($23::int8[], $24::int8[], $25::int8[]) AS e (quota, value, ends_at) WHERE q.quota = e.quota), \
      erasable AS (INSERT INTO erasable (message_id) SELECT e.id \
      FROM UNNEST($1::uuid[], $7::text[]) AS e (id, scenario) WHERE e.scenario = 'otp') \
      INSERT INTO queue (provider, lane, due_at, message_id, attempt, expires_at) \
@@ -52,8 +55,9 @@ pub(super) fn run(
         pendings.iter().filter_map(|pending| pending.question.idempotency.as_ref()).collect();
     let mut known = earlier(statements, &repeatable)?;
     // To look for repetitions is for the other way.
-    let plain = pendings.iter().map(|pending| &pending.question).filter(|accept| is_plain(accept));
-    let mut book = quotas::lock(statements, plain.flat_map(|accept| &accept.messages), quotas_of_others)?;
+    let plain: Vec<&Accept> =
+        pendings.iter().map(|pending| &pending.question).filter(|accept| is_plain(accept)).collect();
+    let mut book = quotas::lock(statements, &plain, quotas_of_others)?;
     let (mut fresh, mut new) = (BTreeMap::new(), Vec::new());
     for (at, pending) in pendings.iter_mut().enumerate() {
         let accept = &pending.question;
@@ -84,13 +88,16 @@ pub(super) fn run(
     if fresh.values().any(is_lost) {
         // Another node was asked the same at the same moment. The other way, alone, sees what it answered: so all of
         // these requests take it, and nothing of what was remembered for them stays.
+        book.take_back();
+        quotas::keep(statements, &book)?;
         return give_way(statements, pendings, &fresh);
     }
-    quotas::keep(statements, &book)?;
     let messages: Vec<&NewMessage> =
         new.iter().flat_map(|(at, _)| &pendings[*at].question.messages).collect();
-    if !messages.is_empty() {
-        insert(statements, &messages)?;
+    if messages.is_empty() {
+        quotas::keep(statements, &book)?;
+    } else {
+        insert(statements, &messages, &book)?;
         spending::reserve(statements, &messages)?;
         let vault = statements.vault();
         for new in messages {
@@ -197,7 +204,7 @@ fn remember(
     Ok(remembered)
 }
 
-fn insert(statements: &mut Statements<'_>, new: &[&NewMessage]) -> Result<(), StoreError> {
+fn insert(statements: &mut Statements<'_>, new: &[&NewMessage], book: &Book) -> Result<(), StoreError> {
     let messages = || new.iter().map(|new| &new.message);
     let (vault, metadata) = (statements.vault(), messages().map(metadata).collect::<Result<Vec<_>, _>>()?);
     let bodies = messages().map(|message| vault.seal_body(message.id, &message.body));
@@ -206,6 +213,7 @@ fn insert(statements: &mut Statements<'_>, new: &[&NewMessage]) -> Result<(), St
         (bodies.collect::<Result<Vec<_>, _>>()?, receivers.collect::<Result<Vec<_>, _>>()?);
     let micros = |time: Option<Timestamp>| time.map(Timestamp::as_micros);
     let expires = |message: &Message| micros(message.expires_at);
+    let [quotas, drawn, ends] = quotas::changes(book);
     let values = params![
         ids(messages().map(|message| &message.id)),
         column(messages().map(|message| message.bulk_id.map(|id| *id.as_bytes()))),
@@ -229,6 +237,9 @@ fn insert(statements: &mut Statements<'_>, new: &[&NewMessage]) -> Result<(), St
         column(messages().map(|message| message.priority.index())),
         column(new.iter().map(|new| new.due_at().as_micros())),
         column(receivers),
+        quotas,
+        drawn,
+        ends,
     ];
     statements.execute(INSERT, values).map(|_rows| ())
 }

@@ -1,51 +1,78 @@
 //! Quotas of all requests that gathered.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::time::Timestamp;
 
 use crate::StoreError;
-use crate::port::messages::NewMessage;
-use crate::postgres::sql::{Statements, column, get, params};
+use crate::port::messages::Accept;
+use crate::postgres::sql::{Statements, Value, column, get, params};
 use crate::quotas::Book;
 
-/// Reads quotas and keeps others from drawing on them, in the order of their numbers, so that nobody waits in a circle.
-/// What nobody has drawn on yet gets a row: else two could be the first.
-const LOCK: &str = "INSERT INTO quotas AS q (quota) SELECT e.quota FROM UNNEST($1::int8[]) AS e (quota) ORDER BY e.quota \
-     ON CONFLICT (quota) DO UPDATE SET quota = q.quota RETURNING q.quota, q.value";
-
-const KEEP: &str = "UPDATE quotas q SET value = e.value, ends_at = e.ends_at \
-     FROM UNNEST($1::int8[], $2::int8[], $3::int8[]) AS e (quota, value, ends_at) WHERE q.quota = e.quota";
+/// Reads quotas and keeps others from drawing on them, in the order of their numbers, so that nobody waits in a circle: first
+/// those that are there, then those that are not. Nobody who adds some holds up whoever still looks for his.
+///
+/// What nobody has drawn on yet is added as it will be if all is granted, which is nearly always: so it is written once.
+const LOCK: &str = "WITH found AS (SELECT quota, value FROM quotas WHERE quota = ANY($1::int8[]) ORDER BY quota FOR UPDATE), \
+     added AS (INSERT INTO quotas AS q (quota, value, ends_at) SELECT e.quota, e.value, e.ends_at \
+     FROM UNNEST($1::int8[], $2::int8[], $3::int8[]) AS e (quota, value, ends_at) \
+     WHERE NOT EXISTS (SELECT 1 FROM found f WHERE f.quota = e.quota) ORDER BY e.quota \
+     ON CONFLICT (quota) DO UPDATE SET quota = q.quota RETURNING q.quota, q.value, q.xmax::text = '0') \
+     SELECT quota, value, false FROM found UNION ALL SELECT * FROM added";
 
 /// The quotas of these messages, as they stand until this transaction ends. Those in `also` are locked with them, so that
 /// whoever changes them afterwards waits for nobody.
-pub(super) fn lock<'a>(
+pub(super) fn lock(
     statements: &mut Statements<'_>,
-    messages: impl IntoIterator<Item = &'a NewMessage>,
+    accepts: &[&Accept],
     also: BTreeSet<i64>,
 ) -> Result<Book, StoreError> {
-    let mut quotas = also;
-    quotas.extend(messages.into_iter().flat_map(|new| &new.draws).map(|draw| draw.quota));
+    let quotas = accepts.iter().flat_map(|accept| &accept.messages).flat_map(|new| &new.draws);
+    let mut first: BTreeMap<i64, Option<(i64, Timestamp)>> =
+        also.into_iter().map(|quota| (quota, None)).collect();
+    first.extend(quotas.map(|draw| (draw.quota, None)));
     let mut book = Book::default();
-    if !quotas.is_empty() {
-        let rows = statements.collect(LOCK, params![column(quotas)], |row| {
-            Ok((get::<i64>(row, 0)?, get::<Option<i64>>(row, 1)?))
-        })?;
-        for (quota, value) in rows {
-            book.enter(quota, value);
-        }
+    if first.is_empty() {
+        return Ok(book);
+    }
+    let mut granted = Book::default();
+    for accept in accepts {
+        // What is refused at once is refused also of what is there.
+        _ = granted.draw(&accept.messages);
+    }
+    first
+        .extend(granted.changes().into_iter().map(|(quota, value, ends_at)| (quota, Some((value, ends_at)))));
+    let values = params![
+        column(first.keys().copied()),
+        column(first.values().map(|first| first.map(|(value, _)| value))),
+        column(first.values().map(|first| first.map(|(_, ends_at)| ends_at.as_micros()))),
+    ];
+    let rows = statements.collect(LOCK, values, |row| {
+        Ok((get::<i64>(row, 0)?, get::<Option<i64>>(row, 1)?, get::<bool>(row, 2)?))
+    })?;
+    for (quota, value, is_new) in rows {
+        if is_new { book.enter_new(quota, value) } else { book.enter(quota, value) }
     }
     Ok(book)
 }
 
-/// Keeps what was drawn.
+/// What was drawn, as columns: quota, number, and when it ends.
+pub(super) fn changes(book: &Book) -> [Value; 3] {
+    let changes = book.corrections();
+    [
+        column(changes.iter().map(|(quota, _)| *quota)),
+        column(changes.iter().map(|(_, kept)| kept.map(|(value, _)| value))),
+        column(changes.iter().map(|(_, kept)| kept.map(|(_, ends_at)| ends_at.as_micros()))),
+    ]
+}
+
+const KEEP: &str = "UPDATE quotas q SET value = e.value, ends_at = e.ends_at \
+     FROM UNNEST($1::int8[], $2::int8[], $3::int8[]) AS e (quota, value, ends_at) WHERE q.quota = e.quota";
+
+/// Keeps what was drawn, where no message is stored with it.
 pub(super) fn keep(statements: &mut Statements<'_>, book: &Book) -> Result<(), StoreError> {
-    let changes = book.changes();
-    if changes.is_empty() {
+    if book.corrections().is_empty() {
         return Ok(());
     }
-    let values = params![
-        column(changes.iter().map(|(quota, ..)| *quota)),
-        column(changes.iter().map(|(_, value, _)| *value)),
-        column(changes.iter().map(|(.., ends_at)| ends_at.as_micros())),
-    ];
-    statements.execute(KEEP, values).map(|_kept| ())
+    statements.execute(KEEP, changes(book)).map(|_kept| ())
 }

@@ -67,8 +67,7 @@ pub(in super::super) fn append(statements: &mut Statements<'_>) -> Result<(), St
     name_receivers(statements, &mut told)?;
     let mut head = lane(statements, keys, latest)?;
     let entries: Vec<_> = told.into_iter().map(|new| head.extend(new)).collect();
-    audit::add(statements, &entries)?;
-    move_head(statements, &keys.seal(&head))
+    audit::extend(statements, &entries, &keys.seal(&head))
 }
 
 /// Finds the receivers of messages that were moved: the rooms that move them don't know.
