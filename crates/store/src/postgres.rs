@@ -9,6 +9,7 @@ mod hot;
 mod listener;
 mod migrate;
 mod outbox;
+mod quotas;
 #[path = "shared/read.rs"]
 mod read;
 #[path = "shared/row.rs"]

@@ -11,6 +11,7 @@ mod migrate;
 mod outbox;
 #[cfg(test)]
 mod plans;
+mod quotas;
 #[path = "shared/read.rs"]
 mod read;
 #[path = "shared/row.rs"]

@@ -1,3 +1,11 @@
+-- What was drawn on quotas and is not in their table yet: the writer brings it there, many at once and in the order of the keys.
+CREATE TABLE draws (
+    id      INTEGER NOT NULL PRIMARY KEY,
+    quota   INTEGER NOT NULL,
+    value   INTEGER NOT NULL,
+    ends_at INTEGER NOT NULL
+) STRICT;
+
 -- What is reserved of caps for messages, until it is known what they cost.
 CREATE TABLE reservations (
     message_id    BLOB    NOT NULL,

@@ -13,7 +13,7 @@ use super::read::{audit, erase, events as outbox, guard, queue, watches as on_wa
 use super::write::{
     accept, claim, divert, doubt, events, finish, place, receipts, recover, resend, sweep, watches,
 };
-use super::{data_keys, migrate, read, sql, write};
+use super::{data_keys, migrate, quotas, read, sql, write};
 use crate::port::audit::{AuditFilter, AuditPage};
 use crate::port::messages::{Filter, Page};
 
@@ -91,7 +91,7 @@ fn what_is_sealed_anew_is_walked_through_by_its_key() {
 
 #[test]
 fn quota_is_found_by_its_key() {
-    visits(write::quotas::KEPT, &["SEARCH quotas USING INTEGER PRIMARY KEY (rowid=?)"]);
+    visits(quotas::KEPT, &["SEARCH quotas USING INTEGER PRIMARY KEY (rowid=?)"]);
 }
 
 #[test]

@@ -2,13 +2,15 @@
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::types::Value as Native;
 use rusqlite::{Connection, TransactionBehavior, params, params_from_iter};
 
 use super::connection::{self, Lock, error};
-use super::migrate;
+use super::{migrate, quotas};
 use crate::StoreError;
+use crate::seal::Vault;
 use crate::side::{FORGET_KEYS, FORGET_MARKS, LIVE_NODES, MARKS, Marks, SET_MARK, Side};
 use crate::tables::{Kind, Row, Table, Value};
 
@@ -31,6 +33,8 @@ impl SqliteSide {
         }
         let mut side = Self::open(path)?;
         side.schema(false)?;
+        let closed = Arc::new(Vault::closed());
+        connection::transact(&mut side.connection, closed, quotas::bring_all)?;
         // Tools that work beside a server take no lock file: this keeps them from writing.
         side.connection.execute_batch("BEGIN IMMEDIATE").map_err(error)?;
         Ok(side)

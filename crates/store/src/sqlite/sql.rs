@@ -11,6 +11,7 @@ pub(super) use rusqlite::params;
 pub(super) use rusqlite::types::Value;
 
 use super::connection::error;
+use super::quotas::Ledger;
 use crate::StoreError;
 use crate::seal::Vault;
 
@@ -21,11 +22,31 @@ pub(super) struct Statements<'connection> {
     kept: Vec<(&'static str, CachedStatement<'connection>)>,
     vault: Arc<Vault>,
     told: Vec<NewEntry>,
+    ledger: Ledger,
 }
 
 impl<'connection> Statements<'connection> {
     pub(super) fn new(connection: &'connection Connection, vault: Arc<Vault>) -> Self {
-        Self { connection, kept: Vec::new(), vault, told: Vec::new() }
+        Self { connection, kept: Vec::new(), vault, told: Vec::new(), ledger: Ledger::default() }
+    }
+
+    /// Goes on with what the writer remembers of quotas, as long as `run` takes.
+    pub(super) fn remembering<T>(&mut self, ledger: &mut Ledger, run: impl FnOnce(&mut Self) -> T) -> T {
+        std::mem::swap(&mut self.ledger, ledger);
+        let answer = run(self);
+        std::mem::swap(&mut self.ledger, ledger);
+        answer
+    }
+
+    /// Statements about what is remembered of quotas.
+    pub(super) fn with_ledger<T>(
+        &mut self,
+        run: impl FnOnce(&mut Self, &mut Ledger) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut ledger = std::mem::take(&mut self.ledger);
+        let answer = run(self, &mut ledger);
+        self.ledger = ledger;
+        answer
     }
 
     /// What seals and opens.

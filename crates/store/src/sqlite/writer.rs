@@ -6,6 +6,7 @@ use rusqlite::Connection;
 
 use super::checkpoint::Checkpointer;
 use super::connection::{self, Lock};
+use super::quotas::{self, Ledger};
 use super::write;
 use crate::StoreError;
 use crate::group::{Backend, Batch};
@@ -16,6 +17,7 @@ pub(super) struct Writer {
     connection: Connection,
     keyring: Arc<Keyring>,
     checkpointer: Checkpointer,
+    ledger: Ledger,
     _lock: Option<Lock>,
 }
 
@@ -26,13 +28,23 @@ impl Writer {
         checkpointer: Checkpointer,
         lock: Option<Lock>,
     ) -> Self {
-        Self { connection, keyring, checkpointer, _lock: lock }
+        Self { connection, keyring, checkpointer, ledger: Ledger::default(), _lock: lock }
     }
 
     fn transact(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
-        connection::transact(&mut self.connection, self.keyring.vault(), |statements| {
-            write::run(statements, batch)
-        })
+        let ledger = &mut self.ledger;
+        let result = connection::transact(&mut self.connection, self.keyring.vault(), |statements| {
+            statements.remembering(ledger, |statements| {
+                write::run(statements, batch)?;
+                quotas::end(statements)
+            })
+        });
+        if result.is_ok() {
+            self.ledger.committed()
+        } else {
+            self.ledger.taken_back()
+        }
+        result
     }
 }
 

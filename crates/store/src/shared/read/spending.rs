@@ -3,9 +3,9 @@
 use domain::ids::MessageId;
 use domain::quota::Draw;
 
+use super::super::quotas;
 use super::super::row::{cost, word};
 use super::super::sql::{Row, Statements, get, params};
-use super::super::write::quotas::KEPT;
 use crate::StoreError;
 use crate::port::spending::{Reservation, ReservationId, ReservedFor, Taking};
 
@@ -71,8 +71,7 @@ pub(in super::super) fn standing(
 ) -> Result<Vec<Option<i64>>, StoreError> {
     let mut standing = Vec::with_capacity(draws.len());
     for draw in draws {
-        let kept = statements.first(KEPT, params![draw.quota], |row| get::<Option<i64>>(row, 0))?;
-        standing.push(kept.flatten());
+        standing.push(quotas::shown(statements, draw.quota)?);
     }
     Ok(standing)
 }

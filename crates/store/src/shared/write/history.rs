@@ -1,6 +1,7 @@
 //! Forgetting what is no longer kept.
 
 use super::super::history;
+use super::super::quotas;
 use super::super::sql::{Statements, params};
 use super::accept::day;
 use crate::StoreError;
@@ -23,7 +24,7 @@ pub(in super::super) fn forget_replies(
     // A day later than needed: around midnight, nodes whose clocks differ keep answers under both days.
     let first_day = day(keep.replies_since) - 1;
     let replies = statements.execute(FORGET_REPLIES, params![first_day, keep.limit])?;
-    let quotas = super::quotas::forget(statements, keep.now, keep.limit)?;
+    let quotas = quotas::forget(statements, keep.now, keep.limit)?;
     let limit = keep.limit as usize;
     Ok(Forgotten { messages: 0, replies: replies as u64, is_done: replies < limit && quotas < limit })
 }

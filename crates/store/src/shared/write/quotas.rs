@@ -1,21 +1,12 @@
-//! Quotas, one by one.
+//! Drawing on quotas, for messages one by one.
 
 use domain::quota::Left;
-use domain::time::Timestamp;
 
-use super::super::sql::{Statements, get, params};
+use super::super::quotas;
+use super::super::sql::Statements;
 use crate::StoreError;
 use crate::port::messages::Limited;
 use crate::quotas::{Book, Drawing};
-
-pub(in super::super) const KEPT: &str = "SELECT value FROM quotas WHERE quota = ?1";
-
-const KEEP: &str = "INSERT INTO quotas (quota, value, ends_at) VALUES (?1, ?2, ?3) \
-     ON CONFLICT (quota) DO UPDATE SET value = excluded.value, ends_at = excluded.ends_at";
-
-/// What has ended, and what somebody looked at and did not draw on.
-const FORGET: &str = "DELETE FROM quotas WHERE quota IN \
-     (SELECT quota FROM quotas WHERE ends_at < ?1 OR value IS NULL LIMIT ?2)";
 
 /// Draws for all of these messages, or for none.
 pub(super) fn draw<'a>(
@@ -26,22 +17,12 @@ pub(super) fn draw<'a>(
     let mut book = Book::default();
     for quota in drawings.iter().flat_map(|drawing| drawing.draws).map(|draw| draw.quota) {
         if !book.knows(quota) {
-            let kept = statements.first(KEPT, params![quota], |row| get::<Option<i64>>(row, 0))?;
-            book.enter(quota, kept.flatten());
+            book.enter(quota, quotas::kept(statements, quota)?);
         }
     }
     let drawn = book.draw(drawings);
     for (quota, value, ends_at) in book.changes() {
-        statements.execute(KEEP, params![quota, value, ends_at.as_micros()])?;
+        quotas::keep(statements, quota, value, ends_at)?;
     }
     Ok(drawn)
-}
-
-/// Forgets quotas that have ended; answers how many.
-pub(in super::super) fn forget(
-    statements: &mut Statements<'_>,
-    now: Timestamp,
-    limit: u32,
-) -> Result<usize, StoreError> {
-    statements.execute(FORGET, params![now.as_micros(), limit])
 }

@@ -3,6 +3,7 @@
 use domain::ids::MessageId;
 use domain::quota::{Allowance, Draw};
 
+use super::super::quotas;
 use super::super::sql::{Statements, params};
 use crate::StoreError;
 use crate::port::spending::Charge;
@@ -14,9 +15,6 @@ const RESERVE: &str = "INSERT INTO reservations AS r (message_id, quota, amount,
 /// Only as it was read: a message may have been sent again meanwhile.
 pub(in super::super) const RELEASE: &str =
     "DELETE FROM reservations WHERE message_id = ?1 AND quota = ?2 AND amount = ?3";
-
-/// A quota that has ended takes nothing more.
-const ADJUST: &str = "UPDATE quotas SET value = value + ?2 WHERE quota = ?1 AND ends_at > ?3";
 
 /// Reserves what a message has drawn of caps. What it drew of rates is gone.
 pub(super) fn reserve(
@@ -42,7 +40,7 @@ pub(super) fn settle(statements: &mut Statements<'_>, charges: &[Charge]) -> Res
             settled += 1;
             let difference = charged.saturating_sub(*reserved);
             if difference != 0 {
-                statements.execute(ADJUST, params![id.quota, difference, now.as_micros()])?;
+                quotas::adjust(statements, id.quota, difference, *now)?;
             }
         }
     }

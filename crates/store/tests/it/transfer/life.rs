@@ -15,6 +15,7 @@ use domain::scenario::{Priority, Scenario};
 use domain::time::Timestamp;
 use store::Store;
 use store::port::guard::{Decision, Feedback, FeedbackOutcome, KeptByGuard};
+use store::port::history::KeepHistory;
 use store::port::keys::{ApiKey, KeyUse, Only, Rotation};
 use store::port::messages::{
     Accept, Accepted, Cancel, Filter, Idempotency, MessageRecord, NewMessage, Page, Sweep,
@@ -170,9 +171,14 @@ async fn ended<F: Fixture>(bench: &Bench<F>) {
     let cap = Allowance::Cap { most: 100, ends: NOW.plus(DAY) };
     let capped = Draw { quota: -8, allowance: cap, amount: 40 };
     let drawing = NewMessage { draws: vec![Draw { quota: -7, allowance, amount: 1 }, capped], ..message(2) };
-    let accept = Accept { messages: vec![drawing], idempotency: None, no_repeats_since: None };
-    assert!(matches!(bench.accept(accept).await, Ok(Accepted::StoredWithin(_))));
-    assert_eq!(bench.take(NOW.plus(SECOND)).await.len(), 1);
+    let again = NewMessage { draws: vec![Draw { quota: -9, allowance, amount: 1 }], ..message(7) };
+    for new in [drawing, again] {
+        // A file keeps what is drawn in a journal; this brings it to its table.
+        bench.keep_history(keep_all()).await.unwrap();
+        let accept = Accept { messages: vec![new], idempotency: None, no_repeats_since: None };
+        assert!(matches!(bench.accept(accept).await, Ok(Accepted::StoredWithin(_))));
+    }
+    assert_eq!(bench.take(NOW.plus(SECOND)).await.len(), 2);
     for status in [ReceiptStatus::Sent, ReceiptStatus::Delivered] {
         bench.receive(receipt_for(delivered, status)).await;
     }
@@ -187,6 +193,16 @@ async fn ended<F: Fixture>(bench: &Bench<F>) {
         .cancel(Cancel { messages: vec![canceled.id()], by: Actor::Operator, now: NOW.plus(SECOND) })
         .await
         .unwrap();
+}
+
+fn keep_all() -> KeepHistory {
+    KeepHistory {
+        now: NOW,
+        messages_since: None,
+        replies_since: NOW.minus(4 * DAY),
+        audit_since: NOW.minus(90 * DAY),
+        limit: 1_000,
+    }
 }
 
 async fn under_way<F: Fixture>(bench: &Bench<F>) {
