@@ -39,10 +39,9 @@ impl Writer {
                 quotas::end(statements)
             })
         });
-        if result.is_ok() {
-            self.ledger.committed()
-        } else {
-            self.ledger.taken_back()
+        match &result {
+            Ok(()) => self.ledger.committed(),
+            Err(_) => self.ledger.taken_back(),
         }
         result
     }
