@@ -140,9 +140,10 @@ impl Ledger {
                 subject: *subject,
                 count,
             });
-            Some(entered.collect::<Vec<_>>())
+            Some(entered.collect::<Vec<_>>()).filter(|entered| !entered.is_empty())
         };
-        self.changed.iter().take(subjects).filter_map(of_one).flatten().collect()
+        // Those of whom nothing is left, as their stretches of time are over, take no place of others.
+        self.changed.iter().filter_map(of_one).take(subjects).flatten().collect()
     }
 
     /// Of how many subjects the store does not have everything.
@@ -155,9 +156,8 @@ impl Ledger {
         for Entered { bucket, subject, count } in entered {
             let Some(tally) = self.tallies.get_mut(subject) else { continue };
             tally.written(bucket.grain, bucket.number, *count);
-            if tally.pending().next().is_none() {
-                self.changed.remove(subject);
-            }
+            let is_pending = tally.is_pending();
+            self.set_changed(*subject, is_pending);
         }
     }
 
@@ -221,7 +221,18 @@ impl Ledger {
     fn add(&mut self, subject: Subject, count: Count, at: Timestamp) {
         if let Some(tally) = self.track(subject, at) {
             tally.add(count, at);
+            let is_pending = tally.is_pending();
+            self.set_changed(subject, is_pending);
+        }
+    }
+
+    /// One may have nothing to tell after something was added: what was counted and counted back is nothing. And it may
+    /// have something after the store took what was handed out, if that was counted back meanwhile.
+    fn set_changed(&mut self, subject: Subject, is_pending: bool) {
+        if is_pending {
             self.changed.insert(subject);
+        } else {
+            self.changed.remove(&subject);
         }
     }
 
@@ -247,6 +258,7 @@ impl Ledger {
             self.tallies.retain(|_, tally| !tally.is_idle(now));
             let left = &self.tallies;
             self.unread.retain(|subject| left.contains_key(subject));
+            self.changed.retain(|subject| left.contains_key(subject));
         }
         self.tallies.len() < self.most
     }
@@ -306,6 +318,40 @@ mod tests {
         assert_ne!(ledger.overview(at(100)), before);
         ledger.take_back(&judged);
         assert_eq!(ledger.overview(at(100)), before);
+    }
+
+    #[test]
+    fn what_was_counted_and_counted_back_takes_no_place_of_what_the_store_must_learn() {
+        let mut ledger = Ledger::new(Policy::default());
+        for block in 0..400 {
+            let judged = ledger.judge(number(1_000 + block, 0), caller(1), NOON);
+            ledger.take_back(&judged);
+        }
+        assert_eq!((ledger.changed(), ledger.pending(400)), (0, Vec::new()));
+        ledger.judge(number(9_999, 0), caller(1), NOON);
+        let of: BTreeSet<_> = ledger.pending(400).into_iter().map(|entered| entered.subject).collect();
+        assert!(of.contains(&Subject::Prefix(number(9_999, 0).prefix(4))), "{of:?}");
+    }
+
+    #[test]
+    fn what_is_counted_back_while_the_store_takes_it_is_told_the_store() {
+        let mut ledger = Ledger::new(Policy::default());
+        let judged = ledger.judge(number(1_000, 0), caller(1), NOON);
+        let handed_out = ledger.pending(400);
+        ledger.take_back(&judged);
+        ledger.written(&handed_out);
+        let back: Vec<_> = ledger.pending(400).iter().map(|entered| entered.count.sent).collect();
+        assert_eq!(back, vec![-1; handed_out.len()]);
+    }
+
+    #[test]
+    fn what_is_too_old_to_be_told_takes_no_place_either() {
+        let mut ledger = Ledger::new(Policy::default());
+        ledger.judge(number(1_000, 0), caller(1), NOON);
+        let days_later = at(3 * 86_400);
+        ledger.overview(days_later);
+        ledger.judge(number(9_999, 0), caller(2), days_later);
+        assert_eq!(ledger.pending(1).len(), 3);
     }
 
     #[test]
