@@ -78,6 +78,7 @@ macro_rules! conformance {
             conformance!(@room quotas, $fixture,
                 quota_is_drawn_on_to_the_last_and_survives_reopening,
                 of_two_hundred_at_once_as_many_pass_as_may,
+                clock_that_was_ahead_shuts_nobody_out_for_longer_than_the_rule_says,
                 who_is_refused_by_one_quota_draws_on_none,
                 of_many_messages_those_beyond_are_named_and_none_is_stored,
                 refused_request_is_not_remembered_and_a_repeated_one_draws_nothing,
