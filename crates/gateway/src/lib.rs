@@ -24,6 +24,8 @@ pub mod request;
 
 mod request_key;
 
+pub mod again;
+
 mod metrics;
 
 pub mod stop;

@@ -274,7 +274,7 @@ impl SmsService {
     }
 
     /// What the guard thought stands: the messages were stored, or refused because of it.
-    fn count_opinions(&self, opinions: &[Opinion]) {
+    pub(crate) fn count_opinions(&self, opinions: &[Opinion]) {
         let mode = self.shared.guard.mode();
         for opinion in opinions {
             self.shared.metrics.guarded(mode, opinion.reasons());

@@ -95,6 +95,7 @@ macro_rules! conformance {
                 all_that_is_sealed_is_read_under_a_new_key_and_the_old_one_can_go,
                 key_that_went_too_early_is_told_and_takes_only_what_it_sealed,
                 text_of_a_code_is_erased_once_it_has_served,
+                erased_text_is_never_sent,
                 texts_are_kept_for_as_long_as_they_are_to_be,
                 person_is_forgotten_with_all_that_happened_but_for_what_waits,
                 keys_for_other_purposes_are_the_same_each_time_and_differ_by_purpose,
