@@ -27,7 +27,7 @@ const PURPOSE: &str = "limits";
 pub enum LimitBy {
     /// The receiver: the canonical number, however it was written.
     Receiver,
-    /// The group that the caller names; messages without one are a group of their caller.
+    /// The group of this caller that it names; messages without one are a group of their own.
     Group,
     /// The API key.
     Caller,
@@ -221,10 +221,9 @@ impl Limits {
         match rule.by {
             LimitBy::Receiver => hash.feed(message.receiver.number().to_be_bytes()),
             LimitBy::Group => {
-                hash.feed(message.group.as_deref().unwrap_or_default());
-                if message.group.is_none() {
-                    hash.feed(message.caller.as_bytes());
-                }
+                // Its name is whatever a caller writes: nobody may use up what is another's.
+                hash.feed(message.caller.as_bytes());
+                message.group.iter().for_each(|group| hash.feed(group));
             }
             LimitBy::Caller => hash.feed(message.caller.as_bytes()),
             LimitBy::Client => match client.map(|address| address.to_canonical()) {
