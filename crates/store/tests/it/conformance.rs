@@ -324,6 +324,7 @@ macro_rules! conformance {
                 lease_is_one_nodes_until_it_ends_or_is_given_back,
             );
             conformance!(@room guard, $fixture,
+                count_that_can_not_be_read_is_left_out,
                 counts_of_many_at_once_add_up,
                 what_is_taken_back_is_subtracted,
                 stretches_that_run_and_those_before_are_read,
