@@ -44,9 +44,9 @@ mod guard;
 
 mod share;
 
-mod shared;
-
 mod refused;
+
+mod shared;
 
 mod accept;
 
