@@ -136,12 +136,12 @@ pub(crate) async fn queue(
     resend: Resend,
 ) -> Result<Moved, MoveError> {
     let now = resend.now;
-    let resent = store.resend(resend).await?.ok_or(MoveError::NotFound)?;
-    if let Some(limited) = resent.limited {
+    let done = store.resend(resend).await?.ok_or(MoveError::NotFound)?;
+    if let Some(limited) = done.limited {
         let limit = limits.rule_again(message, again, limited.place).ok_or(StoreError::Corrupt)?;
         return Err(MoveError::Limited(Box::new(Reached { limit, again_in: limited.again_at.since(now) })));
     }
-    if resent.has_moved() { Ok(resent.moved) } else { Err(MoveError::Stands(resent.moved.to)) }
+    if done.has_moved() { Ok(done.moved) } else { Err(MoveError::Stands(done.moved.to)) }
 }
 
 #[cfg(test)]

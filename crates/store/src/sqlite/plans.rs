@@ -75,7 +75,7 @@ fn texts_that_have_served_are_found_among_codes_and_behind_a_mark() {
     assert_eq!(plans([erase::CODES])[0][..2], codes);
     visits(erase::OLD, &["SEARCH s USING PRIMARY KEY (message_id>? AND message_id<?)"]);
     visits(write::erase::ERASE_LATER, &[]);
-    visits(write::erase::STILL_SERVES, &[STATES]);
+    visits(write::erase::IS_NEEDED, &[STATES]);
 }
 
 #[test]

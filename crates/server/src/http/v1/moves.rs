@@ -83,7 +83,7 @@ pub(super) async fn cancel(
         (status = 404, description = "no such message", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "it is on its way, or has arrived", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "no provider for its receiver, or the key may not send it", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 429, description = "a limit is reached", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "a limit is reached, or too many failures came from this address", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "nothing was changed: try again", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]

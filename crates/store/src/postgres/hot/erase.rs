@@ -32,7 +32,7 @@ pub(super) fn texts(
 ) -> Result<(), StoreError> {
     for pending in pendings {
         let ServedTexts { codes, texts, later, mark } = &pending.question;
-        let served = have_served(statements, codes.iter().chain(texts).collect())?;
+        let served = have_served(statements, &codes.iter().chain(texts).collect::<Vec<_>>())?;
         statements.execute(ERASE, params![column(&served)])?;
         let codes: Vec<_> = codes.iter().filter(|id| served.contains(*id)).collect();
         if !codes.is_empty() {
@@ -51,14 +51,11 @@ pub(super) fn texts(
 }
 
 /// Those of these messages that have ended or are gone. They stay so until this transaction ends.
-fn have_served(
-    statements: &mut Statements<'_>,
-    ids: Vec<&[u8; 16]>,
-) -> Result<HashSet<[u8; 16]>, StoreError> {
+fn have_served(statements: &mut Statements<'_>, ids: &[&[u8; 16]]) -> Result<HashSet<[u8; 16]>, StoreError> {
     let (Some(first), Some(last)) = (ids.iter().min(), ids.iter().max()) else { return Ok(HashSet::new()) };
     let mut served = HashSet::new();
     for sql in [HAVE_SERVED, NOT_THERE] {
-        let values = params![column(&ids), *first, *last];
+        let values = params![column(ids), *first, *last];
         served.extend(statements.collect(sql, values, |row| get::<[u8; 16]>(row, 0))?);
     }
     Ok(served)
