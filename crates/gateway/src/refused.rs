@@ -41,12 +41,12 @@ struct Many {
 }
 
 impl Refusals {
-    /// Those of these entries that are to be entered one by one, and what was gathered of minutes that are over.
+    /// What was gathered of minutes that are over, and those of these entries that are entered one by one.
     pub(crate) fn gather(&self, entries: Vec<NewEntry>, now: Timestamp) -> Vec<NewEntry> {
         let mut gathered = self.0.lock();
         let over = gathered.begin_minute(now);
         let one_by_one = entries.into_iter().filter(|entry| gathered.is_one_by_one(entry));
-        one_by_one.chain(over).collect()
+        over.into_iter().chain(one_by_one).collect()
     }
 
     /// What was gathered of minutes that are over.
