@@ -91,6 +91,8 @@ closed_set! {
         OutcomeUnknown => "outcome_unknown",
         /// No delivery receipt came.
         NoReceipt => "no_receipt",
+        /// Its text was erased before it left.
+        TextErased => "text_erased",
         /// The provider gave a code that is not in our tables.
         Unknown => "unknown",
     }
@@ -118,6 +120,7 @@ impl Reason {
             // A phone that is off is off on every route.
             | Self::Unreachable
             | Self::Expired
+            | Self::TextErased
             | Self::Unknown
             // Nobody knows whether it left.
             | Self::Timeout

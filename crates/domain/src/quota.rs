@@ -53,6 +53,8 @@ pub enum Drawn {
     Refused {
         /// When there may be, if nobody else draws.
         again_at: Timestamp,
+        /// The number to keep instead of one that no draw of now could have left.
+        corrected: Option<i64>,
     },
 }
 
@@ -73,7 +75,7 @@ impl Draw {
             Allowance::Cap { most, ends } => {
                 let value = kept.unwrap_or(0).saturating_add(self.wanted());
                 if value > most {
-                    return Drawn::Refused { again_at: ends };
+                    return Drawn::Refused { again_at: ends, corrected: None };
                 }
                 let remaining = u64::try_from(most - value).unwrap_or(0);
                 Drawn::Granted { value, left: Left { remaining, whole_at: ends } }
@@ -89,15 +91,19 @@ impl Draw {
         let period = i64::try_from(period.as_micros()).unwrap_or(i64::MAX);
         let now = now.as_micros();
         let each = (period / i64::from(limit.max(1))).max(1);
-        let begins = kept.map_or(now, |kept| kept.max(now));
+        let full = now.saturating_add(period);
+        // Further ahead than one that was just used up: a node's clock was ahead, or the rule's period was longer. Nobody
+        // is shut out by it for longer than the rule says. It is for the store to keep, or each look would begin anew.
+        let corrected = kept.is_some_and(|kept| kept > full).then_some(full);
+        let begins = corrected.or(kept).map_or(now, |kept| kept.max(now));
         let value = begins.saturating_add(each.saturating_mul(self.wanted()));
-        let over = value.saturating_sub(now.saturating_add(period));
+        let over = value.saturating_sub(full);
         if over > 0 || limit == 0 {
             // What is wanted at once and is more than the whole will never be there.
             let wait = if limit == 0 { period } else { over };
-            return Drawn::Refused { again_at: Timestamp::from_micros(now.saturating_add(wait)) };
+            return Drawn::Refused { again_at: Timestamp::from_micros(now.saturating_add(wait)), corrected };
         }
-        let remaining = u64::try_from((now + period - value) / each).unwrap_or(0);
+        let remaining = u64::try_from((full - value) / each).unwrap_or(0);
         Drawn::Granted { value, left: Left { remaining, whole_at: Timestamp::from_micros(value) } }
     }
 
@@ -133,7 +139,10 @@ mod tests {
                 *kept = Some(value);
                 Ok(left.remaining)
             }
-            Drawn::Refused { again_at } => Err(again_at),
+            Drawn::Refused { again_at, corrected } => {
+                *kept = corrected.or(*kept);
+                Err(again_at)
+            }
         }
     }
 
@@ -171,13 +180,31 @@ mod tests {
             panic!("there was enough")
         };
         assert_eq!((value, left.remaining), (10_000_000, 0));
-        assert_eq!(draw(Some(9_980_001), 20_000), Drawn::Refused { again_at: at(86_400) });
+        assert_eq!(draw(Some(9_980_001), 20_000), Drawn::Refused { again_at: at(86_400), corrected: None });
     }
 
     #[test]
     fn a_limit_of_zero_lets_nothing_pass() {
         let none = Draw { allowance: Allowance::Rate { limit: 0, period: HOUR }, ..codes() };
-        assert_eq!(none.on(None, at(0)), Drawn::Refused { again_at: at(3_600) });
+        assert_eq!(none.on(None, at(0)), Drawn::Refused { again_at: at(3_600), corrected: None });
+    }
+
+    #[test]
+    fn nobody_waits_longer_than_the_rule_says_because_a_clock_was_ahead_or_the_rule_was_another() {
+        // Kept by a node whose clock was a day ahead: as if all of it had been used now.
+        let mut kept = Some(at(86_400).as_micros());
+        assert_eq!(draw(&mut kept, &codes(), at(0)), Err(at(720)));
+        assert_eq!(draw(&mut kept, &codes(), at(720)), Ok(0));
+        assert_eq!(draw(&mut kept, &codes(), at(720 + 3_600)), Ok(4));
+        // Kept when it was five a day.
+        let other =
+            Draw { allowance: Allowance::Rate { limit: 5, period: Duration::from_hours(24) }, ..codes() };
+        let mut kept = None;
+        for _ in 0..5 {
+            draw(&mut kept, &other, at(0)).unwrap();
+        }
+        assert_eq!(draw(&mut kept, &codes(), at(60)), Err(at(60 + 720)));
+        assert_eq!(draw(&mut kept, &codes(), at(60 + 3_600)), Ok(4));
     }
 
     proptest! {
@@ -201,6 +228,16 @@ mod tests {
                 let within = granted.iter().filter(|at| now - **at < 3_600).count();
                 prop_assert!(within < 2 * limit as usize);
             }
+        }
+
+        #[test]
+        fn whatever_is_kept_after_a_period_of_rest_all_is_there(
+            limit in 1..100_u32, ahead in 0..1_000_000_i64, rest in 3_600..10_000_i64,
+        ) {
+            let wanted = Draw { quota: 1, allowance: Allowance::Rate { limit, period: HOUR }, amount: 1 };
+            let mut kept = Some(at(ahead).as_micros());
+            let _first = draw(&mut kept, &wanted, at(0));
+            prop_assert_eq!(draw(&mut kept, &wanted, at(rest)), Ok(u64::from(limit) - 1));
         }
     }
 }

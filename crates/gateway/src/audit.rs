@@ -1,6 +1,7 @@
 //! The audit trail, as far as the service keeps it: what is not told by a change in the store, and checkpoints.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::audit::{Checkpoint, NewEntry, hex};
 
@@ -8,9 +9,31 @@ use crate::shared::Shared;
 use crate::stop::Stop;
 use crate::sweep;
 
-/// Enters refusals. What could not be entered does not change what the caller is answered: a database that takes no
-/// entry takes no message either.
+/// From one look at what was gathered of refusals to the next.
+pub(crate) const REFUSALS_TURN: Duration = Duration::from_secs(10);
+
+/// Enters refusals, as far as they are entered one by one.
 pub(crate) async fn note_refusals(shared: &Shared, entries: Vec<NewEntry>) {
+    if !entries.is_empty() {
+        enter(shared, shared.refusals.gather(entries, shared.clock.now())).await;
+    }
+}
+
+/// Enters those that were gathered, when their minute is over.
+pub(crate) async fn note_gathered_regularly(shared: Arc<Shared>, stop: Stop) {
+    while sweep::pause(&*shared.clock, REFUSALS_TURN, &stop).await {
+        enter(&shared, shared.refusals.over(shared.clock.now())).await;
+    }
+}
+
+/// Enters all that were gathered: the service stops.
+pub(crate) async fn note_gathered(shared: &Shared) {
+    enter(shared, shared.refusals.all()).await;
+}
+
+/// What could not be entered does not change what the caller is answered: a database that takes no entry takes no message
+/// either.
+async fn enter(shared: &Shared, entries: Vec<NewEntry>) {
     if entries.is_empty() {
         return;
     }

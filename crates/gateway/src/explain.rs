@@ -96,7 +96,7 @@ impl SmsService {
         let rules = limits.rules_for(message, weight.client);
         let reached = rules.zip(draws.iter().zip(standing)).filter_map(|(limit, (draw, kept))| {
             match draw.on(kept, now) {
-                Drawn::Refused { again_at } => {
+                Drawn::Refused { again_at, .. } => {
                     Some(Reached { limit: Arc::clone(limit), again_in: again_at.since(now) })
                 }
                 Drawn::Granted { .. } => None,

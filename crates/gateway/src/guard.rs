@@ -73,10 +73,10 @@ impl Guard {
         self.settings.mode != Mode::Off && self.settings.scenarios.contains(&scenario)
     }
 
-    /// Decides about a message, and counts it.
-    pub(crate) fn judge(&self, message: &Message) -> Opinion {
+    /// Decides about a message that is asked for now, and counts it.
+    pub(crate) fn judge(&self, message: &Message, now: Timestamp) -> Opinion {
         let mut state = self.state.lock();
-        let judged = state.ledger.judge(message.receiver, message.caller, message.created_at);
+        let judged = state.ledger.judge(message.receiver, message.caller, now);
         let decision = judged
             .is_suspicious()
             .then(|| state.decisions.note(&judged, message.scenario, message.id, self.settings.mode));

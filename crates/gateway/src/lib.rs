@@ -24,6 +24,8 @@ pub mod request;
 
 mod request_key;
 
+pub mod again;
+
 mod metrics;
 
 pub mod stop;
@@ -42,9 +44,9 @@ mod guard;
 
 mod share;
 
-mod shared;
-
 mod refused;
+
+mod shared;
 
 mod accept;
 

@@ -27,7 +27,7 @@ const PURPOSE: &str = "limits";
 pub enum LimitBy {
     /// The receiver: the canonical number, however it was written.
     Receiver,
-    /// The group that the caller names; messages without one are a group of their caller.
+    /// The group of this caller that it names; messages without one are a group of their own.
     Group,
     /// The API key.
     Caller,
@@ -123,6 +123,15 @@ pub(crate) struct Weight {
     pub(crate) leaves_at: Timestamp,
 }
 
+/// Why a message is sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// Its caller asks for it: as one more message.
+    Asked,
+    /// Nobody of those who are held to limits asks: it was counted already, and is paid for once more.
+    Unasked,
+}
+
 /// The limits of a gateway.
 pub(crate) struct Limits {
     rules: Vec<Arc<LimitRule>>,
@@ -163,12 +172,32 @@ impl Limits {
         self.rules_for(message, weight.client).map(|rule| self.draw(rule, message, weight)).collect()
     }
 
-    /// What a message draws that is sent again: it is counted already, and paid for once more.
-    pub(crate) fn draws_again(&self, message: &Message, by: &ProviderName, now: Timestamp) -> Vec<Draw> {
-        let price = self.tariff.price(by, message);
+    /// What a message draws that is sent again. Whose end user it is for is not known any more.
+    pub(crate) fn draws_again(
+        &self,
+        message: &Message,
+        provider: &ProviderName,
+        again: Again,
+        now: Timestamp,
+    ) -> Vec<Draw> {
+        let price = self.tariff.price(provider, message);
         let weight = Weight { client: None, price, leaves_at: now };
-        let caps = self.rules_for(message, None).filter(|rule| matches!(rule.allows, Allows::Spending(_)));
-        caps.map(|rule| self.draw(rule, message, &weight)).collect()
+        self.rules_again(message, again).map(|rule| self.draw(rule, message, &weight)).collect()
+    }
+
+    /// The rule of the draw at this place of [`draws_again`](Self::draws_again).
+    pub(crate) fn rule_again(&self, message: &Message, again: Again, place: usize) -> Option<Arc<LimitRule>> {
+        self.rules_again(message, again).nth(place).cloned()
+    }
+
+    fn rules_again<'a>(
+        &'a self,
+        message: &'a Message,
+        again: Again,
+    ) -> impl Iterator<Item = &'a Arc<LimitRule>> {
+        let counts =
+            move |rule: &LimitRule| again == Again::Asked || matches!(rule.allows, Allows::Spending(_));
+        self.rules_for(message, None).filter(move |rule| counts(rule))
     }
 
     fn draw(&self, rule: &LimitRule, message: &Message, weight: &Weight) -> Draw {
@@ -192,10 +221,9 @@ impl Limits {
         match rule.by {
             LimitBy::Receiver => hash.feed(message.receiver.number().to_be_bytes()),
             LimitBy::Group => {
-                hash.feed(message.group.as_deref().unwrap_or_default());
-                if message.group.is_none() {
-                    hash.feed(message.caller.as_bytes());
-                }
+                // Its name is whatever a caller writes: nobody may use up what is another's.
+                hash.feed(message.caller.as_bytes());
+                message.group.iter().for_each(|group| hash.feed(group));
             }
             LimitBy::Caller => hash.feed(message.caller.as_bytes()),
             LimitBy::Client => match client.map(|address| address.to_canonical()) {

@@ -1,59 +1,28 @@
 //! What callers and operators do to messages and routes that are under way.
 
-use std::time::Duration;
-
 use domain::audit::{Act, Actor, Entry, Event, NewEntry};
 use domain::breaker::BreakerState;
+use domain::guard::Mode;
 use domain::ids::{BulkId, MessageId};
-use domain::message::MessageStatus;
+use domain::message::{Message, MessageStatus};
 use domain::route::ProviderName;
 use domain::time::Timestamp;
 use providers::pace::Pace;
 use providers::provider::Capabilities;
 use store::StoreError;
 use store::port::audit::{AuditFilter, AuditPage};
-use store::port::messages::{Cancel, MessageRecord, MessageSummary, Moved, Resend};
+use store::port::messages::{Cancel, MessageRecord, MessageSummary, Moved};
 use store::port::queue::{LaneDepth, Stuck};
 use store::port::watches::WatchCount;
 
+use crate::again::{self, MoveError, Way};
+use crate::guard::Opinion;
 use crate::health::RouteHealth;
+use crate::limits::Again;
 use crate::reconcile::ReconcilerReport;
 use crate::routing::Traveler;
 use crate::service::SmsService;
 use crate::workers::WorkerStatus;
-
-/// Statuses from which a message may be sent again because somebody asks for it.
-pub const RETRIABLE: &[MessageStatus] =
-    &[MessageStatus::Failed, MessageStatus::Undelivered, MessageStatus::Expired];
-
-/// How long after a message was to leave it may be sent again.
-const RETRY_WITHIN: Duration = Duration::from_hours(24);
-
-/// Why a message was not moved as asked.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum MoveError {
-    /// There is no such message.
-    #[error("there is no such message")]
-    NotFound,
-    /// It stands where this can't be done.
-    #[error("the message is {0}")]
-    Stands(MessageStatus),
-    /// It was accepted too long ago.
-    #[error("the message is older than a day: send it anew")]
-    TooOld,
-    /// Its text is erased.
-    #[error("the text was erased: send a new message")]
-    Erased,
-    /// It would go beyond what may be spent today.
-    #[error("a cap on what may be spent today is reached")]
-    Capped,
-    /// No route can carry it.
-    #[error("no provider is configured for this receiver")]
-    NoProvider,
-    /// The store can't do it now.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
 
 /// A provider as operators see it.
 #[derive(Debug, Clone)]
@@ -128,55 +97,60 @@ impl SmsService {
         self.shared.store.messages_of_bulk(id).await
     }
 
-    /// Sends a message again that failed, was not delivered or expired, by the best route of now. A time of expiry
-    /// that is over does not count any more: whoever asks for it now wants it now, within the time that the scenario
-    /// gives. Only within a day: receipts of an older message would not find it.
+    /// Sends a message again that failed, was not delivered or expired, by the best route of now. It counts for limits, and
+    /// the guard looks at it, as at a new message: a button "send again" must not send without end.
     pub async fn retry(&self, id: MessageId, by: Actor) -> Result<Moved, MoveError> {
         let shared = &self.shared;
         let record: MessageRecord = shared.store.message(id).await?.ok_or(MoveError::NotFound)?;
-        let status = record.summary.status;
-        if !RETRIABLE.contains(&status) {
-            return Err(MoveError::Stands(status));
-        }
-        let (message, now) = (record.summary.message, shared.clock.now());
-        if message.body.is_erased() {
-            return Err(MoveError::Erased);
-        }
-        if now > message.scheduled_at.unwrap_or(message.created_at).max(message.created_at).plus(RETRY_WITHIN)
-        {
-            return Err(MoveError::TooOld);
-        }
-        let traveler = Traveler {
-            receiver: message.receiver,
-            scenario: message.scenario,
-            priority: message.priority,
-            segments: message.segments,
-            refused_by: &[],
+        let (summary, now) = (record.summary, shared.clock.now());
+        let way = |message: &Message| {
+            let traveler = Traveler {
+                receiver: message.receiver,
+                scenario: message.scenario,
+                priority: message.priority,
+                segments: message.segments,
+                refused_by: &[],
+            };
+            let provider = shared.router.choose(&traveler, true, now)?.provider;
+            let draws = shared.limits.draws_again(message, &provider, Again::Asked, now);
+            Some(Way { provider, draws })
         };
-        let route = shared.router.choose(&traveler, true, now).ok_or(MoveError::NoProvider)?;
-        let expires_after = shared.settings.policy(message.scenario).expires_after;
-        let resend = Resend {
-            message_id: id,
-            standing: RETRIABLE,
-            last_attempt: None,
-            failure: None,
-            provider: route.provider.clone(),
-            priority: message.priority,
-            due_at: now,
-            expires_at: message.expires_at.filter(|end| *end > now).or(expires_after.map(|it| now.plus(it))),
-            refused_by: Vec::new(),
-            draws: shared.limits.draws_again(&message, &route.provider, now),
-            by,
-            now,
-        };
-        let moved = shared.store.resend(resend).await?.ok_or(MoveError::NotFound)?;
-        if !moved.has_moved() {
-            let stands = RETRIABLE.contains(&moved.to);
-            return Err(if stands { MoveError::Capped } else { MoveError::Stands(moved.to) });
+        let policy = shared.settings.policy(summary.message.scenario);
+        let resend = again::resend_of(&summary, &policy, way, by, now)?;
+        let provider = resend.provider.clone();
+        let opinion = self.judge_again(&summary.message, now)?;
+        let queued =
+            again::queue(&*shared.store, &shared.limits, &summary.message, Again::Asked, resend).await;
+        match &queued {
+            Ok(_) => {
+                self.count_opinions(opinion.as_slice());
+                tracing::info!(message.id = %id, %provider, "sms.retry_asked");
+                shared.wakeups.wake(&provider);
+            }
+            Err(refusal) => {
+                shared.guard.take_back(opinion.as_slice());
+                if let MoveError::Limited(reached) = refusal {
+                    shared.metrics.limited(reached);
+                }
+            }
         }
-        tracing::info!(message.id = %id, provider = %route.provider, "sms.retry_asked");
-        shared.wakeups.wake(&route.provider);
-        Ok(moved)
+        queued
+    }
+
+    /// Asks the guard about a message that is to be sent again.
+    fn judge_again(&self, message: &Message, now: Timestamp) -> Result<Option<Opinion>, MoveError> {
+        let guard = &self.shared.guard;
+        if !guard.watches(message.scenario) {
+            return Ok(None);
+        }
+        let opinion = guard.judge(message, now);
+        match opinion.decision {
+            Some(decision) if guard.mode() == Mode::Enforce => {
+                self.count_opinions(&[opinion]);
+                Err(MoveError::GuardRefused { decision })
+            }
+            _ => Ok(Some(opinion)),
+        }
     }
 
     /// Entries of the audit trail, newest first.

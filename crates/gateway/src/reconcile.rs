@@ -27,6 +27,7 @@ use tokio::sync::Notify;
 
 use crate::fault::fault_point;
 use crate::fresh;
+use crate::limits::Again;
 use crate::next::Tried;
 use crate::shared::Shared;
 use crate::stop::Stop;
@@ -310,11 +311,10 @@ impl Reconciler {
 
     /// Whether a route that has not been asked may work again while the message is of use.
     fn is_worth_waiting(&self, watched: &Watched, now: Timestamp) -> bool {
-        let is_over = watched.expires_at.is_some_and(|end| end <= now);
         let has_waited = now.since(watched.updated_at) >= LONGEST_WAIT_FOR_ROUTE;
         let tried = self.tried(watched, &watched.asked);
         let may_work = |route: &Route| matches!(route.standing, Standing::Open { .. } | Standing::Probing);
-        !is_over
+        !is_over(watched, now)
             && !has_waited
             && watched.perhaps_sent <= MOST_RESENDS
             && self.shared.router.rank(&tried.traveler(), now).iter().any(may_work)
@@ -322,8 +322,7 @@ impl Reconciler {
 
     /// A route that has not been asked yet, for a message whose time is not over.
     fn another_route(&self, watched: &Watched, now: Timestamp) -> Option<ProviderName> {
-        let is_over = watched.expires_at.is_some_and(|end| end <= now);
-        if is_over || watched.perhaps_sent > MOST_RESENDS {
+        if is_over(watched, now) || watched.perhaps_sent > MOST_RESENDS {
             return None;
         }
         let tried = self.tried(watched, &watched.asked);
@@ -362,7 +361,7 @@ impl Reconciler {
             standing,
             last_attempt: Some(watched.attempt.number),
             failure,
-            draws: self.shared.limits.draws_again(&watched.message, &provider, now),
+            draws: self.shared.limits.draws_again(&watched.message, &provider, Again::Unasked, now),
             provider,
             priority: watched.message.priority,
             due_at: now,
@@ -402,4 +401,9 @@ impl Reconciler {
             Verdict::Again(_) | Verdict::Done => {}
         }
     }
+}
+
+/// Whether a message is of no use any more: its time has run out, or its text is gone.
+fn is_over(watched: &Watched, now: Timestamp) -> bool {
+    watched.message.body.is_erased() || watched.expires_at.is_some_and(|end| end <= now)
 }

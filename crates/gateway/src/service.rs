@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::audit::NewEntry;
 use domain::guard::Mode;
 use domain::ids::{MessageId, NodeId};
 use domain::phone::Country;
@@ -27,7 +28,7 @@ use crate::limits::Limits;
 use crate::metrics::{Arrival, Metrics};
 use crate::receipts::{self, CallbackRefusal};
 use crate::reconcile::{self, Reconciler, ReconcilerReport};
-use crate::refused::{Asked, Teller};
+use crate::refused::{Asked, Refusals, Teller};
 use crate::request::{BulkAnswer, BulkRequest, Caller, SendAnswer, SendError, SendRequest};
 use crate::request_key::RequestKey;
 use crate::routing::Router;
@@ -60,8 +61,8 @@ pub struct Parts {
     pub meter: Meter,
 }
 
-/// Sends messages, and knows what became of them.
-#[derive(Debug)]
+/// Sends messages, and knows what became of them. A clone is the same service.
+#[derive(Debug, Clone)]
 pub struct SmsService {
     pub(crate) shared: Arc<Shared>,
     pub(crate) workers: Arc<Workers>,
@@ -95,6 +96,7 @@ impl SmsService {
             silence: Silence::new(settings.silence_cap_percent),
             guard: Guard::new(&settings),
             nodes: Nodes::default(),
+            refusals: Refusals::default(),
             metrics: Metrics::new(&meter, &names, Arc::clone(&clock)),
             settings,
             clock: Arc::clone(&clock),
@@ -145,6 +147,7 @@ impl SmsService {
             // By what this node has learned of routes while it dispatched.
             self.start_worker("divert", divert::TURN, divert::run);
         }
+        self.start_worker("refusals", audit::REFUSALS_TURN, audit::note_gathered_regularly);
         self.start_worker("data-keys", sweep::DATA_KEYS_TURN, sweep::renew_data_keys_regularly);
         let workers = Arc::clone(&self.workers);
         self.start_worker("watchdog", WATCHDOG_TURN, move |shared, stop| {
@@ -223,6 +226,8 @@ impl SmsService {
     /// rest stays queued. Then the store is closed.
     pub async fn stop(&self) {
         self.stop_submitting().await;
+        self.workers.requests_end().await;
+        audit::note_gathered(&self.shared).await;
         audit::checkpoint(&self.shared).await;
         self.shared.store.close().await;
     }
@@ -274,7 +279,7 @@ impl SmsService {
     }
 
     /// What the guard thought stands: the messages were stored, or refused because of it.
-    fn count_opinions(&self, opinions: &[Opinion]) {
+    pub(crate) fn count_opinions(&self, opinions: &[Opinion]) {
         let mode = self.shared.guard.mode();
         for opinion in opinions {
             self.shared.metrics.guarded(mode, opinion.reasons());
@@ -299,9 +304,17 @@ impl SmsService {
     /// Counts a refusal and enters it into the audit trail.
     async fn refused(&self, asked: Asked<'_>, refusal: SendError) -> SendError {
         self.shared.metrics.refused(&refusal);
-        let entries = asked.refused(&refusal, self.teller());
-        audit::note_refusals(&self.shared, entries).await;
+        self.note(asked.refused(&refusal, self.teller())).await;
         refusal
+    }
+
+    /// Enters refusals, also those of a caller who does not wait for the answer.
+    async fn note(&self, refusals: Vec<NewEntry>) {
+        if refusals.is_empty() {
+            return;
+        }
+        let shared = Arc::clone(&self.shared);
+        self.workers.to_the_end(async move { audit::note_refusals(&shared, refusals).await }).await;
     }
 
     /// How refusals are told now.
@@ -352,12 +365,18 @@ impl SmsService {
     /// Accepts one text for many receivers. Receivers that can't be sent to are refused one by one; all others
     /// are on disk and queued when this answers.
     pub async fn send_bulk_sms(&self, caller: Caller, request: BulkRequest) -> Result<BulkAnswer, SendError> {
+        // What is accepted is sent also if the caller goes away meanwhile. So what is refused is entered, too.
+        let service = self.clone();
+        let sent = self.workers.to_the_end(async move { service.send_bulk(caller, request).await }).await;
+        sent.unwrap_or(Err(StoreError::Stopped.into()))
+    }
+
+    async fn send_bulk(&self, caller: Caller, request: BulkRequest) -> Result<BulkAnswer, SendError> {
         let asked = Asked::bulk(&caller, &request);
         match self.judged(self.acceptor().prepare_bulk(&caller, &request, self.shared.clock.now())) {
             Ok(prepared) => {
                 let stored = self.store(asked, prepared).await?;
-                let refused = asked.refused_receivers(&stored.refused(), self.teller());
-                audit::note_refusals(&self.shared, refused).await;
+                self.note(asked.refused_receivers(&stored.refused(), self.teller())).await;
                 stored.into_bulk_answer()
             }
             Err(refused) => self.earlier(asked, (&request).into(), refused).await?.into_bulk_answer(),
@@ -379,11 +398,15 @@ impl SmsService {
         let stored = self.acceptor().store(prepared).await;
         fault_point("after_accept");
         if let Some(stored) = stored.as_ref().ok().filter(|stored| !stored.repeated) {
-            self.count_opinions(&opinions);
-            if !stored.reached.is_empty() {
-                stored.reached.iter().for_each(|reached| self.shared.metrics.limited(reached));
-                announcement.arrivals.retain(|(id, ..)| stored.holds(*id));
-            }
+            stored.reached.iter().for_each(|reached| self.shared.metrics.limited(reached));
+            // Those that the store refused were no messages of their own. What the guard refused was not among them.
+            let holds =
+                |id| stored.holds(id) || !announcement.arrivals.iter().any(|(asked, ..)| *asked == id);
+            let (stand, back): (Vec<_>, Vec<_>) =
+                opinions.into_iter().partition(|opinion| holds(opinion.message));
+            self.count_opinions(&stand);
+            self.shared.guard.take_back(&back);
+            announcement.arrivals.retain(|(id, ..)| stored.holds(*id));
         } else {
             announcement.arrivals.clear();
             self.shared.guard.take_back(&opinions);

@@ -11,6 +11,7 @@ use crate::guard::Guard;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::next::Decider;
+use crate::refused::Refusals;
 use crate::request_key::RequestKey;
 use crate::routing::Router;
 use crate::settings::Settings;
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) silence: Silence,
     pub(crate) guard: Guard,
     pub(crate) nodes: Nodes,
+    pub(crate) refusals: Refusals,
     pub(crate) metrics: Metrics,
 }
 

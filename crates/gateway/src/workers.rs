@@ -23,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Workers {
     tasks: TaskTracker,
+    /// Requests that are finished although nobody may wait for their answers.
+    requests: TaskTracker,
     soft: CancellationToken,
     hard: CancellationToken,
     clock: Arc<dyn Clock>,
@@ -80,6 +82,7 @@ impl Workers {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             tasks: TaskTracker::new(),
+            requests: TaskTracker::new(),
             soft: CancellationToken::new(),
             hard: CancellationToken::new(),
             clock,
@@ -116,6 +119,27 @@ impl Workers {
                 clock.sleep_until(clock.now().plus(RESTART_PAUSE)).await;
             }
         });
+    }
+
+    /// Does something to its end, also if whoever asks for it goes away meanwhile; `None` if it could not be finished.
+    pub(crate) async fn to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        match self.requests.spawn(work).await {
+            Ok(done) => Some(done),
+            Err(problem) => match problem.try_into_panic() {
+                // It is one of whoever asked.
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_canceled) => None,
+            },
+        }
+    }
+
+    /// Waits for what is done to its end.
+    pub(crate) async fn requests_end(&self) {
+        self.requests.close();
+        self.requests.wait().await;
     }
 
     /// All workers, by name.

@@ -18,7 +18,7 @@ use crate::port::events::Lease;
 use crate::port::guard::{Feedback, ForgetGuard, KeptByGuard};
 use crate::port::history::{Forgotten, KeepHistory};
 use crate::port::keys::{ApiKey, KeyUse, Rotation};
-use crate::port::messages::{Accept, Accepted, Cancel, Moved, Resend, Sweep, Swept};
+use crate::port::messages::{Accept, Accepted, Cancel, Moved, Resend, Resent, Sweep, Swept};
 use crate::port::nodes::Beat;
 use crate::port::queue::{AttemptEnd, Claim, Claims, Diversion, Recovery};
 use crate::port::receipts::{NewReceipt, ReceiptFate};
@@ -199,7 +199,7 @@ operations! {
     SettleWatches in settlements: Vec<Settled> => (), Vec::len;
     TakeWatches in watch_takes: TakeWatches => Vec<Taken>, |take| guess(take.limit);
     Cancel in cancels: Cancel => Vec<Option<Moved>>, |cancel| cancel.messages.len();
-    Resend in resends: Resend => Option<Moved>, |_| 1;
+    Resend in resends: Resend => Option<Resent>, |_| 1;
     Divert in diversions: Vec<Diversion> => u64, Vec::len;
     Recover in recoveries: Recovery => u64, |_| 1;
     Sweep in sweeps: Sweep => Swept, |sweep| guess(sweep.limit);

@@ -40,9 +40,10 @@ impl Book {
         &mut self,
         drawings: impl IntoIterator<Item = impl Into<Drawing<'a>>>,
     ) -> Result<Vec<Left>, Vec<Limited>> {
-        let (mut tried, mut left, mut limited) = (HashMap::new(), Vec::new(), Vec::new());
+        let (mut tried, mut left, mut limited) = (Values::new(), Vec::new(), Vec::new());
+        let mut corrected = Values::new();
         for drawing in drawings {
-            match self.draw_one(drawing.into(), &tried) {
+            match self.draw_one(drawing.into(), &tried, &mut corrected) {
                 Ok((drawn, of_this)) => {
                     tried.extend(drawn);
                     left.extend(of_this);
@@ -50,18 +51,29 @@ impl Book {
                 Err(refused) => limited.push(refused),
             }
         }
+        // What is corrected is kept also for those who were refused; it is never of a quota that was drawn on.
+        self.change(corrected);
         if !limited.is_empty() {
             return Err(limited);
         }
-        for (quota, (value, ends_at)) in tried {
-            self.values.insert(quota, Some(value));
-            self.changed.insert(quota, (value, ends_at));
-        }
+        self.change(tried);
         Ok(left)
     }
 
+    fn change(&mut self, values: Values) {
+        for (quota, (value, ends_at)) in values {
+            self.values.insert(quota, Some(value));
+            self.changed.insert(quota, (value, ends_at));
+        }
+    }
+
     /// One message draws on all of its quotas, or on none. Of several refusals the longest counts.
-    fn draw_one(&self, drawing: Drawing<'_>, tried: &Values) -> Result<(Values, Vec<Left>), Limited> {
+    fn draw_one(
+        &self,
+        drawing: Drawing<'_>,
+        tried: &Values,
+        corrected: &mut Values,
+    ) -> Result<(Values, Vec<Left>), Limited> {
         let Drawing { message_id, draws, now } = drawing;
         let (mut drawn, mut left, mut refused) = (Values::new(), Vec::new(), None::<Limited>);
         for (place, draw) in draws.iter().enumerate() {
@@ -73,7 +85,8 @@ impl Book {
                     drawn.insert(draw.quota, (value, draw.forgotten_at(value)));
                     left.push(of_this);
                 }
-                Drawn::Refused { again_at } => {
+                Drawn::Refused { again_at, corrected: instead } => {
+                    corrected.extend(instead.map(|value| (draw.quota, (value, draw.forgotten_at(value)))));
                     if refused.as_ref().is_none_or(|refused| refused.again_at < again_at) {
                         refused = Some(Limited { message_id, place, again_at });
                     }

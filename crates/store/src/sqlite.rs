@@ -5,6 +5,8 @@ mod checkpoint;
 mod connection;
 #[path = "shared/data_keys.rs"]
 mod data_keys;
+#[cfg(test)]
+mod erasing;
 mod history;
 mod listener;
 mod migrate;

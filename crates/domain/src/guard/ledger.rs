@@ -19,6 +19,10 @@ use crate::time::Timestamp;
 /// Subjects that are remembered at most: some ten megabytes. Kenya has a tenth as many blocks of four digits in use.
 const MOST: usize = 20_000;
 
+/// Callers among them at most. Whoever has tokens to give out makes as many callers as it likes, and they take no place of
+/// blocks.
+const MOST_CALLERS: usize = 5_000;
+
 /// How often room is made at most: it takes a look at all of them.
 const BETWEEN_SWEEPS: Duration = Duration::from_secs(10);
 
@@ -27,6 +31,9 @@ const BETWEEN_SWEEPS: Duration = Duration::from_secs(10);
 pub struct Ledger {
     policy: Policy,
     most: usize,
+    most_callers: usize,
+    /// How many of the tallies are of callers.
+    callers: usize,
     tallies: HashMap<Subject, Tally>,
     /// Those of whom the store does not have everything.
     changed: BTreeSet<Subject>,
@@ -74,6 +81,8 @@ impl Ledger {
         Self {
             policy,
             most: MOST,
+            most_callers: MOST_CALLERS,
+            callers: 0,
             tallies: HashMap::new(),
             changed: BTreeSet::new(),
             unread: BTreeSet::new(),
@@ -93,7 +102,7 @@ impl Ledger {
         let nothing = Figures::default();
         let case = Case {
             // A block that was never counted has nothing; one for which there is no room is not judged alone.
-            prefix: of_block.as_ref().or(self.has_room(now).then_some(&nothing)),
+            prefix: of_block.as_ref().or(self.has_room(block, now).then_some(&nothing)),
             newcomers: of_newcomers.as_ref(),
             caller: &of_sender,
             is_told,
@@ -140,9 +149,10 @@ impl Ledger {
                 subject: *subject,
                 count,
             });
-            Some(entered.collect::<Vec<_>>())
+            Some(entered.collect::<Vec<_>>()).filter(|entered| !entered.is_empty())
         };
-        self.changed.iter().take(subjects).filter_map(of_one).flatten().collect()
+        // Those of whom nothing is left, as their stretches of time are over, take no place of others.
+        self.changed.iter().filter_map(of_one).take(subjects).flatten().collect()
     }
 
     /// Of how many subjects the store does not have everything.
@@ -155,9 +165,8 @@ impl Ledger {
         for Entered { bucket, subject, count } in entered {
             let Some(tally) = self.tallies.get_mut(subject) else { continue };
             tally.written(bucket.grain, bucket.number, *count);
-            if tally.pending().next().is_none() {
-                self.changed.remove(subject);
-            }
+            let is_pending = tally.is_pending();
+            self.set_changed(*subject, is_pending);
         }
     }
 
@@ -221,16 +230,27 @@ impl Ledger {
     fn add(&mut self, subject: Subject, count: Count, at: Timestamp) {
         if let Some(tally) = self.track(subject, at) {
             tally.add(count, at);
+            let is_pending = tally.is_pending();
+            self.set_changed(subject, is_pending);
+        }
+    }
+
+    /// One may have nothing to tell after something was added: what was counted and counted back is nothing. And it may
+    /// have something after the store took what was handed out, if that was counted back meanwhile.
+    fn set_changed(&mut self, subject: Subject, is_pending: bool) {
+        if is_pending {
             self.changed.insert(subject);
+        } else {
+            self.changed.remove(&subject);
         }
     }
 
     fn track(&mut self, subject: Subject, now: Timestamp) -> Option<&mut Tally> {
         if !self.tallies.contains_key(&subject) {
-            // Countries are few, and so are callers, who have keys: they may have what is left of the room and more.
-            if matches!(subject, Subject::Prefix(_)) && !self.has_room(now) {
+            if !self.has_room(subject, now) {
                 return None;
             }
+            self.callers += usize::from(is_caller(&subject));
             self.unread.insert(subject);
         }
         match self.tallies.entry(subject) {
@@ -239,17 +259,32 @@ impl Ledger {
         }
     }
 
-    /// Whether one more can be remembered; forgets idle ones if need be.
-    fn has_room(&mut self, now: Timestamp) -> bool {
+    /// Whether one more like this can be remembered; forgets idle ones if need be.
+    fn has_room(&mut self, subject: Subject, now: Timestamp) -> bool {
         let is_due = self.swept_at.is_none_or(|at| now.since(at) >= BETWEEN_SWEEPS);
-        if self.tallies.len() >= self.most && is_due {
+        if !self.is_room(&subject) && is_due {
             self.swept_at = Some(now);
             self.tallies.retain(|_, tally| !tally.is_idle(now));
             let left = &self.tallies;
             self.unread.retain(|subject| left.contains_key(subject));
+            self.changed.retain(|subject| left.contains_key(subject));
+            self.callers = left.keys().filter(|subject| is_caller(subject)).count();
         }
-        self.tallies.len() < self.most
+        self.is_room(&subject)
     }
+
+    fn is_room(&self, subject: &Subject) -> bool {
+        match subject {
+            Subject::Caller(_) => self.callers < self.most_callers,
+            Subject::Prefix(_) => self.tallies.len() - self.callers < self.most - self.most_callers,
+            // Countries are few: they may have more than the room.
+            Subject::Newcomers(_) => true,
+        }
+    }
+}
+
+fn is_caller(subject: &Subject) -> bool {
+    matches!(subject, Subject::Caller(_))
 }
 
 #[cfg(test)]
@@ -309,6 +344,40 @@ mod tests {
     }
 
     #[test]
+    fn what_was_counted_and_counted_back_takes_no_place_of_what_the_store_must_learn() {
+        let mut ledger = Ledger::new(Policy::default());
+        for block in 0..400 {
+            let judged = ledger.judge(number(1_000 + block, 0), caller(1), NOON);
+            ledger.take_back(&judged);
+        }
+        assert_eq!((ledger.changed(), ledger.pending(400)), (0, Vec::new()));
+        ledger.judge(number(9_999, 0), caller(1), NOON);
+        let of: BTreeSet<_> = ledger.pending(400).into_iter().map(|entered| entered.subject).collect();
+        assert!(of.contains(&Subject::Prefix(number(9_999, 0).prefix(4))), "{of:?}");
+    }
+
+    #[test]
+    fn what_is_counted_back_while_the_store_takes_it_is_told_the_store() {
+        let mut ledger = Ledger::new(Policy::default());
+        let judged = ledger.judge(number(1_000, 0), caller(1), NOON);
+        let handed_out = ledger.pending(400);
+        ledger.take_back(&judged);
+        ledger.written(&handed_out);
+        let back: Vec<_> = ledger.pending(400).iter().map(|entered| entered.count.sent).collect();
+        assert_eq!(back, vec![-1; handed_out.len()]);
+    }
+
+    #[test]
+    fn what_is_too_old_to_be_told_takes_no_place_either() {
+        let mut ledger = Ledger::new(Policy::default());
+        ledger.judge(number(1_000, 0), caller(1), NOON);
+        let days_later = at(3 * 86_400);
+        ledger.overview(days_later);
+        ledger.judge(number(9_999, 0), caller(2), days_later);
+        assert_eq!(ledger.pending(1).len(), 3);
+    }
+
+    #[test]
     fn many_blocks_with_a_few_codes_each_are_found_together() {
         let mut ledger = told();
         let suspicious = (0..400_u64).filter(|n| {
@@ -322,7 +391,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_known_blocks_stay() {
-        let mut ledger = Ledger { most: 100, ..Ledger::new(Policy::default()) };
+        let mut ledger = Ledger { most: 100, most_callers: 5, ..Ledger::new(Policy::default()) };
         let known = Subject::Prefix(number(7_000, 0).prefix(4));
         let verified = Count { sent: 90, expected: 90, verified: 80, suspected: 0 };
         ledger.learn_fortnight(&[(known, verified)], NOON);
@@ -333,6 +402,28 @@ mod tests {
         }
         assert!(ledger.tallies.len() <= 102, "{}", ledger.tallies.len());
         assert!(ledger.is_known(&known));
+    }
+
+    #[test]
+    fn callers_without_number_take_no_place_of_blocks_and_not_more_than_theirs() {
+        let mut ledger = Ledger { most: 100, most_callers: 20, ..Ledger::new(Policy::default()) };
+        for n in 0..5_000_u64 {
+            let caller = KeyId::new(at(n), [7; 10]);
+            ledger.judge(number(n % 50, 0), caller, at(n));
+        }
+        assert_eq!(ledger.callers, ledger.tallies.keys().filter(|subject| is_caller(subject)).count());
+        assert!(ledger.callers <= 20, "{}", ledger.callers);
+        let blocks = (0..50).filter(|n| {
+            let block = Subject::Prefix(number(*n, 0).prefix(4));
+            ledger.tallies.contains_key(&block)
+        });
+        assert_eq!(blocks.count(), 50);
+        // Those who were quiet for an hour make room for others, once the store has what they did.
+        let pending = ledger.pending(1_000);
+        ledger.written(&pending);
+        let (later, new) = (at(20_000), KeyId::new(at(20_000), [8; 10]));
+        ledger.judge(number(1, 0), new, later);
+        assert!(ledger.tallies.contains_key(&Subject::Caller(new)));
     }
 
     /// What nodes add up.

@@ -128,6 +128,11 @@ impl Tally {
         slots.filter(|(_, _, own)| !own.is_none())
     }
 
+    /// Whether there is anything that the store does not have yet.
+    pub(super) fn is_pending(&self) -> bool {
+        self.pending().next().is_some()
+    }
+
     /// The store has this now.
     pub(super) fn written(&mut self, grain: Grain, number: i64, count: Count) {
         if let Some(slot) = self.slot(grain, number) {
@@ -149,9 +154,7 @@ impl Tally {
 
     /// Whether it can be forgotten: nothing happened for an hour, nothing is usual, and the store has it.
     pub(super) fn is_idle(&self, now: Timestamp) -> bool {
-        now.since(self.touched) >= Grain::Hour.length()
-            && self.fortnight.verified == 0
-            && self.pending().next().is_none()
+        now.since(self.touched) >= Grain::Hour.length() && self.fortnight.verified == 0 && !self.is_pending()
     }
 
     fn slot(&mut self, grain: Grain, number: i64) -> Option<&mut Slot> {

@@ -23,7 +23,7 @@ impl Prepared {
         if !guard.watches(self.common.scenario) {
             return Ok(self);
         }
-        self.opinions = self.messages.iter().map(|new| guard.judge(&new.message)).collect();
+        self.opinions = self.messages.iter().map(|new| guard.judge(&new.message, self.common.now)).collect();
         if guard.mode() != Mode::Enforce {
             return Ok(self);
         }

@@ -19,6 +19,7 @@ mod bulk_accept;
 
 mod route_choose;
 
+mod refusal_tell;
 mod request_repeat;
 
 mod outcome_await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use domain::audit::Actor;
 use domain::guard::{AllowedCountries, Limits, Mode, Policy, Rule};
 use domain::ids::DecisionId;
+use gateway::limits::{Allows, LimitBy, LimitRule};
 use gateway::request::Content;
 use gateway::settings::Settings;
 use gateway::{SendError, SendRequest, Verdict};
@@ -110,6 +111,32 @@ async fn in_shadow_what_is_suspicious_is_sent_and_the_decision_is_kept() {
     assert_eq!((decision.country.as_str(), decision.caller), ("KE", caller().key));
     let [reason] = decision.reasons.as_slice() else { panic!("{:?}", decision.reasons) };
     assert_eq!((reason.rule, reason.figure, reason.threshold), (Rule::PrefixVelocity, 4, 3));
+}
+
+#[tokio::test]
+async fn codes_that_a_limit_refuses_are_none_to_the_guard() {
+    let one_for_a_group = LimitRule {
+        name: "per_group".into(),
+        scenarios: Vec::new(),
+        countries: Vec::new(),
+        by: LimitBy::Group,
+        allows: Allows::Messages { limit: 1, period: Duration::from_hours(1) },
+    };
+    let bench = Bench::setup()
+        .settings(three_a_minute(Mode::Enforce))
+        .settings(|settings| settings.limits = vec![one_for_a_group])
+        .start()
+        .await;
+    let of_group = |name: &str| Content { group: Some(name.into()), ..code("Your code is 1") };
+    let answer = bench.try_bulk(&kenyans(3), of_group("a")).await.unwrap();
+    let limited =
+        |verdict: &&Verdict| matches!(verdict, Verdict::Rejected { code, .. } if code == "rate_limited");
+    assert_eq!(answer.verdicts.iter().filter(limited).count(), 2);
+    let [first, second, third] = kenyans(3).try_into().unwrap();
+    bench.try_send(&first, of_group("b")).await.unwrap();
+    bench.try_send(&second, of_group("c")).await.unwrap();
+    let beyond = bench.try_send(&third, of_group("d")).await;
+    assert!(matches!(beyond, Err(SendError::GuardRefused { .. })), "{beyond:?}");
 }
 
 #[tokio::test]

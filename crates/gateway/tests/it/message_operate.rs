@@ -9,7 +9,7 @@ use domain::audit::Actor;
 use domain::civil::QuietHours;
 use domain::message::MessageStatus;
 use domain::scenario::Scenario;
-use gateway::operate::MoveError;
+use gateway::again::MoveError;
 use gateway::request::Content;
 use gateway::workers::WorkerState;
 use gateway::{SendError, Verdict};

@@ -8,10 +8,10 @@ use domain::audit::Actor;
 use domain::ids::MessageId;
 use domain::message::MessageStatus;
 use domain::time::{Clock as _, Timestamp};
-use gateway::SystemClock;
-use gateway::operate::RETRIABLE;
+use gateway::again::{self, MoveError};
+use gateway::{Settings, SystemClock};
 use store::Store;
-use store::port::messages::{Cancel, Resend};
+use store::port::messages::Cancel;
 use store::port::queue::AGES;
 
 use super::{print, say};
@@ -60,7 +60,7 @@ impl Queue {
             None => show(&*store, now).await,
             Some(Verb::Stuck { older_than, limit }) => stuck(&*store, now, older_than, limit).await,
             Some(Verb::Cancel { ids }) => cancel(&*store, now, ids).await,
-            Some(Verb::Retry { ids }) => retry(&*store, now, &ids).await,
+            Some(Verb::Retry { ids }) => retry(&*store, &config.gateway(), now, &ids).await,
         };
         store.close().await;
         done
@@ -141,49 +141,29 @@ async fn cancel(store: &dyn Store, now: Timestamp, ids: Vec<MessageId>) -> anyho
     Ok(())
 }
 
-async fn retry(store: &dyn Store, now: Timestamp, ids: &[MessageId]) -> anyhow::Result<()> {
+async fn retry(
+    store: &dyn Store,
+    settings: &Settings,
+    now: Timestamp,
+    ids: &[MessageId],
+) -> anyhow::Result<()> {
     let mut refused = 0;
     for id in ids {
-        let again = resend(store, now, *id).await?;
-        refused += usize::from(!again.is_queued);
-        print(format_args!("{id}\t{}", again.said));
+        match again::by_operator(store, settings, *id, now).await {
+            Ok(provider) => print(format_args!("{id}\tqueued again, by {provider}")),
+            Err(MoveError::Store(problem)) => return Err(problem.into()),
+            Err(refusal) => {
+                refused += 1;
+                match refusal {
+                    MoveError::NotFound => print(format_args!("{id}\tno such message")),
+                    MoveError::Stands(status) => print(format_args!("{id}\tnot sent again: it is {status}")),
+                    other => print(format_args!("{id}\tnot sent again: {other}")),
+                }
+            }
+        }
     }
     anyhow::ensure!(refused == 0, "{refused} of {} were not queued again", ids.len());
     Ok(())
-}
-
-/// What became of a message that was to be sent again.
-struct Again {
-    is_queued: bool,
-    said: String,
-}
-
-async fn resend(store: &dyn Store, now: Timestamp, id: MessageId) -> anyhow::Result<Again> {
-    let no_such = || Again { is_queued: false, said: "no such message".into() };
-    let Some(record) = store.message(id).await? else { return Ok(no_such()) };
-    let provider = record.summary.provider;
-    let resend = Resend {
-        message_id: id,
-        standing: RETRIABLE,
-        last_attempt: None,
-        failure: None,
-        provider: provider.clone(),
-        priority: record.summary.message.priority,
-        due_at: now,
-        // Whoever asks for it now wants it now.
-        expires_at: record.summary.message.expires_at.filter(|end| *end > now),
-        refused_by: Vec::new(),
-        draws: Vec::new(),
-        by: Actor::Operator,
-        now,
-    };
-    Ok(match store.resend(resend).await? {
-        None => no_such(),
-        Some(moved) if moved.has_moved() => {
-            Again { is_queued: true, said: format!("queued again, by {provider}") }
-        }
-        Some(moved) => Again { is_queued: false, said: format!("not sent again: it is {}", moved.to) },
-    })
 }
 
 /// A number and its unit: `90s`, `10m`, `2h`, `1d`.

@@ -8,8 +8,8 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 
 use domain::ids::DecisionId;
+use gateway::again::MoveError;
 use gateway::allowed::NotAllowed;
-use gateway::operate::MoveError;
 use gateway::receipts::CallbackRefusal;
 use gateway::request::{Reached, Remaining};
 use gateway::service::NotReady;
@@ -188,8 +188,12 @@ impl Problem {
     pub fn of_move(error: MoveError, code: Code) -> Self {
         match error {
             MoveError::NotFound => Self::new(Code::NotFound, "there is no message of that id"),
-            MoveError::Stands(_) | MoveError::TooOld | MoveError::Erased | MoveError::Capped => {
+            MoveError::Stands(_) | MoveError::TooOld | MoveError::Erased => {
                 Self::new(code, error.to_string())
+            }
+            MoveError::Limited(reached) => Self::limited(&reached),
+            MoveError::GuardRefused { decision } => {
+                Self { decision: Some(decision), ..Self::new(Code::GuardRefused, error.to_string()) }
             }
             MoveError::NoProvider => Self::new(Code::NoProvider, error.to_string()),
             MoveError::Store(error) => error.into(),

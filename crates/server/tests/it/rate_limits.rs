@@ -94,6 +94,19 @@ async fn repeated_request_is_answered_as_before_and_counts_once() {
 }
 
 #[tokio::test]
+async fn group_of_one_key_is_not_that_of_another() {
+    let rule = r#"[{name = "per_group", by = "group", limit = 1, period_s = 3600}]"#;
+    let app = with(rule).start().await;
+    let other = app.key(&[Scope::Send]).await;
+    let send = async |key: &str| {
+        let body = json!({"receiver": KENYAN, "message": "Karibu", "group": "chama-7"});
+        app.anonymous(Method::POST, "/sms").key(key).json(&body).send().await.status
+    };
+    assert_eq!((send(&other).await, send(&other).await), (202, 429));
+    assert_eq!((send(&app.key).await, send(&app.key).await), (202, 429));
+}
+
+#[tokio::test]
 async fn of_a_bulk_those_within_the_limit_of_their_group_are_sent() {
     let app = as_it_comes().start().await;
     let receivers: Vec<_> = (0..60).map(|n| format!("+2547123457{n:02}")).collect();

@@ -1,9 +1,10 @@
 //! `POST /sms/{id}/retry`: sending again what did not arrive.
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use server::keys::Scope;
 use testkit::sim::{Fault, FaultRule, Provider};
+use testkit::wait::{LONG, wait_for};
 
 use crate::app::{AMERICAN, KENYAN, TestApp};
 use crate::http::Answer;
@@ -54,6 +55,45 @@ async fn the_message_of_another_caller_is_not_there_to_be_sent_again() {
     let admin = app.key(&[Scope::Admin]).await;
     assert_eq!(retry(&app, &admin, &id).await.status, 200);
     app.shown_when(&id, "sent").await;
+}
+
+#[tokio::test]
+async fn a_button_that_sends_again_is_held_to_the_limits_of_new_messages() {
+    let limit = r#"[{name = "per_number", by = "receiver", limit = 2, period_s = 3600}]"#;
+    let app = TestApp::setup().set("TUMA_LIMITS__RULES", limit).start().await;
+    app.sim.inject(FaultRule::next(2, Fault::Refuse { code: 21_211 }).on(Provider::Twilio)).unwrap();
+    let id = app.send(&json!({"receiver": AMERICAN, "message": "Habari"})).await;
+    app.shown_when(&id, "failed").await;
+    assert_eq!(retry(&app, &app.key, &id).await.status, 200);
+    let failed_again = |shown: &Value| {
+        shown["attempts"].as_array().unwrap().len() == 2 && shown["status"] == json!("failed")
+    };
+    wait_for(async || Some(app.show(&id).await).filter(failed_again), LONG).await.unwrap();
+    let refused = retry(&app, &app.key, &id).await;
+    assert_eq!((refused.status, &refused.json()["code"]), (429, &json!("rate_limited")));
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(refused.json()["errors"][0]["pointer"], "/receiver");
+    assert_eq!(app.show(&id).await["status"], "failed");
+    let figures = app.metrics().await;
+    assert!(figures.contains("sms_rate_limit_hit_total{limit=\"per_number\"} 1"), "{figures}");
+}
+
+#[tokio::test]
+async fn a_code_that_is_sent_again_is_one_more_to_the_guard() {
+    let app = TestApp::setup()
+        .set("TUMA_GUARD__MODE", "enforce")
+        .set("TUMA_GUARD__PREFIX_PER_DAY", "2")
+        .start()
+        .await;
+    app.sim.inject(FaultRule::next(2, Fault::Refuse { code: 21_211 }).on(Provider::Twilio)).unwrap();
+    let code = json!({"receiver": AMERICAN, "message": "Your code is 1", "scenario": "otp"});
+    let (first, second) = (app.send(&code).await, app.send(&code).await);
+    app.shown_when(&first, "failed").await;
+    app.shown_when(&second, "failed").await;
+    let refused = retry(&app, &app.key, &first).await;
+    assert_eq!((refused.status, refused.problem().as_str()), (403, "guard_refused"));
+    assert!(refused.json()["decision_id"].is_string(), "{}", refused.text);
+    assert_eq!(app.show(&first).await["status"], "failed");
 }
 
 #[tokio::test]

@@ -31,8 +31,8 @@ pub trait Messages: Send + Sync {
     async fn cancel(&self, cancel: Cancel) -> Result<Vec<Option<Moved>>, StoreError>;
 
     /// Queues a message again, for a new round of attempts; `None` if there is no such message. It is not moved if
-    /// it does not stand where the caller thinks.
-    async fn resend(&self, resend: Resend) -> Result<Option<Moved>, StoreError>;
+    /// it does not stand where the caller thinks, if its text is erased, or if a quota has no room.
+    async fn resend(&self, resend: Resend) -> Result<Option<Resent>, StoreError>;
 
     /// Ends the wait of messages that wait in vain, in the order in which they were accepted.
     async fn sweep(&self, sweep: Sweep) -> Result<Swept, StoreError>;
@@ -195,6 +195,28 @@ pub struct Resend {
     pub by: Actor,
     /// The present.
     pub now: Timestamp,
+}
+
+/// What became of a [`Resend`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resent {
+    /// Where it stood, and where it stands.
+    pub moved: Moved,
+    /// What it wanted more of than there is, if it was not moved because of that.
+    pub limited: Option<Limited>,
+}
+
+impl Resent {
+    /// Whether it was queued again.
+    pub fn has_moved(&self) -> bool {
+        self.moved.has_moved()
+    }
+}
+
+impl From<Moved> for Resent {
+    fn from(moved: Moved) -> Self {
+        Self { moved, limited: None }
+    }
 }
 
 /// Which messages to look through for a wait in vain.

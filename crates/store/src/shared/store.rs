@@ -32,7 +32,7 @@ use crate::port::history::{Forgotten, History, KeepHistory};
 use crate::port::keys::{ApiKey, FoundKey, KeyUse, Keys, Rotation};
 use crate::port::messages::{
     Accept, Accepted, Cancel, Filter, Idempotency, MessageRecord, MessageSummary, Messages, Moved, Page,
-    Resend, Sweep, Swept,
+    Resend, Resent, Sweep, Swept,
 };
 use crate::port::nodes::{Beat, Nodes};
 use crate::port::queue::{
@@ -111,7 +111,7 @@ impl Messages for BackendStore {
         self.group()?.ask(cancel, Operation::Cancel).await
     }
 
-    async fn resend(&self, resend: Resend) -> Result<Option<Moved>, StoreError> {
+    async fn resend(&self, resend: Resend) -> Result<Option<Resent>, StoreError> {
         self.group()?.ask(resend, Operation::Resend).await
     }
 

@@ -75,6 +75,7 @@ fn texts_that_have_served_are_found_among_codes_and_behind_a_mark() {
     assert_eq!(plans([erase::CODES])[0][..2], codes);
     visits(erase::OLD, &["SEARCH s USING PRIMARY KEY (message_id>? AND message_id<?)"]);
     visits(write::erase::ERASE_LATER, &[]);
+    visits(write::erase::IS_NEEDED, &[STATES]);
 }
 
 #[test]
@@ -290,7 +291,11 @@ fn outbox_is_read_from_its_front_and_emptied_by_its_key() {
 #[test]
 fn message_is_sent_again_by_its_key() {
     let [one, two, three] = ["SCALAR SUBQUERY 1", "SCALAR SUBQUERY 2", "SCALAR SUBQUERY 3"];
-    visits(resend::STANDING, &[STATE_BY_ID, one, ROUNDS, two, ATTEMPTS, three, ATTEMPTS]);
+    let texts = ["SCALAR SUBQUERY 4", MESSAGES];
+    visits(
+        resend::STANDING,
+        &[&[STATE_BY_ID, one, ROUNDS, two, ATTEMPTS, three, ATTEMPTS][..], &texts].concat(),
+    );
     visits(resend::NEW_ROUND, &[]);
 }
 

@@ -78,6 +78,7 @@ macro_rules! conformance {
             conformance!(@room quotas, $fixture,
                 quota_is_drawn_on_to_the_last_and_survives_reopening,
                 of_two_hundred_at_once_as_many_pass_as_may,
+                clock_that_was_ahead_shuts_nobody_out_for_longer_than_the_rule_says,
                 who_is_refused_by_one_quota_draws_on_none,
                 of_many_messages_those_beyond_are_named_and_none_is_stored,
                 refused_request_is_not_remembered_and_a_repeated_one_draws_nothing,
@@ -94,6 +95,7 @@ macro_rules! conformance {
                 all_that_is_sealed_is_read_under_a_new_key_and_the_old_one_can_go,
                 key_that_went_too_early_is_told_and_takes_only_what_it_sealed,
                 text_of_a_code_is_erased_once_it_has_served,
+                erased_text_is_never_sent,
                 texts_are_kept_for_as_long_as_they_are_to_be,
                 person_is_forgotten_with_all_that_happened_but_for_what_waits,
                 keys_for_other_purposes_are_the_same_each_time_and_differ_by_purpose,
@@ -322,6 +324,7 @@ macro_rules! conformance {
                 lease_is_one_nodes_until_it_ends_or_is_given_back,
             );
             conformance!(@room guard, $fixture,
+                count_that_can_not_be_read_is_left_out,
                 counts_of_many_at_once_add_up,
                 what_is_taken_back_is_subtracted,
                 stretches_that_run_and_those_before_are_read,

@@ -71,17 +71,19 @@ pub(super) async fn cancel(
 
 /// Sends a message again that failed, expired or was not delivered.
 ///
-/// It takes the best route of now. A time of expiry that is over does not count any more.
+/// It takes the best route of now, and counts for limits like a new message. A time of expiry that is over does not count
+/// any more.
 #[utoipa::path(
     post, path = "/sms/{id}/retry", tag = "messages",
     params(("id" = String, Path, description = "the message's id")),
     responses(
         (status = 200, description = "queued again", body = ShownMessage),
         (status = 401, description = "no valid key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "missing scope", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "missing scope, or refused by the guard", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "no such message", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "it is on its way, or has arrived", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "no provider for its receiver, or the key may not send it", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "a limit is reached, or too many failures came from this address", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "nothing was changed: try again", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]

@@ -34,6 +34,7 @@ const fn reason(reason: Reason) -> &'static str {
         Reason::Expired => "its time ran out",
         Reason::OutcomeUnknown => "nobody could find out whether the provider has it",
         Reason::NoReceipt => "no delivery receipt came",
+        Reason::TextErased => "the text was erased before the message left: send a new one",
         Reason::Unknown => "the provider gave no reason that we know",
     }
 }

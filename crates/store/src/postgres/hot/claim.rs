@@ -80,6 +80,7 @@ fn is_plain(sorted: &Sorted) -> bool {
     sorted.too_late.is_empty()
         && sorted.held.is_empty()
         && sorted.unreadable.is_empty()
+        && sorted.erased.is_empty()
         && sorted.left_over == 0
 }
 

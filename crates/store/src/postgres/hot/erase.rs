@@ -1,10 +1,20 @@
 //! Texts that have served, and values that were sealed anew: many at once, beside other writers.
 
+use std::collections::HashSet;
+
 use crate::StoreError;
 use crate::group::{Pending, ServedTexts};
 use crate::postgres::sealed;
-use crate::postgres::sql::{Statements, column, params};
+use crate::postgres::sql::{Statements, column, get, params};
 use crate::seal::ResealedRows;
+
+/// Asked when it is done: somebody may have asked to send it again since it was looked for. What another node decides about
+/// at this moment is left for later: here nobody may wait.
+const HAVE_SERVED: &str = "SELECT message_id FROM states WHERE message_id = ANY($1::uuid[]) \
+     AND message_id BETWEEN $2 AND $3 AND status NOT IN ('queued', 'scheduled', 'sending') FOR UPDATE SKIP LOCKED";
+
+const NOT_THERE: &str = "SELECT e.id FROM UNNEST($1::uuid[]) AS e (id) \
+     WHERE NOT EXISTS (SELECT 1 FROM states s WHERE s.message_id = e.id AND s.message_id BETWEEN $2 AND $3)";
 
 const ERASE: &str = "UPDATE messages SET sealed_body = NULL WHERE id = ANY($1::uuid[])";
 
@@ -22,10 +32,13 @@ pub(super) fn texts(
 ) -> Result<(), StoreError> {
     for pending in pendings {
         let ServedTexts { codes, texts, later, mark } = &pending.question;
-        statements.execute(ERASE, params![column(codes.iter().chain(texts))])?;
+        let served = have_served(statements, &codes.iter().chain(texts).collect::<Vec<_>>())?;
+        statements.execute(ERASE, params![column(&served)])?;
+        let codes: Vec<_> = codes.iter().filter(|id| served.contains(*id)).collect();
         if !codes.is_empty() {
             statements.execute(ARE_ERASED, params![column(codes)])?;
         }
+        let later: Vec<_> = later.iter().chain(texts.iter().filter(|id| !served.contains(*id))).collect();
         if !later.is_empty() {
             statements.execute(ERASE_LATER, params![column(later)])?;
         }
@@ -35,6 +48,17 @@ pub(super) fn texts(
         pending.answer = Some(());
     }
     Ok(())
+}
+
+/// Those of these messages that have ended or are gone. They stay so until this transaction ends.
+fn have_served(statements: &mut Statements<'_>, ids: &[&[u8; 16]]) -> Result<HashSet<[u8; 16]>, StoreError> {
+    let (Some(first), Some(last)) = (ids.iter().min(), ids.iter().max()) else { return Ok(HashSet::new()) };
+    let mut served = HashSet::new();
+    for sql in [HAVE_SERVED, NOT_THERE] {
+        let values = params![column(ids), *first, *last];
+        served.extend(statements.collect(sql, values, |row| get::<[u8; 16]>(row, 0))?);
+    }
+    Ok(served)
 }
 
 pub(super) fn reseal(

@@ -55,19 +55,19 @@ pub(in super::super) fn counts(
         let (grain, number) = (bucket.grain.as_str(), bucket.number);
         match &asked.of {
             AskedSubjects::All => {
-                found.extend(statements.collect(ALL, params![grain, number], entered)?);
+                found.extend(statements.collect(ALL, params![grain, number], entered)?.into_iter().flatten());
             }
             AskedSubjects::These(subjects) => {
                 for subject in subjects {
                     let values = params![grain, number, subject.to_string()];
-                    found.extend(statements.collect(ONE, values, entered)?);
+                    found.extend(statements.collect(ONE, values, entered)?.into_iter().flatten());
                 }
             }
             AskedSubjects::ChangedSince(since) => {
                 let minute = Grain::Minute.at(asked.now).number;
                 for minute in [minute, minute - 1] {
                     let values = params![grain, number, minute, since.as_micros()];
-                    found.extend(statements.collect(CHANGED, values, entered)?);
+                    found.extend(statements.collect(CHANGED, values, entered)?.into_iter().flatten());
                 }
             }
         }
@@ -75,12 +75,23 @@ pub(in super::super) fn counts(
     Ok(found)
 }
 
-fn entered(row: &Row<'_>) -> Result<Entered, StoreError> {
-    Ok(Entered {
-        bucket: Bucket { grain: word(row, 0)?, number: get(row, 1)? },
-        subject: word(row, 2)?,
-        count: count(row, 3)?,
-    })
+/// A row, if it can be read. The guard decides by what is left: one that is damaged must not keep a gateway from starting.
+fn readable<T>(row: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match row {
+        Err(StoreError::Corrupt) => {
+            tracing::error!("a count of the guard can't be read, and is left out");
+            Ok(None)
+        }
+        row => row.map(Some),
+    }
+}
+
+fn entered(row: &Row<'_>) -> Result<Option<Entered>, StoreError> {
+    let read = || {
+        let bucket = Bucket { grain: word(row, 0)?, number: get(row, 1)? };
+        Ok(Entered { bucket, subject: word(row, 2)?, count: count(row, 3)? })
+    };
+    readable(read())
 }
 
 fn count(row: &Row<'_>, at: usize) -> Result<Count, StoreError> {
@@ -97,14 +108,15 @@ pub(in super::super) fn days(
     days: Days,
     of: &[Subject],
 ) -> Result<Vec<(Subject, Count)>, StoreError> {
-    let read = |row: &Row<'_>| Ok((word(row, 0)?, count(row, 1)?));
+    let read = |row: &Row<'_>| readable(word(row, 0).and_then(|subject| Ok((subject, count(row, 1)?))));
     if of.is_empty() {
-        return statements.collect(DAYS, params![days.first, days.last], read);
+        let all = statements.collect(DAYS, params![days.first, days.last], read)?;
+        return Ok(all.into_iter().flatten().collect());
     }
     let mut found = Vec::new();
     for subject in of {
         let values = params![subject.to_string(), days.first, days.last];
-        found.extend(statements.collect(DAYS_OF_ONE, values, read)?);
+        found.extend(statements.collect(DAYS_OF_ONE, values, read)?.into_iter().flatten());
     }
     Ok(found)
 }

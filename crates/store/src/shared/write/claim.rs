@@ -1,7 +1,8 @@
 //! Claiming: rows leave the front of a lane, attempts are opened.
 //!
 //! What can't be claimed leaves the front too, so that nothing stands in the way of those behind: what was settled
-//! while it waited, what must not leave before the quiet hours end or its sender's turn, and what can't be read.
+//! while it waited, what must not leave before the quiet hours end or its sender's turn, what can't be read, and what has
+//! lost its text.
 
 use std::ops::ControlFlow;
 
@@ -81,6 +82,8 @@ pub(in super::super) struct Sorted {
     pub(in super::super) too_late: Vec<Front>,
     pub(in super::super) held: Vec<(Timestamp, Front)>,
     pub(in super::super) unreadable: Vec<MessageId>,
+    /// Those whose text is gone: there is nothing to send.
+    pub(in super::super) erased: Vec<MessageId>,
     /// Rows of an earlier round.
     pub(in super::super) left_over: usize,
     /// The last of them all: they are a run of the table's own order.
@@ -137,6 +140,10 @@ fn take(
     for id in sorted.unreadable {
         give_up(statements, claim, id)?;
     }
+    for id in sorted.erased {
+        tracing::error!(message.id = %id, "the text of a waiting message was erased: it left the queue as failed");
+        fail(statements, claim, id, Reason::TextErased)?;
+    }
     Ok(())
 }
 
@@ -178,6 +185,8 @@ pub(in super::super) fn sort(
         };
         if submission.expires_at.is_some_and(|end| end <= claim.now) {
             sorted.too_late.push(front);
+        } else if submission.body.is_erased() {
+            sorted.erased.push(submission.message_id);
         } else if let Some(until) = is_quiet.then(quiet_until).flatten() {
             sorted.held.push((until, front));
         } else if !requests.has_place(submission, lane, limit) {
@@ -305,7 +314,16 @@ fn hold(
 /// Ends a message that can't be read: nobody could send it, and it must not keep those behind it waiting.
 fn give_up(statements: &mut Statements<'_>, claim: &Claim, message_id: MessageId) -> Result<(), StoreError> {
     tracing::error!(message.id = %message_id, "a waiting message can't be read: it left the queue as failed");
-    let failure = Failure::new(Reason::Unknown);
+    fail(statements, claim, message_id, Reason::Unknown)
+}
+
+fn fail(
+    statements: &mut Statements<'_>,
+    claim: &Claim,
+    message_id: MessageId,
+    reason: Reason,
+) -> Result<(), StoreError> {
+    let failure = Failure::new(reason);
     let change = Move {
         message_id,
         event: StatusEvent::Refused,

@@ -12,6 +12,10 @@ use crate::StoreError;
 use crate::group::ServedTexts;
 use crate::port::sealing::ForgottenReceiver;
 
+/// Asked when it is done: somebody may have asked to send it again since it was looked for.
+pub(in super::super) const IS_NEEDED: &str =
+    "SELECT 1 FROM states WHERE message_id = ?1 AND status IN ('queued', 'scheduled', 'sending')";
+
 const ERASE: &str = "UPDATE messages SET sealed_body = NULL WHERE id = ?1";
 
 pub(in super::super) const ERASE_LATER: &str =
@@ -22,12 +26,22 @@ const IS_ERASED: &str = "DELETE FROM erasable WHERE message_id = ?1";
 const SET_MARK: &str = "INSERT INTO progress (chore, mark) VALUES ('erase', ?1) \
      ON CONFLICT (chore) DO UPDATE SET mark = excluded.mark";
 
-pub(super) fn texts(statements: &mut Statements<'_>, served: &ServedTexts) -> Result<(), StoreError> {
-    for id in served.codes.iter().chain(&served.texts) {
-        statements.execute(ERASE, params![id])?;
-    }
+pub(in super::super) fn texts(
+    statements: &mut Statements<'_>,
+    served: &ServedTexts,
+) -> Result<(), StoreError> {
+    let is_needed = |statements: &mut Statements<'_>, id: &[u8; 16]| {
+        statements.first(IS_NEEDED, params![id], |_row| Ok(())).map(|found| found.is_some())
+    };
     for id in &served.codes {
-        statements.execute(IS_ERASED, params![id])?;
+        if !is_needed(statements, id)? {
+            statements.execute(ERASE, params![id])?;
+            statements.execute(IS_ERASED, params![id])?;
+        }
+    }
+    for id in &served.texts {
+        let later = is_needed(statements, id)?;
+        statements.execute(if later { ERASE_LATER } else { ERASE }, params![id])?;
     }
     for id in &served.later {
         statements.execute(ERASE_LATER, params![id])?;

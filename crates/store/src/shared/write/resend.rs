@@ -11,38 +11,42 @@ use super::place::{self, Turn};
 use super::watches::{self, Watch};
 use super::{Move, has_moved, move_status, quotas, spending, sweep};
 use crate::StoreError;
-use crate::port::messages::{Moved, Resend};
+use crate::port::messages::{Moved, Resend, Resent};
 use crate::port::watches::WatchKind;
 use crate::quotas::Drawing;
 
 /// When to look first at a message that a sweep will not come by any more.
 const FIRST_LOOK: Duration = Duration::from_hours(1);
 
-/// Where a message stands, how often it was sent again, the number of its last attempt, and whether one is under way.
+/// Where a message stands, how often it was sent again, the number of its last attempt, whether one is under way, and
+/// whether there is a text to send.
 pub(in super::super) const STANDING: &str = "SELECT s.status, \
      (SELECT coalesce(max(resends), 0) FROM rounds WHERE message_id = ?1), \
      (SELECT coalesce(max(number), 0) FROM attempts WHERE message_id = ?1), \
-     EXISTS (SELECT 1 FROM attempts WHERE message_id = ?1 AND outcome IS NULL) \
+     EXISTS (SELECT 1 FROM attempts WHERE message_id = ?1 AND outcome IS NULL), \
+     EXISTS (SELECT 1 FROM messages WHERE id = ?1 AND sealed_body IS NOT NULL) \
      FROM states s WHERE s.message_id = ?1";
 
 pub(in super::super) const NEW_ROUND: &str = "INSERT INTO rounds (message_id, round, resends, began_at, expires_at) \
      VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (message_id) DO UPDATE SET round = excluded.round, \
      resends = excluded.resends, began_at = excluded.began_at, expires_at = excluded.expires_at";
 
-pub(super) fn resend(statements: &mut Statements<'_>, resend: &Resend) -> Result<Option<Moved>, StoreError> {
+pub(super) fn resend(statements: &mut Statements<'_>, resend: &Resend) -> Result<Option<Resent>, StoreError> {
     let message_id = resend.message_id;
     let standing = statements.first(STANDING, params![message_id.as_bytes()], |row| {
-        Ok((word::<MessageStatus>(row, 0)?, get::<u32>(row, 1)?, get::<u16>(row, 2)?, get::<bool>(row, 3)?))
+        let (status, resends, last) =
+            (word::<MessageStatus>(row, 0)?, get::<u32>(row, 1)?, get::<u16>(row, 2)?);
+        Ok((status, resends, last, get::<bool>(row, 3)?, get::<bool>(row, 4)?))
     })?;
-    let Some((from, resends, last, has_open)) = standing else { return Ok(None) };
-    let unmoved = Some(Moved { message_id, from, to: from });
+    let Some((from, resends, last, has_open, has_text)) = standing else { return Ok(None) };
+    let unmoved = Moved { message_id, from, to: from };
     let is_last = resend.last_attempt.is_none_or(|wanted| wanted == last);
-    if has_open || !is_last || !resend.standing.contains(&from) {
-        return Ok(unmoved);
+    if has_open || !has_text || !is_last || !resend.standing.contains(&from) {
+        return Ok(Some(unmoved.into()));
     }
     let drawing = Drawing { message_id, draws: &resend.draws, now: resend.now };
-    if quotas::draw(statements, [drawing])?.is_err() {
-        return Ok(unmoved);
+    if let Err(limited) = quotas::draw(statements, [drawing])? {
+        return Ok(Some(Resent { moved: unmoved, limited: limited.into_iter().next() }));
     }
     let change = Move {
         message_id,
@@ -54,7 +58,7 @@ pub(super) fn resend(statements: &mut Statements<'_>, resend: &Resend) -> Result
     };
     let moved = move_status(statements, &change)?;
     if !has_moved(moved) {
-        return Ok(unmoved);
+        return Ok(Some(unmoved.into()));
     }
     spending::reserve(statements, message_id, &resend.draws, last)?;
     let (attempt, resends) = (last.saturating_add(1), resends.saturating_add(1));
@@ -75,5 +79,5 @@ pub(super) fn resend(statements: &mut Statements<'_>, resend: &Resend) -> Result
         let watch = Watch::new(message_id, WatchKind::Silence, 0);
         watches::set(statements, resend.due_at.plus(FIRST_LOOK), &watch)?;
     }
-    Ok(moved.map(|(from, to)| Moved { message_id, from, to }))
+    Ok(moved.map(|(from, to)| Moved { message_id, from, to }.into()))
 }

@@ -70,6 +70,21 @@ async fn count<F: Fixture>(bench: &Bench<F>, subject: Subject, bucket: Bucket) -
     found.iter().find(|entered| entered.bucket == bucket).map(|entered| entered.count).unwrap_or_default()
 }
 
+pub(crate) async fn count_that_can_not_be_read_is_left_out<F: Fixture>(bench: Bench<F>) {
+    let (damaged, whole) = (Subject::Caller(caller(1)), Subject::Caller(caller(2)));
+    let mut counts = entered(damaged, NOW, sent(1));
+    counts.extend(entered(whole, NOW, sent(2)));
+    counts.extend(entered(whole, NOW.minus(DAY), sent(3)));
+    bench.keep_guard(kept(NOW, counts)).await.unwrap();
+    bench.fixture.run(&format!("UPDATE guard_counts SET subject = 'nobody' WHERE subject = '{damaged}'"));
+    let found = bench.guard_counts(AskedCounts { now: NOW, of: AskedSubjects::All }).await.unwrap();
+    let of: std::collections::BTreeSet<_> = found.iter().map(|entered| entered.subject).collect();
+    assert_eq!(of.into_iter().collect::<Vec<_>>(), [whole]);
+    let today = Grain::Day.at(NOW).number;
+    let totals = bench.guard_days(Days { first: today - 1, last: today }, Vec::new()).await.unwrap();
+    assert_eq!(totals, [(whole, sent(5))]);
+}
+
 pub(crate) async fn counts_of_many_at_once_add_up<F: Fixture>(bench: Bench<F>) {
     let mut tasks = JoinSet::new();
     for n in 0..40 {

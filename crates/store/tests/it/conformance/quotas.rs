@@ -70,6 +70,20 @@ pub(crate) async fn of_two_hundred_at_once_as_many_pass_as_may<F: Fixture>(bench
     assert_eq!(messages(&bench), 5);
 }
 
+pub(crate) async fn clock_that_was_ahead_shuts_nobody_out_for_longer_than_the_rule_says<F: Fixture>(
+    bench: Bench<F>,
+) {
+    for n in 1..=5 {
+        remaining(&bench, drawing(message_at(n, NOW.plus(DAY)), &[7])).await.unwrap();
+    }
+    let now = message(6).message.created_at;
+    let again = remaining(&bench, drawing(message(6), &[7])).await.unwrap_err();
+    assert_eq!(again, now.plus(Duration::from_mins(12)));
+    assert_eq!(remaining(&bench, drawing(message_at(7, again), &[7])).await, Ok(vec![0]));
+    let later = again.plus(HOUR);
+    assert_eq!(remaining(&bench, drawing(message_at(8, later), &[7])).await, Ok(vec![4]));
+}
+
 pub(crate) async fn who_is_refused_by_one_quota_draws_on_none<F: Fixture>(bench: Bench<F>) {
     for n in 1..=5 {
         remaining(&bench, drawing(message(n), &[7])).await.unwrap();

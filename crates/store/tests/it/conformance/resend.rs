@@ -25,7 +25,7 @@ pub(crate) async fn message_is_queued_again_as_it_says<F: Fixture>(bench: Bench<
         ..resend(id, NOW.plus(MINUTE))
     };
     let (from, to) = (MessageStatus::Sent, MessageStatus::Queued);
-    assert_eq!(bench.resend(again).await, Ok(Some(Moved { message_id: id, from, to })));
+    assert_eq!(bench.resend(again).await, Ok(Some(Moved { message_id: id, from, to }.into())));
     let summary = bench.show(id).await.summary;
     assert_eq!((summary.status, summary.provider), (to, provider("africastalking")));
     assert_eq!(summary.failure, Some(Failure::new(Reason::NoReceipt)));
@@ -52,7 +52,7 @@ pub(crate) async fn message_is_left_alone_where_it_does_not_stand_as_thought<F: 
         Resend { last_attempt: Some(2), ..again.clone() },
     ] {
         let moved = bench.resend(wrong).await.unwrap().unwrap();
-        assert_eq!(moved, Moved { message_id: id, from, to });
+        assert_eq!(moved, Moved { message_id: id, from, to }.into());
         assert!(!moved.has_moved());
     }
     assert!(

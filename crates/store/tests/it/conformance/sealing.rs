@@ -1,5 +1,6 @@
 //! What is sealed, under which key, and what does not stay.
 
+use domain::attempt::Reason;
 use domain::audit::Actor;
 use domain::ids::MessageId;
 use domain::message::MessageStatus;
@@ -12,7 +13,8 @@ use store::port::messages::{Cancel, Filter};
 use store::port::sealing::{EraseTexts, Erased, Reseal, SealedRow};
 
 use crate::support::{
-    Bench, DAY, Fixture, MINUTE, NOW, With as _, message, operator, receipt_by, receipt_for, receiver,
+    Bench, DAY, Fixture, HOUR, MINUTE, NOW, With as _, message, operator, receipt_by, receipt_for, receiver,
+    resend,
 };
 
 /// A one-time code that is good for ten minutes.
@@ -124,6 +126,29 @@ pub(crate) async fn text_of_a_code_is_erased_once_it_has_served<F: Fixture>(benc
     assert_eq!(erase(&bench, NOW.plus(11 * MINUTE)).await, Erased { codes: 0, texts: 0, is_done: true });
     let shown = bench.show(delivered).await.summary;
     assert_eq!((shown.status, shown.message.receiver), (MessageStatus::Delivered, receiver(1)));
+}
+
+pub(crate) async fn erased_text_is_never_sent<F: Fixture>(bench: Bench<F>) {
+    let id = bench.add_and_send(code(1), "SM1").await;
+    bench.receive(receipt_for(id, ReceiptStatus::Failed)).await;
+    erase(&bench, NOW.plus(11 * MINUTE)).await;
+    let again = bench.resend(resend(id, NOW.plus(12 * MINUTE))).await.unwrap().unwrap();
+    assert!(!again.has_moved() && again.limited.is_none());
+    assert_eq!(bench.status(id).await, MessageStatus::Failed);
+    assert_eq!(bench.take(NOW.plus(HOUR)).await.len(), 0);
+
+    // One that waits although its text is gone, however that came about.
+    let (without, with) = (message(2), message(3));
+    let (without_id, with_id) = (without.id(), with.id());
+    bench.add([without, with]).await;
+    let literal = F::literal(without_id);
+    bench.fixture.run(&format!("UPDATE messages SET sealed_body = NULL WHERE id = {literal}"));
+    let taken = bench.take(NOW.plus(HOUR)).await;
+    assert_eq!(taken.iter().map(|claimed| claimed.submission.message_id).collect::<Vec<_>>(), [with_id]);
+    let shown = bench.show(without_id).await;
+    let failure = shown.summary.failure.map(|failure| failure.reason);
+    assert_eq!((shown.summary.status, failure), (MessageStatus::Failed, Some(Reason::TextErased)));
+    assert_eq!(shown.attempts.len(), 0);
 }
 
 pub(crate) async fn texts_are_kept_for_as_long_as_they_are_to_be<F: Fixture>(bench: Bench<F>) {

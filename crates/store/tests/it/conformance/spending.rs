@@ -3,7 +3,7 @@
 use domain::ids::MessageId;
 use domain::message::MessageStatus;
 use domain::quota::{Allowance, Draw};
-use store::port::messages::{Accept, Accepted, NewMessage, Resend};
+use store::port::messages::{Accept, Accepted, Limited, NewMessage, Resend};
 use store::port::queue::Next;
 use store::port::spending::{Charge, Reservation, ReservationId};
 
@@ -90,7 +90,13 @@ pub(crate) async fn what_is_sent_again_is_reserved_again_within_the_cap<F: Fixtu
     assert_eq!(bench.settle(vec![charge(id, 40, 0)]).await, Ok(1));
 
     let again = |amount| Resend { draws: vec![cap(amount)], ..resend(id, NOW.plus(MINUTE)) };
-    assert!(!bench.resend(again(101)).await.unwrap().unwrap().has_moved());
+    let refused = bench.resend(again(101)).await.unwrap().unwrap();
+    assert!(!refused.has_moved());
+    assert_eq!(
+        refused.limited,
+        Some(Limited { message_id: id, place: 0, again_at: NOW.plus(DAY) }),
+        "it says which quota, and until when"
+    );
     assert_eq!((bench.status(id).await, drawn(&bench).await), (MessageStatus::Failed, Some(0)));
     assert!(bench.resend(again(60)).await.unwrap().unwrap().has_moved());
     assert_eq!(drawn(&bench).await, Some(60));

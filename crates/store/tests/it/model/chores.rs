@@ -161,7 +161,7 @@ impl<F: Fixture> Game<F> {
             ..resend(id, self.now)
         };
         let moved = self.bench.resend(again.clone()).await.unwrap();
-        assert_eq!(moved, Some(self.after_resend(&again)));
+        assert_eq!(moved, Some(self.after_resend(&again).into()));
     }
 
     /// What sending a message again does.
