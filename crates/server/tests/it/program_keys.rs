@@ -149,3 +149,21 @@ async fn the_first_start_shows_a_key_once_and_not_in_the_log() {
     again.terminate().await;
     assert!(!again.ended().await.stderr.contains("tuma_"));
 }
+
+#[tokio::test]
+async fn data_keys_are_rotated_by_one_at_a_time() {
+    let site = Site::bare();
+    site.key("admin").await;
+    // Another one has begun, and holds its lease for long.
+    let file = rusqlite::Connection::open(site.path("tuma.db")).unwrap();
+    let lease =
+        "INSERT INTO leases (name, node, until_at) VALUES ('rotate-data', zeroblob(16), 9223372036854775807)";
+    file.execute_batch(lease).unwrap();
+    drop(file);
+    let refused = site.run(&["keys", "rotate-data"]).await;
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    assert!(refused.stderr.contains("another rotate-data is under way"), "{}", refused.stderr);
+    let file = rusqlite::Connection::open(site.path("tuma.db")).unwrap();
+    let keys: i64 = file.query_row("SELECT count(*) FROM data_keys", [], |row| row.get(0)).unwrap();
+    assert_eq!(keys, 2, "no key was made");
+}

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::checkpoint::Checkpointer;
 use super::connection::{self, Lock};
-use super::write;
+use super::{data_keys, write};
 use crate::StoreError;
 use crate::group::{Backend, Batch};
 use crate::seal::Keyring;
@@ -46,5 +46,10 @@ impl Backend for Writer {
             Err(_) => {}
         }
         result
+    }
+
+    fn renew_keys(&mut self) -> Result<(), StoreError> {
+        let kept = connection::transact(&mut self.connection, self.keyring.vault(), data_keys::kept)?;
+        self.keyring.renew(&kept)
     }
 }
