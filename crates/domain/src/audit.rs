@@ -19,4 +19,6 @@ pub use self::chain::{Entry, Forgotten, GENESIS, Hash, Head, Kept, Sealed, hex};
 pub use self::checkpoint::{Checkpoint, Seen};
 pub use self::entry::{Act, Actor, ActorError, Event, NewEntry};
 pub use self::key::AuditKeys;
-pub use self::verify::{Broken, ChainCheck, Expected, Fault, Part, Place, check_checkpoints};
+pub use self::verify::{
+    Broken, ChainCheck, Expected, Fault, Part, Place, check_chains, check_checkpoints, check_last_checkpoint,
+};

@@ -24,6 +24,7 @@ mod routes;
 mod sealing;
 mod spending;
 mod sweep;
+mod tampering;
 mod watches;
 
 use crate::support::{Bench, PostgresFixture, SqliteFixture};
@@ -65,6 +66,9 @@ macro_rules! conformance {
                 notes_without_a_message_are_paged_too,
                 checkpoint_signs_where_chains_end_if_anything_is_new,
                 what_is_left_after_forgetting_holds,
+                many_messages_of_one_commit_have_an_entry_each,
+            );
+            conformance!(@room tampering, $fixture,
                 changed_entry_is_named,
                 cut_tail_is_named,
                 entry_that_was_taken_out_is_named,
@@ -72,8 +76,9 @@ macro_rules! conformance {
                 head_that_was_put_back_is_named_and_the_gateway_goes_on,
                 trail_that_was_put_back_as_a_whole_is_found_by_a_checkpoint,
                 checkpoint_that_was_changed_is_named,
+                chain_that_was_taken_out_as_a_whole_is_named,
+                chain_that_knows_of_a_checkpoint_can_not_be_made_to_forget_it,
                 change_of_any_column_is_found,
-                many_messages_of_one_commit_have_an_entry_each,
             );
             conformance!(@room quotas, $fixture,
                 quota_is_drawn_on_to_the_last_and_survives_reopening,

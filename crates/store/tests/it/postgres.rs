@@ -80,6 +80,20 @@ async fn rows_from_before_there_were_weeks_are_found() {
 }
 
 #[tokio::test]
+async fn function_that_an_earlier_migration_made_is_made_anew() {
+    let fixture = PostgresFixture::fresh();
+    fixture.open().await.close().await;
+    fixture.execute(
+        "ALTER FUNCTION tuma_keep_moved() RESET ALL; ALTER TABLE audit_heads DROP COLUMN last_checkpoint; \
+         UPDATE tuma_schema SET version = 12",
+    );
+    fixture.open().await.close().await;
+    let joins_at_once = "SELECT count(*) FROM pg_proc WHERE proname = 'tuma_keep_moved' \
+         AND proconfig @> ARRAY['enable_hashjoin=on']";
+    assert_eq!(fixture.counts(vec![joins_at_once.into()]), [1]);
+}
+
+#[tokio::test]
 async fn node_hears_what_another_tells() {
     let bench = Bench::<PostgresFixture>::new().await;
     let other = bench.fixture.open().await;

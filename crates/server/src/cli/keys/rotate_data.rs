@@ -24,7 +24,7 @@ const HEARD: Duration = DATA_KEYS_TURN.saturating_mul(3);
 const LEASE: &str = "rotate-data";
 
 /// How long one that was killed keeps others waiting. It is renewed with each part.
-const LEASE_FOR: Duration = Duration::from_secs(120);
+const LEASE_FOR: Duration = Duration::from_mins(2);
 
 pub(super) async fn run(store: &dyn Store) -> anyhow::Result<()> {
     let clock = SystemClock::new();

@@ -17,8 +17,8 @@ use crate::port::messages::{Filter, Page};
 const ENTRY: &str = "chain, seq, at, actor, event, message_id, receiver, provider, length, segments, outcome, \
      subject, hash";
 
-pub(in super::super) const HEAD: &str = "SELECT chain, seq, at, hash, forgotten_seq, forgotten_hash, code \
-     FROM audit_heads WHERE chain = ?1";
+pub(in super::super) const HEAD: &str = "SELECT chain, seq, at, hash, forgotten_seq, forgotten_hash, code, \
+     last_checkpoint FROM audit_heads WHERE chain = ?1";
 
 /// The next number of a chain that has entries, or a head.
 pub(in super::super) const NEXT_WITH_ENTRIES: &str =
@@ -48,8 +48,14 @@ const SLACK: Duration = Duration::from_hours(24);
 /// A head as it is kept.
 pub(in super::super) fn sealed(row: &Row<'_>) -> Result<Sealed, StoreError> {
     let forgotten = Forgotten { seq: get(row, 4)?, hash: get(row, 5)? };
-    let head =
-        Head { chain: get(row, 0)?, seq: get(row, 1)?, at: time(row, 2)?, hash: get(row, 3)?, forgotten };
+    let head = Head {
+        chain: get(row, 0)?,
+        seq: get(row, 1)?,
+        at: time(row, 2)?,
+        hash: get(row, 3)?,
+        forgotten,
+        last_checkpoint: get(row, 7)?,
+    };
     Ok(Sealed { head, code: get(row, 6)? })
 }
 
