@@ -372,6 +372,12 @@ impl<T: Column> Column for Option<T> {
 pub(super) const CALLBACKS_BEHIND: &str = "SELECT id, received_at, provider_message_id, receiver_hash, sealed_raw \
      FROM callbacks WHERE (received_at, id) > (?1, ?2) ORDER BY received_at, id LIMIT ?3";
 
+/// Quotas that have ended, and what somebody looked at and did not draw on. Not those that others draw on at this
+/// moment: by the time they are done, there is something in them.
+pub(super) const FORGET_QUOTAS: &str = "DELETE FROM quotas WHERE quota IN \
+     (SELECT quota FROM quotas WHERE ends_at < ?1 OR value IS NULL LIMIT ?2 FOR UPDATE SKIP LOCKED) \
+     AND (ends_at < ?1 OR value IS NULL)";
+
 /// The column by which messages in trouble are found, among `states s`.
 pub(super) const TROUBLE: &str = "s.trouble";
 

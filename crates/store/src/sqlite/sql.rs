@@ -134,6 +134,10 @@ pub(super) fn list(values: Vec<Value>) -> impl rusqlite::Params {
 pub(super) const CALLBACKS_BEHIND: &str = "SELECT id, received_at, provider_message_id, receiver_hash, sealed_raw \
      FROM callbacks WHERE id > ?2 AND ?1 IS NOT NULL ORDER BY id LIMIT ?3";
 
+/// Quotas that have ended, and what somebody looked at and did not draw on.
+pub(super) const FORGET_QUOTAS: &str = "DELETE FROM quotas WHERE quota IN \
+     (SELECT quota FROM quotas WHERE ends_at < ?1 OR value IS NULL LIMIT ?2)";
+
 /// The column by which messages in trouble are found, among `states s`.
 pub(super) const TROUBLE: &str = "s.status";
 

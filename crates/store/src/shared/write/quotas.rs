@@ -3,7 +3,7 @@
 use domain::quota::Left;
 use domain::time::Timestamp;
 
-use super::super::sql::{Statements, get, params};
+use super::super::sql::{FORGET_QUOTAS, Statements, get, params};
 use crate::StoreError;
 use crate::port::messages::Limited;
 use crate::quotas::{Book, Drawing};
@@ -12,10 +12,6 @@ pub(in super::super) const KEPT: &str = "SELECT value FROM quotas WHERE quota = 
 
 const KEEP: &str = "INSERT INTO quotas (quota, value, ends_at) VALUES (?1, ?2, ?3) \
      ON CONFLICT (quota) DO UPDATE SET value = excluded.value, ends_at = excluded.ends_at";
-
-/// What has ended, and what somebody looked at and did not draw on.
-const FORGET: &str = "DELETE FROM quotas WHERE quota IN \
-     (SELECT quota FROM quotas WHERE ends_at < ?1 OR value IS NULL LIMIT ?2)";
 
 /// Draws for all of these messages, or for none.
 pub(super) fn draw<'a>(
@@ -43,5 +39,5 @@ pub(in super::super) fn forget(
     now: Timestamp,
     limit: u32,
 ) -> Result<usize, StoreError> {
-    statements.execute(FORGET, params![now.as_micros(), limit])
+    statements.execute(FORGET_QUOTAS, params![now.as_micros(), limit])
 }
