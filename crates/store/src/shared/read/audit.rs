@@ -202,6 +202,17 @@ impl Query {
         let _ = write!(self.sql, " AND {}", condition.replace('?', &format!("?{}", self.values.len())));
     }
 
+    /// What comes after a time, chain and place, newest first. Bound, so that all pages are one statement.
+    fn behind(&mut self, cursor: [i64; 3]) {
+        let first = self.values.len();
+        self.values.extend(cursor.map(Value::Integer));
+        let [at, chain, seq] = [1, 2, 3].map(|place| first + place);
+        let _ = write!(
+            self.sql,
+            " AND at <= ?{at} AND (at < ?{at} OR chain < ?{chain} OR (chain = ?{chain} AND seq < ?{seq}))"
+        );
+    }
+
     /// What the filter asks of each entry.
     fn filter(&mut self, filter: &AuditFilter) {
         if let Some(event) = filter.event {
@@ -282,9 +293,7 @@ pub(in super::super) fn of_no_message_sql(
         query.and("receiver = ?", Value::Integer(receiver));
     }
     if let Some(AuditCursor { at, chain, seq }) = page.after {
-        query.and("at <= ?", Value::Integer(at.as_micros()));
-        let behind = format!("(at < ? OR chain < {chain} OR (chain = {chain} AND seq < {seq}))");
-        query.and(&behind, Value::Integer(at.as_micros()));
+        query.behind([at.as_micros(), chain, seq]);
     }
     query.ordered(NEWEST_FIRST, page.limit)
 }
