@@ -53,7 +53,9 @@ impl Contents {
         hash.update(&self.checkpoints.0.to_be_bytes());
         hash.update(&self.checkpoints.1.to_be_bytes());
         for Exported { chain, first, last } in &self.chains {
-            [chain, first, last].into_iter().for_each(|number| hash.update(&number.to_be_bytes()));
+            for number in [chain, first, last] {
+                hash.update(&number.to_be_bytes());
+            }
         }
         digest(hash)
     }
