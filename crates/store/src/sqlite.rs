@@ -112,3 +112,35 @@ fn rewrite(connection: &mut Connection, keyring: &Keyring) -> Result<(), StoreEr
     let done = |statements: &mut Statements<'_>| statements.execute(REWRITTEN, params![]).map(|_done| ());
     connection::transact(connection, keyring.vault(), done)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_that_could_not_be_written_anew_after_sealing_stays_marked_until_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tuma.db");
+        let keys = MasterKeys::generate().0;
+        let mut connection = connection::open_writer(&path).unwrap();
+        connection::prepare_writer(&connection).unwrap();
+        migrate::run(&mut connection).unwrap();
+        open_keyring(&mut connection, &path, Some(keys.clone())).unwrap();
+        connection.execute("INSERT INTO progress (chore, mark) VALUES ('seal', x'')", []).unwrap();
+        // As many databases as a connection may have: writing anew needs one more.
+        for number in 0..10 {
+            connection.execute(&format!("ATTACH ':memory:' AS other{number}"), []).unwrap();
+        }
+        open_keyring(&mut connection, &path, Some(keys.clone())).unwrap_err();
+        let mut next_start = connection::open_writer(&path).unwrap();
+        let chores =
+            "SELECT coalesce(group_concat(chore), '') FROM progress WHERE chore IN ('seal', 'rewrite')";
+        let left = |connection: &Connection| -> String {
+            connection.query_row(chores, [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!(left(&next_start), "rewrite");
+        drop(connection);
+        open_keyring(&mut next_start, &path, Some(keys)).unwrap();
+        assert_eq!(left(&next_start), "");
+    }
+}
