@@ -12,11 +12,15 @@
 mod chain;
 mod checkpoint;
 mod entry;
+mod export;
 mod key;
 mod verify;
 
 pub use self::chain::{Entry, Forgotten, GENESIS, Hash, Head, Kept, Sealed, hex};
 pub use self::checkpoint::{Checkpoint, Seen};
 pub use self::entry::{Act, Actor, ActorError, Event, NewEntry};
+pub use self::export::{Contents, Exported};
 pub use self::key::AuditKeys;
-pub use self::verify::{Broken, ChainCheck, Expected, Fault, Part, Place, check_checkpoints};
+pub use self::verify::{
+    Broken, ChainCheck, Expected, Fault, Part, Place, check_chains, check_checkpoints, check_last_checkpoint,
+};

@@ -12,7 +12,8 @@ pub(crate) fn bulk_id(now: Timestamp) -> BulkId {
     BulkId::new(now, rand::rng().random())
 }
 
-pub(crate) fn node_id(now: Timestamp) -> NodeId {
+/// A process, as an owner of leases.
+pub fn node_id(now: Timestamp) -> NodeId {
     NodeId::new(now, rand::rng().random())
 }
 

@@ -81,7 +81,7 @@ mod feedback;
 pub mod explain;
 
 pub use clock::SystemClock;
-pub use fresh::jitter;
+pub use fresh::{jitter, node_id};
 pub use request::{BulkAnswer, BulkRequest, Caller, FieldError, SendAnswer, SendError, SendRequest, Verdict};
 pub use service::{Parts, SmsService};
 pub use settings::Settings;

@@ -22,7 +22,22 @@ use crate::limits::Again;
 use crate::reconcile::ReconcilerReport;
 use crate::routing::Traveler;
 use crate::service::SmsService;
+use crate::sweep::DATA_KEYS;
 use crate::workers::WorkerStatus;
+
+/// Why a worker was not told to rest or to work again.
+#[derive(Debug, thiserror::Error)]
+pub enum PauseError {
+    /// There is none of this name.
+    #[error("there is no worker of that name")]
+    Unknown,
+    /// The gateway can't do without it.
+    #[error("this worker never rests: without it, the gateway could neither accept nor read messages")]
+    Needed,
+    /// The store can't be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
 
 /// A provider as operators see it.
 #[derive(Debug, Clone)]
@@ -239,10 +254,13 @@ impl SmsService {
         self.workers.show()
     }
 
-    /// Lets a worker rest, or work again; `false` if there is none of this name.
-    pub async fn set_worker_paused(&self, name: &str, paused: bool, by: Actor) -> Result<bool, StoreError> {
+    /// Lets a worker rest, or work again.
+    pub async fn set_worker_paused(&self, name: &str, paused: bool, by: Actor) -> Result<(), PauseError> {
         if !self.workers.show().iter().any(|worker| worker.name == name) {
-            return Ok(false);
+            return Err(PauseError::Unknown);
+        }
+        if paused && name == DATA_KEYS {
+            return Err(PauseError::Needed);
         }
         let event = if paused { Event::WorkerPaused } else { Event::WorkerActivated };
         // Before it is done: what could not be entered is not done.
@@ -250,6 +268,6 @@ impl SmsService {
         self.workers.set_paused(name, paused);
         tracing::warn!(worker = name, paused, "a worker was told to rest or to work again");
         self.shared.wakeups.wake_all();
-        Ok(true)
+        Ok(())
     }
 }

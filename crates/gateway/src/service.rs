@@ -148,7 +148,7 @@ impl SmsService {
             self.start_worker("divert", divert::TURN, divert::run);
         }
         self.start_worker("refusals", audit::REFUSALS_TURN, audit::note_gathered_regularly);
-        self.start_worker("data-keys", sweep::DATA_KEYS_TURN, sweep::renew_data_keys_regularly);
+        self.start_worker(sweep::DATA_KEYS, sweep::DATA_KEYS_TURN, sweep::renew_data_keys_regularly);
         let workers = Arc::clone(&self.workers);
         self.start_worker("watchdog", WATCHDOG_TURN, move |shared, stop| {
             watch_workers(shared, Arc::clone(&workers), stop)

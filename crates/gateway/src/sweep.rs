@@ -34,6 +34,9 @@ pub(crate) const ERASE_TURN: Duration = Duration::from_secs(5);
 /// How often data keys are looked for that others have made. A new one is put to use only after three times as long.
 pub const DATA_KEYS_TURN: Duration = Duration::from_secs(10);
 
+/// Who looks. It never rests: without the newest keys, a node can neither read what others wrote nor accept anything.
+pub(crate) const DATA_KEYS: &str = "data-keys";
+
 /// Texts that are erased together: a part of a commit that others wait for.
 const ERASE_BATCH: u32 = 500;
 

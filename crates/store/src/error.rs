@@ -30,8 +30,8 @@ pub enum StoreError {
     /// The master key is another one than that of this database.
     #[error("the data key does not open this database: it is another one, or damaged")]
     WrongKey,
-    /// A value was sealed under a key that this process has not heard of yet.
-    #[error("a value was sealed under a data key that this process does not know yet")]
+    /// A key is in use that this process has not heard of yet, or can't open.
+    #[error("a data key is in use that this process does not know yet")]
     UnknownKey,
     /// The file is a database of something else.
     #[error("the database belongs to another program")]

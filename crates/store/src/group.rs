@@ -50,6 +50,9 @@ const MAX_WAITING_MESSAGES: usize = 16_384;
 pub(crate) trait Backend: Send + 'static {
     /// Runs a batch as one transaction and fills in the answers. On an error nothing of it may be written.
     fn commit(&mut self, batch: &mut Batch) -> Result<(), StoreError>;
+
+    /// Takes the data keys as they are kept now.
+    fn renew_keys(&mut self) -> Result<(), StoreError>;
 }
 
 /// A question, its answer once there, and who waits for it.
@@ -231,6 +234,14 @@ fn guess(limit: u32) -> usize {
 }
 
 impl Batch {
+    /// Whether the batch seals anything, or asks whether this node could.
+    pub(crate) fn seals(&self) -> bool {
+        !(self.accepts.is_empty()
+            && self.receipts.is_empty()
+            && self.resealed.is_empty()
+            && self.pings.is_empty())
+    }
+
     /// Messages and receipts that the batch wrote something about, once it has its answers: what a backend
     /// needs to know when its log has grown.
     pub(crate) fn written(&self) -> usize {
@@ -328,10 +339,24 @@ fn write(mut backend: impl Backend, waiting: &Mutex<mpsc::Receiver<Operation>>, 
         let gathered = gather(&mut waiting.lock());
         let Some(mut batch) = gathered else { break };
         let under_way = answering.begin();
-        let result = backend.commit(&mut batch);
+        let result = commit(&mut backend, &mut batch);
         under_way.ended(&result);
         settle(&mut backend, batch, &result);
     }
+}
+
+/// Commits a batch, with the keys as they are now if another one was put to use.
+fn commit(backend: &mut impl Backend, batch: &mut Batch) -> Result<(), StoreError> {
+    let result = backend.commit(batch);
+    if result != Err(StoreError::UnknownKey) {
+        return result;
+    }
+    if let Err(problem) = backend.renew_keys() {
+        tracing::error!(%problem, "a data key is in use that can't be read: nothing is sealed until it can");
+        return result;
+    }
+    batch.clear_answers();
+    backend.commit(batch)
 }
 
 /// Waits for an operation, and takes all that have gathered; `None` when no more will come.
@@ -349,7 +374,8 @@ fn gather(waiting: &mut mpsc::Receiver<Operation>) -> Option<Batch> {
 }
 
 fn settle(backend: &mut impl Backend, batch: Batch, result: &Result<(), StoreError>) {
-    let Err(problem @ (StoreError::Internal(_) | StoreError::Corrupt)) = result else {
+    let Err(problem @ (StoreError::Internal(_) | StoreError::Corrupt | StoreError::UnknownKey)) = result
+    else {
         return batch.settle(result);
     };
     // One operation, or one damaged row, may have spoiled it for all: run each by itself, so that only the

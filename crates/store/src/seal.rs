@@ -241,6 +241,11 @@ impl Vault {
         Self::new(Vec::new(), INDEX, index)
     }
 
+    /// The id of the key that seals.
+    pub(crate) fn current(&self) -> u32 {
+        self.current
+    }
+
     /// Whether a value is sealed under another key than what is new.
     pub(crate) fn is_outdated(&self, sealed: &[u8]) -> bool {
         key_id(sealed) != Some(self.current)
@@ -317,6 +322,8 @@ fn plain_number(plain: &[u8]) -> Result<u64, StoreError> {
 pub(crate) struct ResealedRows {
     /// How many rows were looked at.
     pub(crate) rows: u64,
+    /// The key that they are sealed under now.
+    pub(crate) key: u32,
     pub(crate) messages: Vec<SealedMessage>,
     pub(crate) callbacks: Vec<SealedCallback>,
     /// Where to go on; `None` at the end.
@@ -328,6 +335,8 @@ pub(crate) struct ResealedRows {
 pub(crate) struct SealedMessage {
     pub(crate) id: MessageId,
     pub(crate) receiver_hash: i64,
+    /// As the number stood in the row: one that somebody else has sealed anew is left.
+    pub(crate) was: Vec<u8>,
     pub(crate) receiver: Vec<u8>,
     pub(crate) body: Option<Vec<u8>>,
 }
@@ -338,6 +347,8 @@ pub(crate) struct SealedCallback {
     pub(crate) id: i64,
     pub(crate) received_at: Timestamp,
     pub(crate) receiver_hash: Option<i64>,
+    /// As it stood in the row.
+    pub(crate) was: Vec<u8>,
     pub(crate) raw: Vec<u8>,
 }
 

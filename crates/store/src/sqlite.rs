@@ -33,6 +33,7 @@ use std::sync::Arc;
 use self::checkpoint::Checkpointer;
 use self::connection::{Lock, Readers};
 pub(crate) use self::side::SqliteSide;
+use self::sql::{Statements, params};
 pub(crate) use self::store::BackendStore;
 use self::writer::Writer;
 use crate::port::sealing::SealedRow;
@@ -40,6 +41,14 @@ use crate::seal::{Keyring, MasterKeys, Vault};
 use crate::{Options, StoreError};
 
 use rusqlite::Connection;
+
+/// The file is to be written anew: told in the commit that seals the last of what was there before.
+const MUST_REWRITE: &str =
+    "INSERT INTO progress (chore, mark) VALUES ('rewrite', x'') ON CONFLICT DO NOTHING";
+
+const IS_TO_REWRITE: &str = "SELECT 1 FROM progress WHERE chore = 'rewrite'";
+
+const REWRITTEN: &str = "DELETE FROM progress WHERE chore = 'rewrite'";
 
 /// One process serves a file.
 const IS_SHARED: bool = false;
@@ -77,17 +86,64 @@ fn open_keyring(
     };
     let closed = Arc::new(Vault::closed());
     let keyring = connection::transact(connection, closed, |statements| data_keys::open(statements, master))?;
-    let mut behind = Some(SealedRow::FIRST);
-    if !connection::transact(connection, keyring.vault(), data_keys::is_plain)? {
-        return Ok(keyring);
+    if connection::transact(connection, keyring.vault(), data_keys::is_plain)? {
+        tracing::info!("numbers and texts of before are being sealed");
+        let mut behind = Some(SealedRow::FIRST);
+        while let Some(row) = behind {
+            behind = connection::transact(connection, keyring.vault(), |statements| {
+                let behind = data_keys::seal_plain(statements, row)?;
+                if behind.is_none() {
+                    statements.execute(MUST_REWRITE, params![])?;
+                }
+                Ok(behind)
+            })?;
+        }
     }
-    tracing::info!("numbers and texts of before are being sealed");
-    while let Some(row) = behind {
-        behind = connection::transact(connection, keyring.vault(), |statements| {
-            data_keys::seal_plain(statements, row)
-        })?;
-    }
-    // What was there before stands in free pages, and in the log.
-    connection::rewrite(connection)?;
+    rewrite(connection, &keyring)?;
     Ok(keyring)
+}
+
+/// What was there before values were sealed stands in free pages, and in the log, until the file has been written anew. If
+/// that fails or is cut short, such as by a full disk, the next start does it.
+fn rewrite(connection: &mut Connection, keyring: &Keyring) -> Result<(), StoreError> {
+    let must = |statements: &mut Statements<'_>| statements.first(IS_TO_REWRITE, params![], |_row| Ok(()));
+    if connection::transact(connection, keyring.vault(), must)?.is_none() {
+        return Ok(());
+    }
+    tracing::info!("the database file is being written anew");
+    connection::rewrite(connection)?;
+    let done = |statements: &mut Statements<'_>| statements.execute(REWRITTEN, params![]).map(|_done| ());
+    connection::transact(connection, keyring.vault(), done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_that_could_not_be_written_anew_after_sealing_stays_marked_until_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tuma.db");
+        let keys = MasterKeys::generate().0;
+        let mut connection = connection::open_writer(&path).unwrap();
+        connection::prepare_writer(&connection).unwrap();
+        migrate::run(&mut connection).unwrap();
+        open_keyring(&mut connection, &path, Some(keys.clone())).unwrap();
+        connection.execute("INSERT INTO progress (chore, mark) VALUES ('seal', x'')", []).unwrap();
+        // As many databases as a connection may have: writing anew needs one more.
+        for number in 0..10 {
+            connection.execute(&format!("ATTACH ':memory:' AS other{number}"), []).unwrap();
+        }
+        open_keyring(&mut connection, &path, Some(keys.clone())).unwrap_err();
+        let mut next_start = connection::open_writer(&path).unwrap();
+        let chores =
+            "SELECT coalesce(group_concat(chore), '') FROM progress WHERE chore IN ('seal', 'rewrite')";
+        let left = |connection: &Connection| -> String {
+            connection.query_row(chores, [], |row| row.get(0)).unwrap()
+        };
+        assert_eq!(left(&next_start), "rewrite");
+        drop(connection);
+        open_keyring(&mut next_start, &path, Some(keys)).unwrap();
+        assert_eq!(left(&next_start), "");
+    }
 }

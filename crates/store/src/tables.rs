@@ -251,6 +251,7 @@ const AUDIT_HEADS: &[Column] = &[
     big("forgotten_seq"),
     bytes("forgotten_hash"),
     bytes("code"),
+    big("last_checkpoint"),
 ];
 
 const AUDIT_CHECKPOINTS: &[Column] =

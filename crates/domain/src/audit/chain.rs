@@ -143,13 +143,22 @@ pub struct Head {
     pub hash: Hash,
     /// What is before its first entry.
     pub forgotten: Forgotten,
+    /// The number of the last checkpoint that saw the chain, or that was there when it began; 0 if there was none.
+    pub last_checkpoint: i64,
 }
 
 impl Head {
     /// The head of a chain without entries.
     pub const fn new(chain: i64) -> Self {
         let forgotten = Forgotten { seq: 0, hash: GENESIS };
-        Self { chain, seq: 0, at: Timestamp::from_micros(i64::MIN), hash: GENESIS, forgotten }
+        Self {
+            chain,
+            seq: 0,
+            at: Timestamp::from_micros(i64::MIN),
+            hash: GENESIS,
+            forgotten,
+            last_checkpoint: 0,
+        }
     }
 
     /// The next entry. Its time is that of the one before if it would be earlier: what gathered for one commit comes in no
@@ -183,6 +192,10 @@ impl Head {
         }
         bytes.extend(self.hash);
         bytes.extend(self.forgotten.hash);
+        // Without one, as heads were sealed that knew of none.
+        if self.last_checkpoint != 0 {
+            bytes.extend(self.last_checkpoint.to_be_bytes());
+        }
         bytes
     }
 }

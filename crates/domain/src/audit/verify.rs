@@ -160,6 +160,27 @@ pub fn check_checkpoints(
     Ok(expected)
 }
 
+/// Checks that all chains are there, by their numbers in ascending order. They are counted from 1, and the head of one is
+/// never taken away, whatever is forgotten of it.
+pub fn check_chains(chains: impl IntoIterator<Item = i64>) -> Result<(), Broken> {
+    match (1..).zip(chains).find(|(number, chain)| number != chain) {
+        None => Ok(()),
+        Some((number, _)) => {
+            Err(Broken { place: Place::Head { chain: number }, at: None, fault: Fault::HeadChanged })
+        }
+    }
+}
+
+/// Checks that the checkpoint is there which some chain was last seen by: `head` is that of the checkpoints' own chain,
+/// read after all others.
+pub fn check_last_checkpoint(head: Option<&Sealed>, last: i64) -> Result<(), Broken> {
+    let kept = head.map_or(0, |sealed| sealed.head.seq);
+    if last <= kept {
+        return Ok(());
+    }
+    Err(Broken { place: Place::Checkpoint { number: kept + 1 }, at: None, fault: Fault::TailCut })
+}
+
 /// A part of a chain, as it was at one moment.
 #[derive(Debug, Clone)]
 pub struct Part {
@@ -180,17 +201,23 @@ pub struct ChainCheck<'keys> {
     hash: Hash,
     at: Option<Timestamp>,
     expected: Expected,
+    last_checkpoint: i64,
 }
 
 impl<'keys> ChainCheck<'keys> {
     /// At the beginning of a chain of which checkpoints have seen this.
     pub const fn new(keys: &'keys AuditKeys, chain: i64, expected: Expected) -> Self {
-        Self { keys, chain, seq: 0, hash: GENESIS, at: None, expected }
+        Self { keys, chain, seq: 0, hash: GENESIS, at: None, expected, last_checkpoint: 0 }
     }
 
     /// The last place that holds.
     pub const fn seq(&self) -> i64 {
         self.seq
+    }
+
+    /// The last checkpoint that saw the chain, as its head says.
+    pub const fn last_checkpoint(&self) -> i64 {
+        self.last_checkpoint
     }
 
     /// Sees the part behind [`seq`](Self::seq).
@@ -203,6 +230,7 @@ impl<'keys> ChainCheck<'keys> {
                 fault: Fault::HeadChanged,
             });
         };
+        self.last_checkpoint = head.last_checkpoint;
         if head.forgotten.seq > self.seq {
             // What was forgotten in order is not missed. What checkpoints saw of it can't be looked at any more.
             (self.seq, self.hash) = (head.forgotten.seq, head.forgotten.hash);

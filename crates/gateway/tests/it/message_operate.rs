@@ -10,6 +10,7 @@ use domain::civil::QuietHours;
 use domain::message::MessageStatus;
 use domain::scenario::Scenario;
 use gateway::again::MoveError;
+use gateway::operate::PauseError;
 use gateway::request::Content;
 use gateway::workers::WorkerState;
 use gateway::{SendError, Verdict};
@@ -134,8 +135,9 @@ async fn invitations_still_queued_when_the_quiet_hours_begin_wait_for_their_end(
 #[tokio::test]
 async fn a_worker_rests_and_works_again_as_told() {
     let bench = Bench::start().await;
-    assert!(!bench.service.set_worker_paused("nobody", true, Actor::Operator).await.unwrap());
-    assert!(bench.service.set_worker_paused("dispatch.twilio", true, Actor::Operator).await.unwrap());
+    let unknown = bench.service.set_worker_paused("nobody", true, Actor::Operator).await;
+    assert!(matches!(unknown, Err(PauseError::Unknown)), "{unknown:?}");
+    bench.service.set_worker_paused("dispatch.twilio", true, Actor::Operator).await.unwrap();
     let paused = bench.send(AMERICAN).await;
     let other = bench.send(KENYAN).await;
     bench.stands(other, MessageStatus::Sent).await;

@@ -1,17 +1,13 @@
 //! `tuma serve`.
 
+mod first_key;
+
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use domain::audit::{Act, Actor};
-use domain::secret::ExposeSecret as _;
-use domain::time::Clock as _;
-use store::Store;
 
-use super::say;
 use crate::assemble::Gateway;
 use crate::config::{Config, Role, Roles};
-use crate::keys::{self, Scope};
 use crate::listen;
 use gateway::SystemClock;
 
@@ -43,7 +39,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
         tracing::info!(%address, "health and metrics");
     }
     if config.roles.has(Role::Api) {
-        offer_first_key(&*gateway.store).await?;
+        first_key::offer(&*gateway.store, config).await?;
     }
     asked.await?;
     tracing::info!("stopping");
@@ -56,25 +52,6 @@ async fn run(config: &Config) -> anyhow::Result<()> {
         }
     }
     tracing::info!("stopped");
-    Ok(())
-}
-
-/// Where nobody could call, makes a key that may everything, and shows it this once: to whoever started the program, and
-/// not in the log, which is kept and read by many.
-async fn offer_first_key(store: &dyn Store) -> anyhow::Result<()> {
-    if !store.keys().await?.is_empty() {
-        return Ok(());
-    }
-    let now = SystemClock::new().now();
-    let (secret, key) = keys::create("first start", &[Scope::Admin], None, now);
-    let id = key.id;
-    // Another node may have been faster.
-    if store.create_first_key(key, Act { by: Actor::System, at: now }).await? {
-        tracing::warn!(key = %id, "there was no API key: one was made that may everything, and shown on standard error");
-        say(format_args!("\n{id}, for the first start, with the scope admin. It is shown this once:\n"));
-        say(secret.expose_secret());
-        say("\nMake one for each caller with it (POST /api-keys, or tuma keys create), then revoke it.\n");
-    }
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use domain::ids::DecisionId;
 use gateway::again::MoveError;
 use gateway::allowed::NotAllowed;
+use gateway::operate::PauseError;
 use gateway::receipts::CallbackRefusal;
 use gateway::request::{Reached, Remaining};
 use gateway::service::NotReady;
@@ -70,6 +71,8 @@ codes! {
     MessageNotCancelable => CONFLICT, "message_not_cancelable", "The message can't be canceled";
     /// The message is on its way, or has arrived.
     MessageNotRetriable => CONFLICT, "message_not_retriable", "The message can't be sent again";
+    /// The gateway can't do without the worker.
+    WorkerNeeded => CONFLICT, "worker_needed", "The worker can't rest";
     /// No provider could carry the message.
     NoProvider => UNPROCESSABLE_ENTITY, "no_provider", "No provider is configured for this receiver";
     /// A limit is reached.
@@ -315,6 +318,16 @@ impl From<StoreError> for Problem {
             Code::StoreUnavailable,
             "the store can't be used now; try again later with the same Idempotency-Key",
         )
+    }
+}
+
+impl From<PauseError> for Problem {
+    fn from(error: PauseError) -> Self {
+        match error {
+            PauseError::Unknown => Self::new(Code::NotFound, error.to_string()),
+            PauseError::Needed => Self::new(Code::WorkerNeeded, error.to_string()),
+            PauseError::Store(error) => error.into(),
+        }
     }
 }
 

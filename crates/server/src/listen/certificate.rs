@@ -83,6 +83,16 @@ pub(crate) struct Pair {
     key: Arc<CertifiedKey>,
     from: Timestamp,
     to: Timestamp,
+    /// Of what stood in the files.
+    mark: Mark,
+}
+
+/// What tells that the files have changed: a hash, so that no second copy of the key stays in memory.
+type Mark = [u8; 32];
+
+fn mark(certificate: &[u8], key: &[u8]) -> Mark {
+    let hash = Sha256::new().chain_update((certificate.len() as u64).to_be_bytes());
+    hash.chain_update(certificate).chain_update(key).finalize().into()
 }
 
 impl Files {
@@ -108,6 +118,7 @@ impl Files {
 
 impl Pair {
     fn parse(certificate: &[u8], key: &[u8]) -> Result<Self, CertificateError> {
+        let mark = mark(certificate, key);
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate).collect();
         let chain = chain.map_err(|_not_pem| CertificateError::BadCertificate)?;
         let first = chain.first().ok_or(CertificateError::NoCertificate)?;
@@ -122,7 +133,7 @@ impl Pair {
             rustls::Error::InvalidCertificate(_) => CertificateError::BadCertificate,
             _ => CertificateError::BadKey,
         })?;
-        Ok(Self { key: Arc::new(key), from, to })
+        Ok(Self { key: Arc::new(key), from, to, mark })
     }
 
     /// Whether it is valid now.
@@ -191,19 +202,16 @@ impl Certificate {
     /// Looks at the files again and again, until it is time to stop.
     pub(super) async fn keep_fresh(self: Arc<Self>, clock: Arc<dyn Clock>, stopping: CancellationToken) {
         let mut hangup = signal(SignalKind::hangup()).ok();
-        let (mut seen, mut told) = (self.fingerprint().await, None);
+        let (mut failed, mut told) = (None, None);
         loop {
             self.tell_of_the_end(clock.now(), &mut told);
             tokio::select! {
                 () = stopping.cancelled() => return,
-                () = hung_up(&mut hangup) => {}
+                // Whoever asks is told again why it can't be.
+                () = hung_up(&mut hangup) => failed = None,
                 () = clock.sleep_until(clock.now().plus(EVERY)) => {}
             }
-            let now = self.fingerprint().await;
-            if now != seen {
-                seen = now;
-                self.renew(clock.now()).await;
-            }
+            self.renew(clock.now(), &mut failed).await;
         }
     }
 
@@ -216,27 +224,35 @@ impl Certificate {
         }
     }
 
-    /// What tells that the files have changed: a hash, so that no second copy of the key stays in memory.
-    async fn fingerprint(&self) -> Option<[u8; 32]> {
+    /// Takes the pair in the files if it is another one and can be used. One that can't is looked at again each time, for it
+    /// may only not be valid yet; `failed` is what the log says of it already.
+    async fn renew(&self, now: Timestamp, failed: &mut Option<String>) {
         let files = self.files.clone();
-        let hash = move || {
-            let (certificate, key) = files.read().ok()?;
-            let hash = Sha256::new().chain_update((certificate.len() as u64).to_be_bytes());
-            Some(hash.chain_update(certificate).chain_update(key).finalize().into())
+        let in_use = self.pair.read().mark;
+        let look = move || match files.read() {
+            Ok((certificate, key)) if mark(&certificate, &key) == in_use => Ok(None),
+            Ok((certificate, key)) => Pair::parse(&certificate, &key).map(Some),
+            Err(problem) => Err(problem),
         };
-        tokio::task::spawn_blocking(hash).await.ok().flatten()
-    }
-
-    async fn renew(&self, now: Timestamp) {
-        let files = self.files.clone();
-        let Ok(loaded) = tokio::task::spawn_blocking(move || files.load()).await else { return };
-        let valid = loaded.and_then(|pair| pair.check(now).map(|()| pair));
+        let Ok(found) = tokio::task::spawn_blocking(look).await else { return };
+        let valid = found.and_then(|pair| match pair {
+            Some(pair) => pair.check(now).map(|()| Some(pair)),
+            None => Ok(None),
+        });
         match valid {
-            Ok(pair) => {
+            Ok(None) => *failed = None,
+            Ok(Some(pair)) => {
                 tracing::info!(ends = %pair.to, "a new certificate is in use");
                 *self.pair.write() = pair;
+                *failed = None;
             }
-            Err(problem) => tracing::error!(%problem, "the certificate stays as it was"),
+            Err(problem) => {
+                let problem = problem.to_string();
+                if failed.as_ref() != Some(&problem) {
+                    tracing::error!(%problem, "the certificate stays as it was; looking again each minute");
+                }
+                *failed = Some(problem);
+            }
         }
     }
 }
@@ -302,12 +318,33 @@ mod tests {
         let certificate = Certificate::load(files.clone(), NOW).unwrap();
         let end_after = async |certificate_file: &str, key_file: &str| {
             write(certificate_file, key_file);
-            certificate.renew(NOW).await;
+            certificate.renew(NOW, &mut None).await;
             certificate.ends().to_string()
         };
         for (bad, bad_key) in [(&second, &first_key), (&ended, &ended_key), (&second, &String::new())] {
             assert!(end_after(bad, bad_key).await.starts_with("2100"));
         }
         assert!(end_after(&second, &second_key).await.starts_with("2101"));
+    }
+    #[tokio::test]
+    async fn a_pair_that_could_not_be_used_is_used_as_soon_as_it_can_be() {
+        let folder = TempDir::new().unwrap();
+        let files = Files { certificate: folder.path().join("tls.crt"), key: folder.path().join("tls.key") };
+        let write = |(certificate, key): (String, String)| {
+            std::fs::write(&files.certificate, certificate).unwrap();
+            std::fs::write(&files.key, key).unwrap();
+        };
+        write(pair(2100));
+        let early = "2019-12-31T23:59:30Z".parse().unwrap();
+        let certificate = Certificate::load(files.clone(), early).unwrap();
+        // Not valid yet by a clock that is behind, and then it is: nobody touches the files meanwhile.
+        write(pair(2101));
+        let mut failed = None;
+        certificate.renew(early, &mut failed).await;
+        assert!(certificate.ends().to_string().starts_with("2100"));
+        assert!(failed.as_ref().is_some_and(|said| said.contains("is valid from 2020-01-01")), "{failed:?}");
+        certificate.renew(NOW, &mut failed).await;
+        assert!(certificate.ends().to_string().starts_with("2101"));
+        assert_eq!(failed, None);
     }
 }

@@ -1,6 +1,7 @@
 //! HashiCorp Vault: entries of KV engines of version 2, by its HTTP API.
 //!
-//! A token is renewed when half of its time is over, and replaced by logging in anew when that fails or Vault refuses it.
+//! A token is renewed when half of its time is over, and replaced by logging in anew when Vault refuses that,
+//! or it.
 //! Our own keys to Vault are read anew each time: an agent beside us may write fresh ones into the same files.
 
 use std::collections::BTreeMap;
@@ -127,9 +128,13 @@ impl Vault {
     async fn token(&self, session: &mut Option<Session>) -> Result<SecretString, Refusal> {
         let now = self.clock.now();
         if let Some(held) = session.as_ref().filter(|held| held.renew_at.is_some_and(|at| at <= now)) {
-            let renewed =
-                if held.is_renewable { self.renew(&held.token).await } else { Err(Refusal::Forbidden) };
-            *session = renewed.ok();
+            let renewed = if held.is_renewable { self.renew(&held.token).await } else { self.log_in().await };
+            match renewed {
+                Ok(renewed) => *session = Some(renewed),
+                Err(Refusal::Forbidden) => *session = None,
+                // Vault is not there at the moment. The token is good for the other half of its time.
+                Err(_passing) => {}
+            }
         }
         if session.is_none() {
             *session = Some(self.log_in().await?);
@@ -372,6 +377,19 @@ mod tests {
             assert_eq!((counts.logins, counts.renewals), (logins, renewals));
         }
         assert_eq!(stand_in.counts().refusals, 0);
+    }
+
+    #[tokio::test]
+    async fn a_token_outlives_a_vault_that_does_not_answer_when_it_should_be_renewed() {
+        let (stand_in, vault, clock) = scene(&APP_ROLE).await;
+        assert!(vault.read("secret", "tuma").await.is_ok());
+        clock.advance(Duration::from_mins(40));
+        stand_in.set_sealed(true);
+        assert!(vault.read("secret", "tuma").await.is_err());
+        stand_in.set_sealed(false);
+        assert!(vault.read("secret", "tuma").await.is_ok());
+        let counts = stand_in.counts();
+        assert_eq!((counts.logins, counts.renewals), (1, 1));
     }
 
     #[tokio::test]

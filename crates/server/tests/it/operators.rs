@@ -150,6 +150,14 @@ async fn a_worker_that_is_paused_does_nothing_until_it_is_activated() {
 }
 
 #[tokio::test]
+async fn the_worker_that_hears_of_data_keys_never_rests() {
+    let (app, admin) = app().await;
+    let refused = ask(&app, &admin, Method::POST, "/workers/data-keys/pause").await;
+    assert_eq!((refused.status, refused.problem().as_str()), (409, "worker_needed"));
+    assert_eq!(post(&app, &admin, "/workers/data-keys/activate").await["state"], "running");
+}
+
+#[tokio::test]
 async fn what_is_not_there_can_not_be_changed() {
     let (app, admin) = app().await;
     for path in [

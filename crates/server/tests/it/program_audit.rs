@@ -121,6 +121,12 @@ async fn what_was_changed_is_found_and_named(trail: Trail) {
     trail.is_broken(&swap, &named(2)).await;
     let back = format!("UPDATE audit_heads SET seq = seq - 1 WHERE chain = {chain}");
     trail.is_broken(&back, &format!("chain {chain}, head: head changed")).await;
+    // All of it: messages and keys are still there.
+    let all = "DELETE FROM audit; DELETE FROM audit_heads; DELETE FROM audit_checkpoints";
+    execute(&trail.database, all);
+    let verified = trail.verify().await;
+    assert_eq!(verified.code, Some(1), "{}", verified.stdout);
+    assert!(verified.stdout.starts_with("there is no entry, though"), "{}", verified.stdout);
     trail.sim.stop().await;
 }
 
@@ -166,12 +172,13 @@ async fn export_holds_by_itself_and_holds_no_number_and_no_text() {
     let lines: Vec<&str> = exported.lines().collect();
     let held = verify(&lines).await;
     assert_eq!(held.code, Some(0), "{}{}", held.stdout, held.stderr);
-    let without = [&lines[..3], &lines[4..]].concat();
+    // The first line says what is in it, so the fourth entry is the fifth line.
+    let without = [&lines[..4], &lines[5..]].concat();
     let broken = verify(&without).await;
     assert_eq!(broken.code, Some(1));
     assert!(broken.stdout.contains("entry 4: missing"), "{}", broken.stdout);
-    let changed = lines[3].replace("\"segments\":1", "\"segments\":2").replace("sms.sent", "sms.failed");
-    let with = [&lines[..3], &[changed.as_str()], &lines[4..]].concat();
+    let changed = lines[4].replace("\"segments\":1", "\"segments\":2").replace("sms.sent", "sms.failed");
+    let with = [&lines[..4], &[changed.as_str()], &lines[5..]].concat();
     let broken = verify(&with).await;
     assert!(broken.stdout.contains("entry 4, ") && broken.stdout.contains("content"), "{}", broken.stdout);
     // A part of it holds as well, and so does the other form tell the same.
@@ -180,8 +187,41 @@ async fn export_holds_by_itself_and_holds_no_number_and_no_text() {
     let held = verify(&part.lines().collect::<Vec<_>>()).await;
     assert_eq!(held.code, Some(0), "{}{}", held.stdout, held.stderr);
     let csv = trail.site.run(&["audit", "export", "--format", "csv"]).await.stdout;
-    assert_eq!(csv.lines().count(), lines.len() + 1);
+    // A line of names stands in the place of what is in the other form.
+    assert_eq!(csv.lines().count(), lines.len());
     assert!(csv.starts_with("kind,chain,seq,at,"), "{csv}");
+}
+
+#[tokio::test]
+async fn what_was_taken_out_of_an_export_is_missed_be_it_an_end_a_chain_or_a_checkpoint() {
+    let trail = trail(Database::in_a_file()).await;
+    let exported = trail.site.run(&["audit", "export"]).await.stdout;
+    let lines: Vec<&str> = exported.lines().collect();
+    let path = trail.site.path("export.jsonl");
+    let verify = async |lines: Vec<&str>| {
+        std::fs::write(&path, lines.join("\n")).unwrap();
+        let verified = trail.site.run(&["audit", "verify", "--file", "export.jsonl"]).await;
+        assert_eq!(verified.code, Some(1), "{}", verified.stdout);
+        verified.stdout + &verified.stderr
+    };
+    let without =
+        |is_out: &dyn Fn(&str) -> bool| lines.iter().copied().filter(|line| !is_out(line)).collect();
+    let is_entry = |line: &str| line.starts_with("{\"kind\":\"entry\",\"chain\":1,");
+    let of_chain = lines.iter().filter(|line| is_entry(line)).count();
+    let last = lines.iter().copied().rfind(|line| is_entry(line)).unwrap();
+    let end = verify(without(&|line| line == last)).await;
+    assert!(end.contains(&format!("chain 1, entry {of_chain}: tail cut")), "{end}");
+    let chain = verify(without(&is_entry)).await;
+    assert!(chain.contains("chain 1, entry 1: tail cut"), "{chain}");
+    let checkpoints = verify(without(&|line| line.contains("\"kind\":\"checkpoint\""))).await;
+    assert!(checkpoints.contains("checkpoint 1: tail cut"), "{checkpoints}");
+    let first = verify(lines[1..].to_vec()).await;
+    assert!(first.contains("does not say what is in it"), "{first}");
+    // Nor can the first line be made to say less.
+    let less = lines[0].replace("\"since_us\":null", "\"since_us\":1");
+    assert_ne!(less, lines[0]);
+    let less = verify([&[less.as_str()], &lines[1..]].concat()).await;
+    assert!(less.contains("first line: signature"), "{less}");
 }
 
 #[tokio::test]

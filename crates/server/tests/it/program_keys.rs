@@ -1,6 +1,10 @@
 //! `tuma keys`.
 
+use domain::time::Clock as _;
+use gateway::SystemClock;
 use reqwest::Method;
+use store::Options;
+use store::port::events::Lease;
 use testkit::sim::{SimConfig, Simulator};
 use testkit::wait::{LONG, wait_for};
 
@@ -129,23 +133,63 @@ async fn rotate_prints_another_key_and_a_running_gateway_takes_both() {
 }
 
 #[tokio::test]
-async fn the_first_start_shows_a_key_once_and_not_in_the_log() {
+async fn the_key_of_the_first_start_is_in_a_file_for_its_owner_and_not_in_what_collects_logs() {
+    use std::os::unix::fs::PermissionsExt as _;
     let (_sim, site) = site().await;
-    let site = site.set("TUMA_LOG__FORMAT", "json");
+    let file = site.path("tuma.db.first-key");
+    // One of a database that is gone, for all to read.
+    std::fs::write(&file, "tuma_old").unwrap();
     let served = site.serve().await;
-    let shown = async || {
-        let said = served.log();
-        said.lines().find(|line| line.starts_with("tuma_")).map(str::to_owned)
+    let key = wait_for(
+        async || {
+            let text = std::fs::read_to_string(&file).ok()?;
+            text.strip_suffix('\n').filter(|key| key.len() == 48).map(str::to_owned)
+        },
+        LONG,
+    );
+    let key = key.await.unwrap();
+    let answers = async || {
+        let answer = served.request(Method::GET, "/api-keys").key(&key).send().await;
+        (answer.status == 200).then_some(())
     };
-    let key = wait_for(shown, LONG).await.unwrap();
-    assert_eq!(served.request(Method::GET, "/api-keys").key(&key).send().await.status, 200);
+    wait_for(answers, LONG).await.unwrap();
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    wait_for(async || served.log().contains("tuma.db.first-key").then_some(()), LONG).await.unwrap();
     served.terminate().await;
     let ended = served.ended().await;
-    let logged = ended.stderr.lines().filter(|line| line.starts_with('{'));
-    assert!(!logged.collect::<String>().contains(&key));
-    assert_eq!((ended.stderr.matches(&key).count(), ended.stdout.matches(&key).count()), (1, 0));
+    assert!(!ended.stderr.contains(&key) && !ended.stdout.contains(&key), "{}", ended.stderr);
+    // The next start makes none, and leaves the file to whoever made it.
     let again = site.serve().await;
     assert_eq!(again.request(Method::GET, "/api-keys").key(&key).send().await.status, 200);
     again.terminate().await;
-    assert!(!again.ended().await.stderr.contains("tuma_"));
+    assert!(!again.ended().await.stderr.contains("first-key"));
+    assert_eq!(std::fs::read_to_string(&file).unwrap().trim_end(), key);
+}
+
+#[tokio::test]
+async fn no_key_is_made_at_the_first_start_where_it_can_not_be_kept() {
+    let (_sim, site) = site().await;
+    std::fs::create_dir(site.path("tuma.db.first-key")).unwrap();
+    let served = site.serve().await;
+    wait_for(async || served.log().contains("run tuma keys create").then_some(()), LONG).await.unwrap();
+    let listed = site.run(&["keys", "list"]).await;
+    assert_eq!((listed.code, listed.stdout.as_str()), (Some(0), ""), "{}", listed.stderr);
+}
+
+#[tokio::test]
+async fn data_keys_are_rotated_by_one_at_a_time() {
+    let site = Site::bare();
+    site.key("admin").await;
+    // Another one has begun, and holds its lease for long.
+    let url = format!("sqlite:{}", site.path("tuma.db").display());
+    let store = store::open(&url, Options { migrate: false, exclusive: false, keys: None }).await.unwrap();
+    let now = SystemClock::new().now();
+    let until = now.plus(LONG);
+    let lease = Lease { name: "rotate-data", node: gateway::node_id(now), until, ended_before: now };
+    assert_eq!(store.take_lease(lease).await, Ok(true));
+    store.close().await;
+    let refused = site.run(&["keys", "rotate-data"]).await;
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    assert!(refused.stderr.contains("another rotate-data is under way"), "{}", refused.stderr);
+    assert!(!refused.stderr.contains("is made"), "{}", refused.stderr);
 }

@@ -13,8 +13,8 @@ use crate::StoreError;
 
 /// A chain to go on with, that no other writer goes on with at this moment. Not one with entries behind its head:
 /// somebody has put that back.
-pub(super) const LANE: &str = "SELECT chain, seq, at, hash, forgotten_seq, forgotten_hash, code FROM audit_heads h \
-     WHERE chain > 0 AND at <= $1 AND NOT EXISTS \
+pub(super) const LANE: &str = "SELECT chain, seq, at, hash, forgotten_seq, forgotten_hash, code, last_checkpoint \
+     FROM audit_heads h WHERE chain > 0 AND at <= $1 AND NOT EXISTS \
      (SELECT 1 FROM audit a WHERE a.chain = h.chain AND a.seq > h.seq) ORDER BY chain DESC LIMIT 1 \
      FOR UPDATE OF h SKIP LOCKED";
 

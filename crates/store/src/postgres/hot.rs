@@ -23,6 +23,7 @@ use std::collections::{BTreeSet, HashMap};
 use domain::ids::MessageId;
 use domain::message::MessageStatus;
 
+use super::data_keys;
 use super::listener;
 use super::row::word;
 use super::sql::{Statements, Value, column, get, params};
@@ -56,6 +57,9 @@ pub(super) fn has_work(batch: &Batch) -> bool {
 
 /// Outcomes and receipts first: what is decided after them knows them. Claims last: they find what was accepted.
 pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<(), StoreError> {
+    if batch.seals() {
+        data_keys::check(statements)?;
+    }
     receipts::name(statements, &mut batch.receipts)?;
     let ends = batch.finishes.iter().flat_map(|pending| &pending.question).map(|end| end.message_id);
     let receipts = batch.receipts.iter().flat_map(|pending| &pending.question);

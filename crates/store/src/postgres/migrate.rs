@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0010_quotas.sql"),
     include_str!("../../migrations/postgres/0011_audit.sql"),
     include_str!("../../migrations/postgres/0012_spending.sql"),
+    include_str!("../../migrations/postgres/0013_last_checkpoint.sql"),
 ];
 
 /// The lock of whoever migrates: "Tuma" in ASCII, and a one.
@@ -37,8 +38,8 @@ const VERSION: &str = "SELECT version FROM tuma_schema";
 
 /// The oldest program that can serve this schema, by the version that it knows. While nodes are upgraded one after the
 /// other, those of before go on, and may be started again: a migration adds, and only a later release takes away. What is
-/// older than this leaves nothing in the audit trail and draws on no cap.
-const NEEDS: u32 = 12;
+/// older than this seals under keys that may be gone, and leaves heads of the audit trail that do not hold.
+const NEEDS: u32 = 13;
 
 /// Of a schema that is newer than this program.
 const NEEDED: &str = "SELECT needs FROM tuma_schema";

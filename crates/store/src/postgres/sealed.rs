@@ -4,14 +4,15 @@ use super::sql::{Statements, column, params};
 use crate::StoreError;
 use crate::seal::{SealedCallback, SealedMessage};
 
-/// A text that was erased meanwhile stays so.
+/// A text that was erased meanwhile stays so, and a row that somebody else has sealed anew.
 const MESSAGES: &str = "UPDATE messages m SET sealed_receiver = e.receiver, receiver_hash = e.hash, \
      sealed_body = CASE WHEN m.sealed_body IS NULL THEN NULL ELSE e.body END \
-     FROM UNNEST($1::uuid[], $2::bytea[], $3::bytea[], $4::int8[]) AS e (id, receiver, body, hash) WHERE m.id = e.id";
+     FROM UNNEST($1::uuid[], $2::bytea[], $3::bytea[], $4::int8[], $5::bytea[]) AS e (id, receiver, body, hash, was) \
+     WHERE m.id = e.id AND m.sealed_receiver = e.was";
 
 const CALLBACKS: &str = "UPDATE callbacks c SET sealed_raw = e.raw, receiver_hash = e.hash \
-     FROM UNNEST($1::int8[], $2::int8[], $3::bytea[], $4::int8[]) AS e (id, received_at, raw, hash) \
-     WHERE c.received_at = e.received_at AND c.id = e.id";
+     FROM UNNEST($1::int8[], $2::int8[], $3::bytea[], $4::int8[], $5::bytea[]) AS e (id, received_at, raw, hash, was) \
+     WHERE c.received_at = e.received_at AND c.id = e.id AND c.sealed_raw = e.was";
 
 pub(super) fn write(
     statements: &mut Statements<'_>,
@@ -24,6 +25,7 @@ pub(super) fn write(
             column(messages.iter().map(|message| &message.receiver)),
             column(messages.iter().map(|message| message.body.clone())),
             column(messages.iter().map(|message| message.receiver_hash)),
+            column(messages.iter().map(|message| &message.was)),
         ];
         statements.execute(MESSAGES, values)?;
     }
@@ -33,6 +35,7 @@ pub(super) fn write(
             column(callbacks.iter().map(|callback| callback.received_at.as_micros())),
             column(callbacks.iter().map(|callback| &callback.raw)),
             column(callbacks.iter().map(|callback| callback.receiver_hash)),
+            column(callbacks.iter().map(|callback| &callback.was)),
         ];
         statements.execute(CALLBACKS, values)?;
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::connection::{Address, Connection};
 use super::sql::Statements;
-use super::{history, hot, write};
+use super::{data_keys, history, hot, write};
 use crate::StoreError;
 use crate::group::{Backend, Batch};
 use crate::port::history::{Forgotten, KeepHistory};
@@ -111,5 +111,14 @@ impl Backend for Writer {
             return Ok(());
         }
         self.transact(ALONE, |statements| write::run(statements, batch))
+    }
+
+    fn renew_keys(&mut self) -> Result<(), StoreError> {
+        let mut kept = Vec::new();
+        self.transact("BEGIN", |statements| {
+            kept = data_keys::kept(statements)?;
+            Ok(())
+        })?;
+        self.keyring.renew(&kept)
     }
 }

@@ -19,8 +19,12 @@ const REWRAP: &str = "UPDATE data_keys SET wrapped = ?2 WHERE id = ?1";
 
 const USE: &str = "UPDATE data_keys SET in_use = 1 WHERE id = ?1";
 
-/// Never the key of the hashes.
-const FORGET: &str = "DELETE FROM data_keys WHERE id > 0 AND id < ?1";
+/// The key under which all that is new must be sealed.
+const NEWEST: &str = "SELECT max(id) FROM data_keys WHERE in_use = 1 AND id > 0";
+
+/// Never the key of the hashes, nor one that is in use.
+const FORGET: &str = "DELETE FROM data_keys WHERE id > 0 AND id < ?1 \
+     AND id < (SELECT max(id) FROM data_keys WHERE in_use = 1)";
 
 /// There is something that was never sealed.
 const IS_PLAIN: &str = "SELECT 1 FROM progress WHERE chore = 'seal'";
@@ -73,6 +77,21 @@ pub(super) fn put_to_use(statements: &mut Statements<'_>, id: u32) -> Result<(),
     statements.execute(USE, params![id]).map(|_used| ())
 }
 
+/// Refuses a transaction that would seal under another key than the newest in use: that one may be deleted by now. A key is
+/// put to use in a transaction that runs alone, so that whoever passes this has ended before, or sees it.
+pub(super) fn check(statements: &mut Statements<'_>) -> Result<(), StoreError> {
+    let newest = statements.first(NEWEST, params![], |row| get::<Option<u32>>(row, 0))?.flatten();
+    if newest == Some(statements.vault().current()) { Ok(()) } else { Err(StoreError::UnknownKey) }
+}
+
+/// Writes what was sealed anew, unless another key was put to use meanwhile.
+pub(super) fn write(statements: &mut Statements<'_>, rows: &ResealedRows) -> Result<(), StoreError> {
+    if rows.key != statements.vault().current() {
+        return Err(StoreError::UnknownKey);
+    }
+    super::sealed::write(statements, &rows.messages, &rows.callbacks)
+}
+
 pub(super) fn forget(statements: &mut Statements<'_>, before: u32) -> Result<u64, StoreError> {
     statements.execute(FORGET, params![before]).map(|forgotten| forgotten as u64)
 }
@@ -88,7 +107,7 @@ pub(super) fn seal_plain(
     behind: SealedRow,
 ) -> Result<Option<SealedRow>, StoreError> {
     let sealed = reseal(statements, Reseal { behind, limit: TOGETHER })?;
-    super::sealed::write(statements, &sealed.messages, &sealed.callbacks)?;
+    write(statements, &sealed)?;
     if sealed.behind.is_none() {
         statements.execute(HASH_WATCHES, params![])?;
         statements.execute(ALL_SEALED, params![])?;
@@ -120,15 +139,17 @@ fn messages(
             continue;
         }
         let body = body.as_ref().map(|body| vault.reseal(Column::Body, id.as_bytes(), body)).transpose()?;
+        let was = receiver.clone();
         let receiver = vault.reseal(Column::Receiver, id.as_bytes(), receiver)?;
         let receiver_hash = vault.blind_sealed(*id, &receiver)?;
-        messages.push(SealedMessage { id: *id, receiver_hash, receiver, body });
+        messages.push(SealedMessage { id: *id, receiver_hash, was, receiver, body });
     }
     let behind = match rows.last() {
         Some((last, ..)) if rows.len() >= limit as usize => SealedRow::Message(*last),
         _ => SealedRow::Callback(Timestamp::from_micros(i64::MIN), i64::MIN),
     };
-    Ok(ResealedRows { rows: rows.len() as u64, messages, callbacks: Vec::new(), behind: Some(behind) })
+    let (rows, key) = (rows.len() as u64, vault.current());
+    Ok(ResealedRows { rows, key, messages, callbacks: Vec::new(), behind: Some(behind) })
 }
 
 /// A callback's row: its number, when it came, the provider's id, the hash of the number, and what came.
@@ -156,9 +177,11 @@ fn callbacks(
             hash => *hash,
         };
         let raw = vault.reseal(Column::Callback, &place.bytes(), sealed)?;
-        callbacks.push(SealedCallback { id: *id, received_at: *received_at, receiver_hash, raw });
+        let was = sealed.clone();
+        callbacks.push(SealedCallback { id: *id, received_at: *received_at, receiver_hash, was, raw });
     }
     let next = rows.last().filter(|_| rows.len() >= limit as usize);
     let behind = next.map(|(id, received_at, ..)| SealedRow::Callback(*received_at, *id));
-    Ok(ResealedRows { rows: rows.len() as u64, messages: Vec::new(), callbacks, behind })
+    let (rows, key) = (rows.len() as u64, vault.current());
+    Ok(ResealedRows { rows, key, messages: Vec::new(), callbacks, behind })
 }

@@ -84,12 +84,17 @@ impl BackendStore {
         self.group()?;
         self.reading.check()?;
         let (readers, reading) = (Arc::clone(&self.readers), Arc::clone(&self.reading));
+        let keyring = Arc::clone(&self.keyring);
         let turn = self.readers.turn().await?;
         // The turn goes with the query: one whose caller has gone away still holds its connection.
         let query = move || {
             let _turn = turn;
             let under_way = reading.begin();
             let result = readers.with(query);
+            if matches!(result, Err(StoreError::UnknownKey)) {
+                // For whoever asks again. The worker that renews keys tells of it if it can't.
+                let _ = readers.with(data_keys::kept).and_then(|kept| keyring.renew(&kept));
+            }
             under_way.ended(&result);
             result
         };

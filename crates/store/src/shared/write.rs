@@ -71,6 +71,9 @@ macro_rules! answer {
 
 /// Outcomes and receipts first: what is decided after them knows them. Claims last: they find what was accepted.
 pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<(), StoreError> {
+    if batch.seals() {
+        data_keys::check(statements)?;
+    }
     answer!(batch.finishes, |ends| finish::finish(statements, ends));
     answer!(batch.receipts, |receipts| receipts::record(statements, receipts));
     answer!(batch.settlements, |settled| watches::settle(statements, settled));
@@ -90,7 +93,7 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
     answer!(batch.forgotten, |numbers| events::forget(statements, numbers));
     answer!(batch.leases, |change| events::lease(statements, change));
     answer!(batch.data_keys, |change| change_data_key(statements, change));
-    answer!(batch.resealed, |rows| super::sealed::write(statements, &rows.messages, &rows.callbacks));
+    answer!(batch.resealed, |rows| data_keys::write(statements, rows));
     answer!(batch.erasures, |served| erase::texts(statements, served));
     answer!(batch.forgotten_receivers, |forget| erase::receiver(statements, forget.0, &forget.1));
     answer!(batch.keeps, |keep| events::keep(statements, *keep));

@@ -63,6 +63,8 @@ fn create_private(path: &Path) {
 /// Settings of a connection that writes. A commit is on disk when it returns: `synchronous=FULL` flushes the
 /// log at each one (SQLite, "PRAGMA synchronous").
 pub(super) fn prepare_writer(connection: &Connection) -> Result<(), StoreError> {
+    // Before the first page is written, or else from the next VACUUM on: so that history can give room back.
+    connection.pragma_update(None, "auto_vacuum", "incremental").map_err(error)?;
     use_write_ahead_log(connection)?;
     connection.pragma_update(None, "synchronous", "full").map_err(error)?;
     connection.pragma_update(None, "foreign_keys", true).map_err(error)?;

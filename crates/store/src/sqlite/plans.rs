@@ -14,7 +14,7 @@ use super::write::{
     accept, claim, divert, doubt, events, finish, place, receipts, recover, resend, sweep, watches,
 };
 use super::{data_keys, migrate, quotas, read, sql, write};
-use crate::port::audit::{AuditFilter, AuditPage};
+use crate::port::audit::{AuditCursor, AuditFilter, AuditPage};
 use crate::port::messages::{Filter, Page};
 
 /// What SQLite says of statements, a line for each table that one visits.
@@ -256,6 +256,15 @@ fn entries_are_listed_by_the_way_that_leads_to_few() {
         &audit::of_no_message_sql(&AuditFilter::default(), None, page).0,
         &["SCAN audit USING INDEX audit_of_no_message"],
     );
+}
+
+#[test]
+fn pages_of_the_audit_trail_are_one_statement_wherever_they_begin() {
+    let page = |seq| {
+        let after = AuditCursor { at: Timestamp::from_micros(seq), chain: seq, seq };
+        audit::of_no_message_sql(&AuditFilter::default(), None, AuditPage { after: Some(after), limit: 1 }).0
+    };
+    assert_eq!(page(7), page(8));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::checkpoint::Checkpointer;
 use super::connection::{self, Lock};
 use super::quotas::{self, Ledger};
-use super::write;
+use super::{data_keys, write};
 use crate::StoreError;
 use crate::group::{Backend, Batch};
 use crate::seal::Keyring;
@@ -57,5 +57,10 @@ impl Backend for Writer {
             Err(_) => {}
         }
         result
+    }
+
+    fn renew_keys(&mut self) -> Result<(), StoreError> {
+        let kept = connection::transact(&mut self.connection, self.keyring.vault(), data_keys::kept)?;
+        self.keyring.renew(&kept)
     }
 }

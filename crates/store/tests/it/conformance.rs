@@ -24,6 +24,7 @@ mod routes;
 mod sealing;
 mod spending;
 mod sweep;
+mod tampering;
 mod watches;
 
 use crate::support::{Bench, PostgresFixture, SqliteFixture};
@@ -65,6 +66,9 @@ macro_rules! conformance {
                 notes_without_a_message_are_paged_too,
                 checkpoint_signs_where_chains_end_if_anything_is_new,
                 what_is_left_after_forgetting_holds,
+                many_messages_of_one_commit_have_an_entry_each,
+            );
+            conformance!(@room tampering, $fixture,
                 changed_entry_is_named,
                 cut_tail_is_named,
                 entry_that_was_taken_out_is_named,
@@ -72,8 +76,9 @@ macro_rules! conformance {
                 head_that_was_put_back_is_named_and_the_gateway_goes_on,
                 trail_that_was_put_back_as_a_whole_is_found_by_a_checkpoint,
                 checkpoint_that_was_changed_is_named,
+                chain_that_was_taken_out_as_a_whole_is_named,
+                chain_that_knows_of_a_checkpoint_can_not_be_made_to_forget_it,
                 change_of_any_column_is_found,
-                many_messages_of_one_commit_have_an_entry_each,
             );
             conformance!(@room quotas, $fixture,
                 quota_is_drawn_on_to_the_last_and_survives_reopening,
@@ -94,6 +99,9 @@ macro_rules! conformance {
             conformance!(@room sealing, $fixture,
                 all_that_is_sealed_is_read_under_a_new_key_and_the_old_one_can_go,
                 key_that_went_too_early_is_told_and_takes_only_what_it_sealed,
+                node_that_has_not_heard_of_a_new_key_seals_under_it_all_the_same,
+                nothing_is_sealed_while_the_key_in_use_can_not_be_opened,
+                of_two_that_seal_anew_the_one_with_the_older_key_writes_nothing,
                 text_of_a_code_is_erased_once_it_has_served,
                 erased_text_is_never_sent,
                 texts_are_kept_for_as_long_as_they_are_to_be,

@@ -80,6 +80,47 @@ async fn rows_from_before_there_were_weeks_are_found() {
 }
 
 #[tokio::test]
+async fn function_that_an_earlier_migration_made_is_made_anew() {
+    let fixture = PostgresFixture::fresh();
+    fixture.open().await.close().await;
+    fixture.execute(
+        "ALTER FUNCTION tuma_keep_moved() RESET ALL; ALTER TABLE audit_heads DROP COLUMN last_checkpoint; \
+         UPDATE tuma_schema SET version = 12",
+    );
+    fixture.open().await.close().await;
+    let joins_at_once = "SELECT count(*) FROM pg_proc WHERE proname = 'tuma_keep_moved' \
+         AND proconfig @> ARRAY['enable_hashjoin=on']";
+    assert_eq!(fixture.counts(vec![joins_at_once.into()]), [1]);
+}
+
+#[tokio::test]
+async fn quota_that_somebody_draws_on_at_this_moment_is_not_forgotten() {
+    let bench = Bench::<PostgresFixture>::new().await;
+    bench.fixture.execute("INSERT INTO quotas (quota, value, ends_at) VALUES (7, 1, 1), (8, 1, 1)");
+    let url = bench.fixture.url();
+    let (drawn, may_commit) = std::sync::mpsc::channel::<()>();
+    let (begun, has_begun) = tokio::sync::oneshot::channel();
+    let drawer = std::thread::spawn(move || {
+        let mut client = postgres::Client::connect(&url, postgres::NoTls).unwrap();
+        client
+            .batch_execute("BEGIN; UPDATE quotas SET value = 2, ends_at = 9e18::int8 WHERE quota = 7")
+            .unwrap();
+        begun.send(()).unwrap();
+        may_commit.recv().unwrap();
+        client.batch_execute("COMMIT").unwrap();
+    });
+    has_begun.await.unwrap();
+    // Waits for nobody.
+    bench.keep_history(ninety_days(NOW)).await.unwrap();
+    drawn.send(()).unwrap();
+    drawer.join().unwrap();
+    bench.keep_history(ninety_days(NOW)).await.unwrap();
+    let left = ["quota = 7 AND value = 2", "quota = 8"];
+    let counted = left.map(|which| format!("SELECT count(*) FROM quotas WHERE {which}")).to_vec();
+    assert_eq!(bench.fixture.counts(counted), [1, 0]);
+}
+
+#[tokio::test]
 async fn node_hears_what_another_tells() {
     let bench = Bench::<PostgresFixture>::new().await;
     let other = bench.fixture.open().await;

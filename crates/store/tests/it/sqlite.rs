@@ -3,6 +3,7 @@
 mod damage;
 mod full;
 mod open;
+mod room;
 mod wait;
 
 use std::path::Path;

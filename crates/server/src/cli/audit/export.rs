@@ -1,14 +1,15 @@
 //! `tuma audit export`: entries and checkpoints for whoever keeps or verifies them elsewhere.
 //!
-//! Chain by chain, each entry with the hash before it: so each holds by itself, and a line that was taken out is missed
-//! by the next one. A number or a text is not in it, for there is none in the trail.
+//! First what is in it, signed; then chain by chain, each entry with the hash before it: so each holds by itself, and no line
+//! can be taken out. A number or a text is not in it, for there is none in the trail.
 
 use std::io::{BufWriter, Write};
 
-use domain::audit::{AuditKeys, Checkpoint, Entry, GENESIS, Hash, Part, Seen, hex};
+use domain::audit::{AuditKeys, Checkpoint, Contents, Entry, Exported, GENESIS, Hash, Part, Seen, hex};
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use store::Store;
+use store::port::audit::AuditChain;
 
 use super::Format;
 
@@ -27,8 +28,29 @@ pub(super) struct Export<'a> {
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(super) enum Line {
+    Export(ExportLine),
     Entry(EntryLine),
     Checkpoint(CheckpointLine),
+}
+
+/// The first line: what is in the export, signed.
+#[derive(Serialize, Deserialize)]
+pub(super) struct ExportLine {
+    pub(super) since_us: Option<i64>,
+    pub(super) until_us: Option<i64>,
+    pub(super) chains: Vec<ChainLine>,
+    pub(super) first_checkpoint: i64,
+    pub(super) last_checkpoint: i64,
+    pub(super) signature: String,
+    pub(super) public_key: String,
+}
+
+/// The entries of a chain.
+#[derive(Serialize, Deserialize)]
+pub(super) struct ChainLine {
+    pub(super) chain: i64,
+    pub(super) first: i64,
+    pub(super) last: i64,
 }
 
 /// An entry. Its time is there for people, and in microseconds since 1970 for who verifies.
@@ -97,52 +119,78 @@ const COLUMNS: [&str; 18] = [
 impl Export<'_> {
     pub(super) async fn run(self, format: Format) -> anyhow::Result<()> {
         let mut out = Out::new(format)?;
-        for chain in self.store.audit_chains().await? {
-            if chain.chain > 0 {
-                self.chain(chain.chain, &mut out).await?;
-            }
+        // Checkpoints first: what they have seen is there when the chains are looked at.
+        let (_, mut checkpoints) = self.store.audit_checkpoints().await?;
+        checkpoints.retain(|checkpoint| self.is_wanted(checkpoint.at));
+        let contents = self.contents(&checkpoints).await?;
+        out.line(&Line::Export(self.signed(&contents)))?;
+        for chain in &contents.chains {
+            self.chain(*chain, &mut out).await?;
         }
-        let (_, checkpoints) = self.store.audit_checkpoints().await?;
-        for checkpoint in checkpoints.iter().filter(|checkpoint| self.is_wanted(checkpoint.at)) {
+        for checkpoint in &checkpoints {
             out.line(&Line::Checkpoint(self.checkpoint(checkpoint)))?;
         }
         out.end()
+    }
+
+    async fn contents(&self, checkpoints: &[Checkpoint]) -> anyhow::Result<Contents> {
+        let mut chains = Vec::new();
+        for AuditChain { chain, first, last } in self.store.audit_chains().await? {
+            let first = match self.since {
+                Some(since) => self.store.audit_place(chain, since).await?,
+                None => first.max(1),
+            };
+            let last = match self.until {
+                Some(until) => self.store.audit_place(chain, until).await? - 1,
+                None => last,
+            };
+            chains.push(Exported { chain, first, last });
+        }
+        let number = |checkpoint: Option<&Checkpoint>| checkpoint.map(|checkpoint| checkpoint.number);
+        let (first, last) = (number(checkpoints.first()), number(checkpoints.last()));
+        let checkpoints = (first.unwrap_or(1), last.unwrap_or(0));
+        Ok(Contents { since: self.since, until: self.until, chains, checkpoints })
+    }
+
+    fn signed(&self, contents: &Contents) -> ExportLine {
+        let chains = contents.chains.iter();
+        ExportLine {
+            since_us: contents.since.map(Timestamp::as_micros),
+            until_us: contents.until.map(Timestamp::as_micros),
+            chains: chains.map(|&Exported { chain, first, last }| ChainLine { chain, first, last }).collect(),
+            first_checkpoint: contents.checkpoints.0,
+            last_checkpoint: contents.checkpoints.1,
+            signature: hex(&contents.sign(self.keys)),
+            public_key: hex(self.keys.public_key()),
+        }
     }
 
     fn is_wanted(&self, at: Timestamp) -> bool {
         self.since.is_none_or(|since| at >= since) && self.until.is_none_or(|until| at < until)
     }
 
-    async fn chain(&self, chain: i64, out: &mut Out) -> anyhow::Result<()> {
-        let first = match self.since {
-            Some(since) => self.store.audit_place(chain, since).await?,
-            None => 0,
-        };
+    async fn chain(&self, Exported { chain, first, last }: Exported, out: &mut Out) -> anyhow::Result<()> {
         // The one before tells the hash that the first one stands behind.
         let (mut behind, mut previous) = ((first - 2).max(0), GENESIS);
-        loop {
+        while behind < last {
             let part: Part = self.store.audit_part(chain, behind, PART).await?;
             if let Some(forgotten) = part.head.as_ref().map(|sealed| &sealed.head.forgotten)
                 && forgotten.seq >= behind
             {
                 previous = forgotten.hash;
             }
-            for kept in &part.entries {
-                behind = kept.seq;
+            for kept in part.entries.iter().take_while(|kept| kept.seq <= last) {
                 // What can't be read is for tuma audit verify to tell of; here it is a hole.
                 let Some(entry) = &kept.entry else { continue };
-                if self.until.is_some_and(|until| entry.at >= until) {
-                    return Ok(());
-                }
                 if kept.seq >= first {
                     out.line(&Line::Entry(line(entry, &previous)))?;
                 }
                 previous = entry.hash;
             }
-            if part.is_last {
-                return Ok(());
-            }
+            let Some(end) = part.entries.last().filter(|_| !part.is_last) else { break };
+            behind = end.seq;
         }
+        Ok(())
     }
 
     fn checkpoint(&self, checkpoint: &Checkpoint) -> CheckpointLine {
@@ -205,7 +253,11 @@ impl Out {
                 serde_json::to_writer(&mut *out, line)?;
                 out.write_all(b"\n")?;
             }
-            Self::Csv(out) => out.write_record(row(line))?,
+            Self::Csv(out) => {
+                if let Some(row) = row(line) {
+                    out.write_record(row)?;
+                }
+            }
         }
         Ok(())
     }
@@ -218,9 +270,11 @@ impl Out {
     }
 }
 
-fn row(line: &Line) -> [String; 18] {
+/// A line of the table; `None` for what is only there to verify the other form.
+fn row(line: &Line) -> Option<[String; 18]> {
     let word = |text: &Option<String>| text.clone().unwrap_or_default();
-    match line {
+    Some(match line {
+        Line::Export(_) => return None,
         Line::Entry(entry) => [
             "entry".into(),
             entry.chain.to_string(),
@@ -256,5 +310,5 @@ fn row(line: &Line) -> [String; 18] {
             row[17] = seen.collect::<Vec<_>>().join(" ");
             row
         }
-    }
+    })
 }

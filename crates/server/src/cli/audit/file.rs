@@ -6,10 +6,10 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
 use anyhow::Context as _;
-use domain::audit::{Broken, Checkpoint, Entry, Fault, Hash, Place, Seen};
+use domain::audit::{Broken, Checkpoint, Contents, Entry, Exported, Fault, Hash, Place, Seen};
 use domain::time::Timestamp;
 
-use super::export::{CheckpointLine, EntryLine, Line};
+use super::export::{ChainLine, CheckpointLine, EntryLine, ExportLine, Line};
 use super::print;
 use super::verify::held;
 
@@ -18,10 +18,15 @@ use super::verify::held;
 struct Looked {
     entries: u64,
     checkpoints: u64,
+    /// The place of the first entry of each chain.
+    firsts: HashMap<i64, i64>,
     /// The last place and hash of each chain.
     chains: HashMap<i64, (i64, Hash)>,
     /// The hash at each place that a checkpoint may have seen.
     hashes: HashMap<(i64, i64), Hash>,
+    /// What checkpoints saw.
+    seen: Vec<Seen>,
+    first_checkpoint: Option<i64>,
     last_checkpoint: Option<(i64, Hash)>,
 }
 
@@ -31,11 +36,14 @@ pub(super) fn public_key(digits: &str) -> anyhow::Result<Vec<u8>> {
 
 pub(super) fn verify(path: &Path, public_key: &[u8]) -> anyhow::Result<()> {
     let file = File::open(path).with_context(|| format!("{} can't be read", path.display()))?;
-    let mut looked = Looked::default();
+    let (mut looked, mut contents) = (Looked::default(), None);
     for (number, line) in BufReader::new(file).lines().enumerate() {
         let unreadable = || format!("{}: line {} is none of an export", path.display(), number + 1);
         let line: Line = serde_json::from_str(&line?).with_context(unreadable)?;
         match line {
+            Line::Export(line) => {
+                contents = Some(self::contents(&line, public_key).with_context(unreadable)??);
+            }
             Line::Entry(line) => {
                 let (entry, previous) = entry(line).with_context(unreadable)?;
                 held(looked.see(&entry, previous))?;
@@ -46,6 +54,10 @@ pub(super) fn verify(path: &Path, public_key: &[u8]) -> anyhow::Result<()> {
             }
         }
     }
+    let contents = contents.with_context(|| {
+        format!("{} does not say what is in it: its first line was taken out", path.display())
+    })?;
+    held(looked.check_whole(&contents))?;
     print(format_args!(
         "{} entries in {} chains hold, and {} checkpoints",
         looked.entries,
@@ -71,6 +83,7 @@ impl Looked {
             return Err(Broken { place: place(entry.seq), at: Some(entry.at), fault: Fault::Content });
         }
         self.entries += 1;
+        self.firsts.entry(entry.chain).or_insert(entry.seq);
         self.chains.insert(entry.chain, (entry.seq, entry.hash));
         self.hashes.insert((entry.chain, entry.seq), entry.hash);
         Ok(())
@@ -94,16 +107,66 @@ impl Looked {
         if !checkpoint.is_signed_by(public_key) {
             return Err(broken(Fault::Signature));
         }
-        for Seen { chain, seq, hash } in &checkpoint.seen {
-            let place = Place::Entry { chain: *chain, seq: *seq };
-            if self.hashes.get(&(*chain, *seq)).is_some_and(|kept| kept != hash) {
-                return Err(Broken { place, at: None, fault: Fault::NotAsSeen });
-            }
-        }
+        self.seen.extend(checkpoint.seen.iter().cloned());
+        self.first_checkpoint.get_or_insert(checkpoint.number);
         self.checkpoints += 1;
         self.last_checkpoint = Some((checkpoint.number, checkpoint.hash));
         Ok(())
     }
+
+    /// Whether all is there that was in the export, and all that checkpoints saw of its time.
+    fn check_whole(&self, contents: &Contents) -> Result<(), Broken> {
+        let broken = |place, fault| Err(Broken { place, at: None, fault });
+        for Exported { chain, first, last } in contents.chains.iter().filter(|it| it.first <= it.last) {
+            let end = self.chains.get(chain).map_or(first - 1, |(end, _)| *end);
+            if self.firsts.get(chain).is_some_and(|begin| begin > first) {
+                return broken(Place::Entry { chain: *chain, seq: *first }, Fault::Missing);
+            }
+            if end < *last {
+                return broken(Place::Entry { chain: *chain, seq: end + 1 }, Fault::TailCut);
+            }
+        }
+        let (first, last) = contents.checkpoints;
+        if self.first_checkpoint.is_some_and(|begin| begin > first) {
+            return broken(Place::Checkpoint { number: first }, Fault::Missing);
+        }
+        let end = self.last_checkpoint.map_or(first - 1, |(end, _)| end);
+        if end < last {
+            return broken(Place::Checkpoint { number: end + 1 }, Fault::TailCut);
+        }
+        self.seen.iter().try_for_each(|seen| self.check_seen(contents, seen))
+    }
+
+    fn check_seen(&self, contents: &Contents, Seen { chain, seq, hash }: &Seen) -> Result<(), Broken> {
+        let broken = |place, fault| Err(Broken { place, at: None, fault });
+        let Some(exported) = contents.chains.iter().find(|exported| exported.chain == *chain) else {
+            return broken(Place::Head { chain: *chain }, Fault::HeadChanged);
+        };
+        // Behind the last one of a time there may be more, which a checkpoint saw whose clock was a little behind.
+        if *seq > exported.last && contents.until.is_none() {
+            return broken(Place::Entry { chain: *chain, seq: exported.last + 1 }, Fault::TailCut);
+        }
+        match self.hashes.get(&(*chain, *seq)) {
+            Some(kept) if kept != hash => broken(Place::Entry { chain: *chain, seq: *seq }, Fault::NotAsSeen),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What is said to be in the export; within it the refusal of what is not signed. `None` if it can't be read.
+fn contents(line: &ExportLine, public_key: &[u8]) -> Option<anyhow::Result<Contents>> {
+    let chains = line.chains.iter();
+    let contents = Contents {
+        since: line.since_us.map(Timestamp::from_micros),
+        until: line.until_us.map(Timestamp::from_micros),
+        chains: chains.map(|&ChainLine { chain, first, last }| Exported { chain, first, last }).collect(),
+        checkpoints: (line.first_checkpoint, line.last_checkpoint),
+    };
+    if contents.is_signed_by(public_key, &bytes(&line.signature)?) {
+        return Some(Ok(contents));
+    }
+    print(format_args!("first line: signature (it is not signed with this key)"));
+    Some(Err(anyhow::anyhow!("the audit trail is broken")))
 }
 
 fn entry(line: EntryLine) -> Option<(Entry, Hash)> {

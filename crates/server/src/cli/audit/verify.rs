@@ -2,9 +2,12 @@
 
 use std::io::IsTerminal as _;
 
-use domain::audit::{AuditKeys, Broken, ChainCheck, Checkpoint, check_checkpoints};
+use domain::audit::{
+    AuditKeys, Broken, ChainCheck, Checkpoint, check_chains, check_checkpoints, check_last_checkpoint,
+};
 use indicatif::{ProgressBar, ProgressStyle};
 use store::Store;
+use store::port::messages::{Filter, Page};
 
 use super::print;
 
@@ -26,6 +29,13 @@ pub(super) async fn run(store: &dyn Store, keys: &AuditKeys, kept: Option<&str>)
         );
     }
     let mut chains = store.audit_chains().await?;
+    held(check_chains(chains.iter().map(|chain| chain.chain)))?;
+    if chains.is_empty() && is_in_use(store).await? {
+        print(format_args!(
+            "there is no entry, though the database has messages or keys: the trail was deleted"
+        ));
+        anyhow::bail!("the audit trail is broken");
+    }
     // A chain that a checkpoint saw, of which nothing is left, is one too.
     for chain in expected
         .keys()
@@ -36,7 +46,7 @@ pub(super) async fn run(store: &dyn Store, keys: &AuditKeys, kept: Option<&str>)
         chains.push(store::port::audit::AuditChain { chain, first: 0, last: 0 });
     }
     let bar = bar(chains.iter().map(|chain| (chain.last - chain.first + 1).max(0).cast_unsigned()).sum());
-    let mut entries = 0;
+    let (mut entries, mut last_checkpoint) = (0, 0);
     for chain in chains.iter().map(|chain| chain.chain) {
         let mut check = ChainCheck::new(keys, chain, expected.remove(&chain).unwrap_or_default());
         loop {
@@ -52,8 +62,12 @@ pub(super) async fn run(store: &dyn Store, keys: &AuditKeys, kept: Option<&str>)
                 break;
             }
         }
+        last_checkpoint = last_checkpoint.max(check.last_checkpoint());
     }
     bar.finish_and_clear();
+    // Again: one may have been made meanwhile.
+    let (head, _) = store.audit_checkpoints().await?;
+    held(check_last_checkpoint(head.as_ref(), last_checkpoint))?;
     print(format_args!(
         "{entries} entries in {} chains hold, and {} checkpoints",
         chains.len(),
@@ -63,6 +77,12 @@ pub(super) async fn run(store: &dyn Store, keys: &AuditKeys, kept: Option<&str>)
         print(format_args!("last checkpoint: {number}, {at}, {}", domain::audit::hex(hash)));
     }
     Ok(())
+}
+
+/// Whether there is anything that must have left an entry.
+async fn is_in_use(store: &dyn Store) -> anyhow::Result<bool> {
+    let newest = Page { after: None, limit: 1 };
+    Ok(!store.keys().await?.is_empty() || !store.messages(Filter::default(), newest).await?.is_empty())
 }
 
 /// Says what is broken, if anything is.

@@ -3,12 +3,13 @@
 use axum::Json;
 use axum::extract::State as Shared;
 use domain::audit::Actor;
+use gateway::operate::PauseError;
 use gateway::workers::WorkerStatus;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::extract::{Authenticated, PathParts};
-use crate::http::problem::{Code, Problem, ProblemBody};
+use crate::http::problem::{Problem, ProblemBody};
 use crate::http::state::State;
 use crate::keys::Scope;
 
@@ -75,6 +76,7 @@ pub(super) async fn list(
         (status = 401, description = "no valid key", body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, description = "missing scope", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "no such worker", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "the gateway can't do without it", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "nothing was changed: try again", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
@@ -114,10 +116,7 @@ async fn set_paused(
     paused: bool,
     by: Actor,
 ) -> Result<Json<ShownWorker>, Problem> {
-    let unknown = || Problem::new(Code::NotFound, "there is no worker of that name");
-    if !state.service.set_worker_paused(name, paused, by).await? {
-        return Err(unknown());
-    }
+    state.service.set_worker_paused(name, paused, by).await?;
     let worker = state.service.workers().into_iter().find(|worker| worker.name == name);
-    Ok(Json(worker.ok_or_else(unknown)?.into()))
+    Ok(Json(worker.ok_or(PauseError::Unknown)?.into()))
 }

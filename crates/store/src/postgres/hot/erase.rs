@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use crate::StoreError;
 use crate::group::{Pending, ServedTexts};
-use crate::postgres::sealed;
+use crate::postgres::data_keys;
 use crate::postgres::sql::{Statements, column, get, params};
 use crate::seal::ResealedRows;
 
@@ -66,7 +66,7 @@ pub(super) fn reseal(
     pendings: &mut [Pending<ResealedRows, ()>],
 ) -> Result<(), StoreError> {
     for pending in pendings {
-        sealed::write(statements, &pending.question.messages, &pending.question.callbacks)?;
+        data_keys::write(statements, &pending.question)?;
         pending.answer = Some(());
     }
     Ok(())

@@ -17,8 +17,8 @@ use crate::port::messages::{Filter, Page};
 const ENTRY: &str = "chain, seq, at, actor, event, message_id, receiver, provider, length, segments, outcome, \
      subject, hash";
 
-pub(in super::super) const HEAD: &str = "SELECT chain, seq, at, hash, forgotten_seq, forgotten_hash, code \
-     FROM audit_heads WHERE chain = ?1";
+pub(in super::super) const HEAD: &str = "SELECT chain, seq, at, hash, forgotten_seq, forgotten_hash, code, \
+     last_checkpoint FROM audit_heads WHERE chain = ?1";
 
 /// The next number of a chain that has entries, or a head.
 pub(in super::super) const NEXT_WITH_ENTRIES: &str =
@@ -48,8 +48,14 @@ const SLACK: Duration = Duration::from_hours(24);
 /// A head as it is kept.
 pub(in super::super) fn sealed(row: &Row<'_>) -> Result<Sealed, StoreError> {
     let forgotten = Forgotten { seq: get(row, 4)?, hash: get(row, 5)? };
-    let head =
-        Head { chain: get(row, 0)?, seq: get(row, 1)?, at: time(row, 2)?, hash: get(row, 3)?, forgotten };
+    let head = Head {
+        chain: get(row, 0)?,
+        seq: get(row, 1)?,
+        at: time(row, 2)?,
+        hash: get(row, 3)?,
+        forgotten,
+        last_checkpoint: get(row, 7)?,
+    };
     Ok(Sealed { head, code: get(row, 6)? })
 }
 
@@ -196,6 +202,17 @@ impl Query {
         let _ = write!(self.sql, " AND {}", condition.replace('?', &format!("?{}", self.values.len())));
     }
 
+    /// What comes after a time, chain and place, newest first. Bound, so that all pages are one statement.
+    fn behind(&mut self, cursor: [i64; 3]) {
+        let first = self.values.len();
+        self.values.extend(cursor.map(Value::Integer));
+        let [at, chain, seq] = [1, 2, 3].map(|place| first + place);
+        let _ = write!(
+            self.sql,
+            " AND at <= ?{at} AND (at < ?{at} OR chain < ?{chain} OR (chain = ?{chain} AND seq < ?{seq}))"
+        );
+    }
+
     /// What the filter asks of each entry.
     fn filter(&mut self, filter: &AuditFilter) {
         if let Some(event) = filter.event {
@@ -276,9 +293,7 @@ pub(in super::super) fn of_no_message_sql(
         query.and("receiver = ?", Value::Integer(receiver));
     }
     if let Some(AuditCursor { at, chain, seq }) = page.after {
-        query.and("at <= ?", Value::Integer(at.as_micros()));
-        let behind = format!("(at < ? OR chain < {chain} OR (chain = {chain} AND seq < {seq}))");
-        query.and(&behind, Value::Integer(at.as_micros()));
+        query.behind([at.as_micros(), chain, seq]);
     }
     query.ordered(NEWEST_FIRST, page.limit)
 }

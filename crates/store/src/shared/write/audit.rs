@@ -23,14 +23,14 @@ pub(in super::super) const CHECKPOINTS: i64 = 0;
 
 const NEWEST: &str = "SELECT coalesce(max(chain), 0) FROM audit_heads";
 
-const BEGIN: &str = "INSERT INTO audit_heads (chain, seq, at, hash, forgotten_seq, forgotten_hash, code) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
+const BEGIN: &str = "INSERT INTO audit_heads (chain, seq, at, hash, forgotten_seq, forgotten_hash, code, \
+     last_checkpoint) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING";
 
 pub(in super::super) const MOVE_HEAD: &str = "UPDATE audit_heads SET seq = ?2, at = ?3, hash = ?4, \
-     forgotten_seq = ?5, forgotten_hash = ?6, code = ?7 WHERE chain = ?1";
+     forgotten_seq = ?5, forgotten_hash = ?6, code = ?7, last_checkpoint = ?8 WHERE chain = ?1";
 
-const ALL_HEADS: &str = "SELECT chain, seq, at, hash, forgotten_seq, forgotten_hash, code FROM audit_heads \
-     WHERE chain > 0 ORDER BY chain";
+const ALL_HEADS: &str = "SELECT chain, seq, at, hash, forgotten_seq, forgotten_hash, code, last_checkpoint \
+     FROM audit_heads WHERE chain > 0 ORDER BY chain";
 
 const ADD_CHECKPOINT: &str = "INSERT INTO audit_checkpoints (number, at, seen, previous, hash, signature) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
@@ -103,10 +103,11 @@ fn lane(statements: &mut Statements<'_>, keys: &AuditKeys, latest: Timestamp) ->
 /// A new chain.
 fn begin(statements: &mut Statements<'_>, keys: &AuditKeys) -> Result<Head, StoreError> {
     let newest: i64 = statements.first(NEWEST, params![], |row| get(row, 0))?.unwrap_or(0);
-    let mut head = Head::new(newest + 1);
+    let checkpoints = head(statements, keys, CHECKPOINTS)?.map_or(0, |head| head.seq);
+    let mut head = Head { last_checkpoint: checkpoints, ..Head::new(newest + 1) };
     // Another node may begin the same one.
     while add_head(statements, &keys.seal(&head))? == 0 {
-        head = Head::new(head.chain + 1);
+        head.chain += 1;
     }
     Ok(head)
 }
@@ -120,7 +121,8 @@ fn add_head(statements: &mut Statements<'_>, sealed: &Sealed) -> Result<usize, S
         head.hash,
         head.forgotten.seq,
         head.forgotten.hash,
-        code
+        code,
+        head.last_checkpoint,
     ];
     statements.execute(BEGIN, values)
 }
@@ -137,7 +139,8 @@ pub(in super::super) fn move_head(
         head.hash,
         head.forgotten.seq,
         head.forgotten.hash,
-        code
+        code,
+        head.last_checkpoint,
     ];
     match statements.execute(MOVE_HEAD, values)? {
         1 => Ok(()),
@@ -191,6 +194,10 @@ pub(super) fn checkpoint(
         params![made.number, made.at.as_micros(), made.heads(), made.previous, made.hash, made.signature];
     statements.execute(ADD_CHECKPOINT, values)?;
     move_head(statements, &keys.seal(&head))?;
+    // Each chain knows of it: whoever takes checkpoints out must put all heads back.
+    for head in heads {
+        move_head(statements, &keys.seal(&Head { last_checkpoint: made.number, ..head }))?;
+    }
     Ok(Some(made))
 }
 

@@ -9,12 +9,13 @@ use domain::scenario::Scenario;
 use domain::secret::Body;
 use domain::time::Timestamp;
 use store::StoreError;
-use store::port::messages::{Cancel, Filter};
+use store::port::messages::{Accept, Cancel, Filter};
+use store::port::queue::Next;
 use store::port::sealing::{EraseTexts, Erased, Reseal, SealedRow};
 
 use crate::support::{
-    Bench, DAY, Fixture, HOUR, MINUTE, NOW, With as _, message, operator, receipt_by, receipt_for, receiver,
-    resend,
+    Bench, DAY, Fixture, HOUR, MINUTE, NOW, With as _, accepted, message, operator, receipt_by, receipt_for,
+    receiver, resend,
 };
 
 /// A one-time code that is good for ten minutes.
@@ -103,6 +104,64 @@ pub(crate) async fn key_that_went_too_early_is_told_and_takes_only_what_it_seale
     assert_eq!(bench.message(old).await.map(|_| ()), Err(StoreError::Corrupt));
     let new = bench.add_and_send(message(2), "SM2").await;
     assert_eq!(bench.show(new).await.summary.message, message(2).message);
+}
+
+pub(crate) async fn node_that_has_not_heard_of_a_new_key_seals_under_it_all_the_same<F: Fixture>(
+    bench: Bench<F>,
+) {
+    let other = bench.fixture.open_beside().await;
+    bench.add([message(1)]).await;
+    let key = other.add_data_key(operator(NOW)).await.unwrap();
+    other.use_data_key(key, operator(NOW)).await.unwrap();
+    // By the node that has not looked since.
+    bench.add([message(2)]).await;
+    let unclaimed = receipt_by("SM99", receiver(99), ReceiptStatus::Delivered);
+    bench.receive(unclaimed).await;
+    let part = other.reseal(Reseal { behind: SealedRow::FIRST, limit: 10 }).await.unwrap();
+    assert_eq!((part.rows, part.resealed), (2, 1), "only what was there before has the old key");
+    let callbacks = other.reseal(Reseal { behind: part.behind.unwrap(), limit: 10 }).await.unwrap();
+    assert_eq!((callbacks.rows, callbacks.resealed), (1, 0));
+    assert_eq!(other.forget_data_keys(key, operator(NOW)).await, Ok(1));
+    for n in 1..=2 {
+        assert_eq!(bench.show(message(n).id()).await.summary.message, message(n).message);
+    }
+}
+
+pub(crate) async fn nothing_is_sealed_while_the_key_in_use_can_not_be_opened<F: Fixture>(bench: Bench<F>) {
+    let claimed = bench.add_and_take(message(1)).await;
+    // Wrapped for another place, so that it opens as little as under another master key.
+    bench
+        .fixture
+        .run("INSERT INTO data_keys (id, wrapped, in_use) SELECT 2, wrapped, 1 FROM data_keys WHERE id = 1");
+    let accept =
+        |n| bench.accept(Accept { messages: vec![message(n)], idempotency: None, no_repeats_since: None });
+    assert_eq!(accept(2).await.map(|_| ()), Err(StoreError::UnknownKey));
+    assert_eq!(bench.ping().await, Err(StoreError::UnknownKey), "it is not ready");
+    // What is under way goes on: it seals nothing.
+    bench.end(&claimed, accepted("SM1"), Next::Stop).await;
+    assert_eq!(bench.status(message(1).id()).await, MessageStatus::Sent);
+    bench.fixture.run("DELETE FROM data_keys WHERE id = 2");
+    assert!(accept(2).await.is_ok());
+    assert_eq!(bench.ping().await, Ok(()));
+}
+
+pub(crate) async fn of_two_that_seal_anew_the_one_with_the_older_key_writes_nothing<F: Fixture>(
+    bench: Bench<F>,
+) {
+    let other = bench.fixture.open_beside().await;
+    bench.add([message(1)]).await;
+    let next = async |store: &dyn store::Store| {
+        let key = store.add_data_key(operator(NOW)).await.unwrap();
+        store.use_data_key(key, operator(NOW)).await.unwrap();
+        key
+    };
+    next(&*other).await;
+    let newest = next(&*bench).await;
+    let all = Reseal { behind: SealedRow::FIRST, limit: 10 };
+    assert_eq!(other.reseal(all).await, Err(StoreError::UnknownKey));
+    assert_eq!(other.reseal(all).await.map(|part| part.resealed), Ok(1), "now it has heard of the key");
+    assert_eq!(bench.forget_data_keys(newest + 1, operator(NOW)).await, Ok(2), "never the one in use");
+    assert_eq!(bench.show(message(1).id()).await.summary.message, message(1).message);
 }
 
 pub(crate) async fn text_of_a_code_is_erased_once_it_has_served<F: Fixture>(bench: Bench<F>) {
