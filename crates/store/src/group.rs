@@ -8,8 +8,10 @@
 //! The backend sees a batch sorted by kind, so that one with multi-row statements can use them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::StoreError;
@@ -37,6 +39,12 @@ const MAX_ROWS: usize = 2_048;
 
 /// What an operation counts at most whose rows are known only once it has run.
 const MAX_GUESS: u32 = 1_024;
+
+/// Operations for which a group of their own is worth what it costs, while another is being written.
+const MUCH: usize = 64;
+
+/// How long another group is waited for before less is enough.
+const PATIENCE: Duration = Duration::from_millis(5);
 
 /// Operations that may wait. Beyond it accepts are refused, which callers see as "try again"; everything
 /// else waits for room, so that an outcome is never dropped.
@@ -261,29 +269,29 @@ impl Batch {
 #[derive(Debug, Clone)]
 pub(crate) struct GroupCommit {
     operations: mpsc::Sender<Operation>,
+    turns: Arc<Turns>,
     accepting: Arc<Semaphore>,
     answering: Arc<Answering>,
 }
 
 impl GroupCommit {
-    /// Starts the threads that write, one for each backend. They share what is waiting: whichever is idle takes all
-    /// that has gathered.
+    /// Starts the threads that write, one for each backend. They share what is waiting: see [`Turns`].
     pub(crate) fn start(
         backends: Vec<impl Backend>,
     ) -> Result<(Self, Vec<std::thread::JoinHandle<()>>), StoreError> {
         let (operations, waiting) = mpsc::channel(MAX_WAITING);
-        let waiting = Arc::new(Mutex::new(waiting));
+        let turns = Arc::new(Turns::new(waiting));
         let answering = Arc::new(Answering::new(backends.len()));
         let start = |backend| {
-            let (waiting, answering) = (Arc::clone(&waiting), Arc::clone(&answering));
+            let (turns, answering) = (Arc::clone(&turns), Arc::clone(&answering));
             let thread = std::thread::Builder::new().name("store-writer".into());
             thread
-                .spawn(move || write(backend, &waiting, &answering))
+                .spawn(move || write(backend, &turns, &answering))
                 .map_err(|error| StoreError::Io(error.to_string()))
         };
         let threads = backends.into_iter().map(start).collect::<Result<_, _>>()?;
         let accepting = Arc::new(Semaphore::new(MAX_WAITING_MESSAGES));
-        Ok((Self { operations, accepting, answering }, threads))
+        Ok((Self { operations, turns, accepting, answering }, threads))
     }
 
     /// Waits for room, then for the commit.
@@ -295,6 +303,7 @@ impl GroupCommit {
         let (reply, answer) = oneshot::channel();
         let operation = kind(Pending { question, answer: None, reply });
         self.operations.send(operation).await.map_err(|_closed| StoreError::Stopped)?;
+        self.turns.has_gathered(&self.operations);
         answer.await.map_err(|_dropped| StoreError::Stopped)?
     }
 
@@ -322,7 +331,9 @@ impl GroupCommit {
         self.operations.try_send(operation).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => StoreError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => StoreError::Stopped,
-        })
+        })?;
+        self.turns.has_gathered(&self.operations);
+        Ok(())
     }
 
     /// Tells the threads to end after all that is waiting. Callers that still wait for room are refused. Needs
@@ -333,15 +344,13 @@ impl GroupCommit {
     }
 }
 
-fn write(mut backend: impl Backend, waiting: &Mutex<mpsc::Receiver<Operation>>, answering: &Answering) {
-    loop {
-        // In a statement of its own: the lock is for taking what waits, not for writing it.
-        let gathered = gather(&mut waiting.lock());
-        let Some(mut batch) = gathered else { break };
+fn write(mut backend: impl Backend, turns: &Turns, answering: &Answering) {
+    while let Some(mut batch) = turns.take() {
         let under_way = answering.begin();
         let result = commit(&mut backend, &mut batch);
         under_way.ended(&result);
         settle(&mut backend, batch, &result);
+        turns.is_done();
     }
 }
 
@@ -357,6 +366,52 @@ fn commit(backend: &mut impl Backend, batch: &mut Batch) -> Result<(), StoreErro
     }
     batch.clear_answers();
     backend.commit(batch)
+}
+
+/// Who writes what, and when.
+///
+/// What a group costs beside its rows is so much that two small ones are dearer than one: while somebody writes, what gathers is left
+/// to whoever is done first, unless it has become much, or he takes long.
+#[derive(Debug)]
+struct Turns {
+    waiting: Mutex<mpsc::Receiver<Operation>>,
+    writing: AtomicUsize,
+    changed: Condvar,
+}
+
+impl Turns {
+    fn new(waiting: mpsc::Receiver<Operation>) -> Self {
+        Self { waiting: Mutex::new(waiting), writing: AtomicUsize::new(0), changed: Condvar::new() }
+    }
+
+    /// Waits for a group; `None` when no more will come.
+    fn take(&self) -> Option<Batch> {
+        let mut waiting = self.waiting.lock();
+        while self.writing.load(Ordering::Relaxed) > 0 && waiting.len() < MUCH && !waiting.is_closed() {
+            let waited = self.changed.wait_for(&mut waiting, PATIENCE);
+            if waited.timed_out() && !waiting.is_empty() {
+                break;
+            }
+        }
+        let batch = gather(&mut waiting)?;
+        self.writing.fetch_add(1, Ordering::Relaxed);
+        Some(batch)
+    }
+
+    /// A group is written. Counted under the lock: whoever looks meanwhile must not miss it.
+    fn is_done(&self) {
+        let waiting = self.waiting.lock();
+        self.writing.fetch_sub(1, Ordering::Relaxed);
+        drop(waiting);
+        self.changed.notify_all();
+    }
+
+    /// Something was added to what waits.
+    fn has_gathered(&self, operations: &mpsc::Sender<Operation>) {
+        if operations.max_capacity() - operations.capacity() >= MUCH {
+            self.changed.notify_one();
+        }
+    }
 }
 
 /// Waits for an operation, and takes all that have gathered; `None` when no more will come.
