@@ -1,10 +1,11 @@
-//! No number, text, key or code stands in the log, the figures or an error, whatever happens.
+//! No number, text, key or code stands in the log, the figures, an error, the database or an export, whatever happens.
 //!
 //! The program runs with `RUST_LOG=trace`, over HTTP/1.1 and HTTP/2, through every route and every failure that
 //! can be provoked, and then everything that it wrote is searched.
 
 mod needles;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use domain::time::Clock as _;
@@ -29,6 +30,9 @@ const CALLBACK_SECRET: &str = concat!("canary-path-", "that-nobody-guesses");
 
 const TEXT: &str = "Your code is 739154, dear Wanjiku-Canary";
 const CODE: &str = "739154";
+
+/// A caller's own name for a message: it is kept as it is, and told nobody.
+const REFERENCE: &str = "Order of Auntie-Canary";
 
 /// Receivers: calling code and national digits. The last two end in what makes the simulator refuse them.
 const NUMBERS: [(&str, &str); 6] = [
@@ -135,7 +139,7 @@ impl Scene {
 }
 
 fn message(receiver: &str) -> Value {
-    json!({"receiver": receiver, "message": TEXT, "scenario": "otp", "reference": TEXT, "group": TEXT})
+    json!({"receiver": receiver, "message": TEXT, "scenario": "otp", "reference": REFERENCE, "group": REFERENCE})
 }
 
 async fn scene(site: &Site, sim: Simulator, public: Endpoint) -> Scene {
@@ -281,7 +285,7 @@ async fn identify(scene: &mut Scene) -> Vec<String> {
 /// What providers do wrong, one after the other. Their sentences quote the number.
 async fn fail(scene: &mut Scene) {
     // Not a code: those don't find out whether a route that failed works again.
-    let message = |receiver: &str| json!({"receiver": receiver, "message": TEXT, "reference": TEXT});
+    let message = |receiver: &str| json!({"receiver": receiver, "message": TEXT, "reference": REFERENCE});
     for place in [4, 5] {
         scene.post("/sms", 0, &message(&number(place))).await;
     }
@@ -408,8 +412,18 @@ fn site(sim: &Simulator, public: &Endpoint) -> Site {
         .set("TUMA_PROVIDERS__TWILIO__BULK_BATCH_SIZE", "0")
 }
 
+/// The database and its log as they are on disk, by the names of their files.
+fn database(site: &Site) -> BTreeMap<String, String> {
+    let names = site.files().into_iter().filter(|name| name.starts_with("tuma.db"));
+    let read = |name: String| {
+        let bytes = std::fs::read(site.path(&name)).unwrap();
+        (name, String::from_utf8_lossy(&bytes).into_owned())
+    };
+    names.map(read).collect()
+}
+
 #[tokio::test]
-async fn no_number_text_key_or_code_is_in_the_log_the_figures_or_an_error() {
+async fn no_number_text_key_or_code_is_in_the_log_the_figures_an_error_the_database_or_an_export() {
     let config = SimConfig::default();
     let mut config =
         SimConfig { sent_after: config.ended_after / 30, ended_after: config.ended_after / 10, ..config };
@@ -431,10 +445,14 @@ async fn no_number_text_key_or_code_is_in_the_log_the_figures_or_an_error() {
     let listed = site.run(&["keys", "list"]).await;
     let queue = site.run(&["queue"]).await;
     let stuck = site.run(&["queue", "stuck", "--older-than", "0s"]).await;
+    // With what is in the log of the database and not in its file yet.
+    let running = database(&site);
     let Scene { served, answers, .. } = scene;
     served.terminate().await;
     let ended = served.ended().await;
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""));
+    let stopped = database(&site);
+    let export = site.run(&["audit", "export"]).await;
     let report = site.run(&["guard", "report", "--json"]).await;
     assert!(report.stdout.contains("+2547339"), "{}", report.stderr);
 
@@ -442,12 +460,16 @@ async fn no_number_text_key_or_code_is_in_the_log_the_figures_or_an_error() {
         let numbers = NUMBERS.iter();
         numbers.fold(Needles::default(), |needles, (code, national)| needles.number(code, national))
     };
-    let all = numbers().text("the text", TEXT).text("the name", "Wanjiku-Canary").code(CODE);
-    let all = all.basic("the auth token", TWILIO_ACCOUNT_SID, AUTH_TOKEN);
-    let all =
-        all.text("the key of Africa's Talking", AT_API_KEY).text("the callback secret", CALLBACK_SECRET);
-    let all =
-        secrets.iter().fold(all, |all, key| all.text("a key or token", key.trim_start_matches("tuma_")));
+    let sealed = || numbers().text("the text", TEXT).text("the name", "Wanjiku-Canary").code(CODE);
+    let known = |needles: Needles| {
+        let needles = needles
+            .basic("the auth token", TWILIO_ACCOUNT_SID, AUTH_TOKEN)
+            .text("the key of Africa's Talking", AT_API_KEY)
+            .text("the callback secret", CALLBACK_SECRET);
+        let words = secrets.iter().map(|key| key.trim_start_matches("tuma_"));
+        words.fold(needles, |needles, key| needles.text("a key or token", key))
+    };
+    let (in_store, all) = (known(sealed()), known(sealed().text("the reference", REFERENCE)));
 
     // The search means something: everything was said, and the failures happened.
     for word in
@@ -455,7 +477,12 @@ async fn no_number_text_key_or_code_is_in_the_log_the_figures_or_an_error() {
     {
         assert!(ended.stderr.contains(word), "the log has no {word}");
     }
-    let commands = [offline, online, listed, queue, stuck, report];
+    assert!(running.contains_key("tuma.db-wal") && running["tuma.db-wal"].contains("africastalking"));
+    assert!(export.stdout.contains("sms.accepted"), "{}", export.stderr);
+    for (name, written) in running.iter().chain(&stopped) {
+        assert_eq!(in_store.found_in(written), Vec::<&str>::new(), "in {name}");
+    }
+    let commands = [offline, online, listed, queue, stuck, report, export];
     let printed = commands.map(|command| command.stdout + &command.stderr);
     for (what, written) in [("the log", ended.stderr), ("what commands print", printed.concat())] {
         let lines: Vec<_> = written.lines().filter(|line| !all.found_in(line).is_empty()).take(5).collect();

@@ -283,10 +283,9 @@ mod tests {
                 Ok(answer)
             })
         });
-        if answer.is_ok() {
-            ledger.committed()
-        } else {
-            ledger.taken_back()
+        match &answer {
+            Ok(_) => ledger.committed(),
+            Err(_) => ledger.taken_back(),
         }
         answer
     }
@@ -344,9 +343,12 @@ mod tests {
             let mut map: HashMap<i64, i64> = HashMap::new();
             for (quota, value, then) in steps {
                 let add = then == 0 && map.contains_key(&quota);
-                commit(&mut connection, &mut ledger, |statements| match add {
-                    true => adjust(statements, quota, value, Timestamp::from_micros(0)),
-                    false => keep(statements, quota, value, ends()),
+                commit(&mut connection, &mut ledger, |statements| {
+                    if add {
+                        adjust(statements, quota, value, Timestamp::from_micros(0))
+                    } else {
+                        keep(statements, quota, value, ends())
+                    }
                 })
                 .unwrap();
                 let new = if add { map[&quota] + value } else { value };
