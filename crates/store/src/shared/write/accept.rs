@@ -14,7 +14,8 @@ use super::super::row;
 use super::super::sql::{Row, Statements, get, params};
 use super::{quotas, spending};
 use crate::StoreError;
-use crate::port::messages::{Accept, Accepted, Idempotency, NewMessage};
+use crate::port::messages::{Accepted, Idempotency, NewMessage};
+use crate::seal::{SealedAccept, SealedNew};
 
 const INSERT_MESSAGE: &str = "INSERT INTO messages (id, bulk_id, caller, receiver_hash, country, sender, scenario, \
      priority, sealed_body, encoding, segments, reference, group_name, metadata, scheduled_at, expires_at, created_at, \
@@ -42,7 +43,7 @@ const REMEMBER: &str = "INSERT INTO idempotency (day, key, request, reply, creat
      VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (day, key) DO UPDATE SET request = excluded.request, \
      reply = excluded.reply, created_at = excluded.created_at";
 
-pub(super) fn accept(statements: &mut Statements<'_>, accept: &Accept) -> Result<Accepted, StoreError> {
+pub(super) fn accept(statements: &mut Statements<'_>, accept: &SealedAccept) -> Result<Accepted, StoreError> {
     if let Some(idempotency) = &accept.idempotency {
         if let Some(earlier) = earlier(statements, idempotency)? {
             return Ok(earlier);
@@ -60,10 +61,12 @@ pub(super) fn accept(statements: &mut Statements<'_>, accept: &Accept) -> Result
     if let Some(idempotency) = &accept.idempotency {
         remember(statements, idempotency)?;
     }
-    for new in &accept.messages {
-        insert(statements, new)?;
+    let vault = statements.vault();
+    for row in accept.rows(&vault) {
+        let (new, sealed) = row?;
+        insert(statements, new, &sealed)?;
         spending::reserve(statements, new.message.id, &new.draws, 0)?;
-        statements.tell(super::audit::accepted(&statements.vault(), new));
+        statements.tell(super::audit::accepted(new, sealed.receiver_hash));
     }
     Ok(Accepted::stored(left))
 }
@@ -100,22 +103,22 @@ pub(in super::super) fn metadata(message: &Message) -> Result<Option<String>, St
     json.transpose().map_err(|error| StoreError::Internal(error.to_string()))
 }
 
-fn insert(statements: &mut Statements<'_>, new: &NewMessage) -> Result<(), StoreError> {
+fn insert(statements: &mut Statements<'_>, new: &NewMessage, sealed: &SealedNew) -> Result<(), StoreError> {
     let message = &new.message;
     let (id, provider) = (message.id.as_bytes(), new.provider.as_str());
-    let (vault, metadata) = (statements.vault(), metadata(message)?);
+    let metadata = metadata(message)?;
     statements.execute(
         INSERT_MESSAGE,
         params![
             id,
             message.bulk_id.as_ref().map(BulkId::as_bytes),
             message.caller.as_bytes(),
-            vault.blind(message.receiver),
+            sealed.receiver_hash,
             message.receiver.country().as_str(),
             message.sender.as_ref().map(SenderId::as_str),
             message.scenario.as_str(),
             message.priority.as_str(),
-            vault.seal_body(message.id, &message.body)?,
+            sealed.body,
             message.encoding.as_str(),
             message.segments,
             message.reference,
@@ -124,7 +127,7 @@ fn insert(statements: &mut Statements<'_>, new: &NewMessage) -> Result<(), Store
             message.scheduled_at.map(Timestamp::as_micros),
             message.expires_at.map(Timestamp::as_micros),
             message.created_at.as_micros(),
-            vault.seal_receiver(message.id, message.receiver)?,
+            sealed.receiver,
         ],
     )?;
     if message.scenario == Scenario::Otp {
