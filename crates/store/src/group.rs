@@ -20,14 +20,14 @@ use crate::port::events::Lease;
 use crate::port::guard::{Feedback, ForgetGuard, KeptByGuard};
 use crate::port::history::{Forgotten, KeepHistory};
 use crate::port::keys::{ApiKey, KeyUse, Rotation};
-use crate::port::messages::{Accepted, Cancel, Moved, Resend, Resent, Sweep, Swept};
+use crate::port::messages::{Accept, Accepted, Cancel, Moved, Resend, Resent, Sweep, Swept};
 use crate::port::nodes::Beat;
 use crate::port::queue::{AttemptEnd, Claim, Claims, Diversion, Recovery};
 use crate::port::receipts::{NewReceipt, ReceiptFate};
 use crate::port::sealing::ForgottenReceiver;
 use crate::port::spending::Charge;
 use crate::port::watches::{Settled, TakeWatches, WatchId, WatchKind};
-use crate::seal::{ResealedRows, SealedAccept, WrappedKey};
+use crate::seal::{ResealedRows, WrappedKey};
 use domain::audit::{Act, Checkpoint, NewEntry};
 use domain::ids::{KeyId, NodeId};
 use domain::phone::Msisdn;
@@ -215,7 +215,7 @@ operations! {
     Recover in recoveries: Recovery => u64, |_| 1;
     Sweep in sweeps: Sweep => Swept, |sweep| guess(sweep.limit);
     Charge in charges: Vec<Charge> => u64, Vec::len;
-    Accept in accepts: SealedAccept => Accepted, |accept| accept.messages.len();
+    Accept in accepts: Accept => Accepted, |accept| accept.messages.len();
     Claim in claims: Claim => Claims, |claim| guess(claim.total);
     Wake in wakes: Vec<ProviderName> => (), |_| 1;
     Key in keys: KeyChange => bool, |_| 1;
@@ -308,7 +308,7 @@ impl GroupCommit {
     }
 
     /// Refuses at once where there is no room or the database does not answer, then waits for the commit.
-    pub(crate) async fn accept(self, accept: SealedAccept) -> Result<Accepted, StoreError> {
+    pub(crate) async fn accept(self, accept: Accept) -> Result<Accepted, StoreError> {
         self.answering.check()?;
         let messages = u32::try_from(accept.messages.len()).unwrap_or(u32::MAX);
         let _room = self.accepting.try_acquire_many(messages).map_err(|_full| StoreError::Overloaded)?;

@@ -5,7 +5,6 @@
 //! master key, which is not. So a data key is changed without telling every node, and the master key without touching a
 //! row. What is looked for by number is found by a hash under a key of its own (a blind index), which never changes.
 
-mod accept;
 mod master;
 
 use std::sync::Arc;
@@ -22,7 +21,6 @@ use hmac::{Hmac, Mac as _};
 use parking_lot::RwLock;
 use sha2::Sha256;
 
-pub(crate) use self::accept::{SealedAccept, SealedNew};
 pub use self::master::{MasterKeyError, MasterKeys};
 use crate::StoreError;
 use crate::port::sealing::SealedRow;

@@ -43,7 +43,7 @@ use crate::port::routes::Routes;
 use crate::port::sealing::{EraseTexts, Erased, ForgottenReceiver, Reseal, Resealed, Sealing};
 use crate::port::spending::{Charge, Reservation, ReservationId, Spending};
 use crate::port::watches::{Settled, TakeWatches, WatchCount, Watched, Watches};
-use crate::seal::{Keyring, SealedAccept};
+use crate::seal::Keyring;
 use crate::{Store, StoreError};
 
 /// A store of this backend.
@@ -105,8 +105,7 @@ impl BackendStore {
 #[async_trait]
 impl Messages for BackendStore {
     async fn accept(&self, accept: Accept) -> Result<Accepted, StoreError> {
-        let sealed = SealedAccept::new(&self.keyring.vault(), accept)?;
-        self.group()?.accept(sealed).await
+        self.group()?.accept(accept).await
     }
 
     async fn earlier(&self, request: Idempotency) -> Result<Option<Accepted>, StoreError> {

@@ -1,6 +1,5 @@
 //! Accepting: messages, states and queue rows of all requests that gathered, in one statement.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use domain::message::Message;
@@ -15,7 +14,6 @@ use crate::postgres::sql::{Statements, column, get, params};
 use crate::postgres::write::accept::{SKEW, day, metadata};
 use crate::postgres::write::audit::accepted;
 use crate::quotas::Book;
-use crate::seal::{SealedAccept, SealedNew};
 
 /// All tables by one statement, and what was drawn on quotas: each way to the server and back costs as much as a row.
 const INSERT: &str = "WITH messages AS (INSERT INTO messages (id, bulk_id, caller, receiver_hash, country, sender, scenario, \
@@ -50,7 +48,7 @@ type Key = [u8; 32];
 
 pub(super) fn run(
     statements: &mut Statements<'_>,
-    pendings: &mut [Pending<SealedAccept, Accepted>],
+    pendings: &mut [Pending<Accept, Accepted>],
     quotas_of_others: BTreeSet<i64>,
 ) -> Result<(), StoreError> {
     let repeatable: Vec<&Idempotency> =
@@ -58,7 +56,7 @@ pub(super) fn run(
     let mut known = earlier(statements, &repeatable)?;
     // To look for repetitions is for the other way.
     let plain: Vec<&Accept> =
-        pendings.iter().map(|pending| &*pending.question).filter(|accept| is_plain(accept)).collect();
+        pendings.iter().map(|pending| &pending.question).filter(|accept| is_plain(accept)).collect();
     let mut book = quotas::lock(statements, &plain, quotas_of_others)?;
     let (mut fresh, mut new) = (BTreeMap::new(), Vec::new());
     for (at, pending) in pendings.iter_mut().enumerate() {
@@ -94,16 +92,16 @@ pub(super) fn run(
         quotas::keep(statements, &book)?;
         return give_way(statements, pendings, &fresh);
     }
-    let vault = statements.vault();
-    let rows = new.iter().flat_map(|(at, _)| pendings[*at].question.rows(&vault));
-    let messages = rows.collect::<Result<Vec<_>, _>>()?;
+    let messages: Vec<&NewMessage> =
+        new.iter().flat_map(|(at, _)| &pendings[*at].question.messages).collect();
     if messages.is_empty() {
         quotas::keep(statements, &book)?;
     } else {
         insert(statements, &messages, &book)?;
-        spending::reserve(statements, messages.iter().map(|(new, _)| *new))?;
-        for (new, sealed) in messages {
-            statements.tell(accepted(new, sealed.receiver_hash));
+        spending::reserve(statements, &messages)?;
+        let vault = statements.vault();
+        for new in messages {
+            statements.tell(accepted(&vault, new));
         }
     }
     for (at, left) in new {
@@ -122,7 +120,7 @@ const FORGET: &str = "DELETE FROM idempotency i USING UNNEST($1::bytea[], $2::te
 
 fn give_way(
     statements: &mut Statements<'_>,
-    pendings: &mut [Pending<SealedAccept, Accepted>],
+    pendings: &mut [Pending<Accept, Accepted>],
     fresh: &BTreeMap<Key, Idempotency>,
 ) -> Result<(), StoreError> {
     let all = || fresh.values().flat_map(days);
@@ -206,14 +204,13 @@ fn remember(
     Ok(remembered)
 }
 
-/// Messages, each with what is kept of it in secret.
-type Rows<'a> = [(&'a NewMessage, Cow<'a, SealedNew>)];
-
-fn insert(statements: &mut Statements<'_>, rows: &Rows<'_>, book: &Book) -> Result<(), StoreError> {
-    let new = || rows.iter().map(|(new, _)| *new);
-    let messages = || new().map(|new| &new.message);
-    let sealed = || rows.iter().map(|(_, sealed)| sealed);
-    let metadata = messages().map(metadata).collect::<Result<Vec<_>, _>>()?;
+fn insert(statements: &mut Statements<'_>, new: &[&NewMessage], book: &Book) -> Result<(), StoreError> {
+    let messages = || new.iter().map(|new| &new.message);
+    let (vault, metadata) = (statements.vault(), messages().map(metadata).collect::<Result<Vec<_>, _>>()?);
+    let bodies = messages().map(|message| vault.seal_body(message.id, &message.body));
+    let receivers = messages().map(|message| vault.seal_receiver(message.id, message.receiver));
+    let (bodies, receivers) =
+        (bodies.collect::<Result<Vec<_>, _>>()?, receivers.collect::<Result<Vec<_>, _>>()?);
     let micros = |time: Option<Timestamp>| time.map(Timestamp::as_micros);
     let expires = |message: &Message| micros(message.expires_at);
     let [quotas, drawn, ends] = quotas::changes(book);
@@ -221,12 +218,12 @@ fn insert(statements: &mut Statements<'_>, rows: &Rows<'_>, book: &Book) -> Resu
         ids(messages().map(|message| &message.id)),
         column(messages().map(|message| message.bulk_id.map(|id| *id.as_bytes()))),
         column(messages().map(|message| message.caller.as_bytes())),
-        column(sealed().map(|sealed| sealed.receiver_hash)),
+        column(messages().map(|message| vault.blind(message.receiver))),
         column(messages().map(|message| message.receiver.country().as_str().to_owned())),
         column(messages().map(|message| message.sender.as_ref().map(SenderId::as_str))),
         column(messages().map(|message| message.scenario.as_str())),
         column(messages().map(|message| message.priority.as_str())),
-        column(sealed().map(|sealed| &sealed.body)),
+        column(bodies),
         column(messages().map(|message| message.encoding.as_str())),
         column(messages().map(|message| message.segments)),
         column(messages().map(|message| message.reference.as_deref())),
@@ -235,11 +232,11 @@ fn insert(statements: &mut Statements<'_>, rows: &Rows<'_>, book: &Book) -> Resu
         column(messages().map(|message| micros(message.scheduled_at))),
         column(messages().map(expires)),
         column(messages().map(|message| message.created_at.as_micros())),
-        column(new().map(|new| new.status().as_str())),
-        column(new().map(|new| new.provider.as_str())),
+        column(new.iter().map(|new| new.status().as_str())),
+        column(new.iter().map(|new| new.provider.as_str())),
         column(messages().map(|message| message.priority.index())),
-        column(new().map(|new| new.due_at().as_micros())),
-        column(sealed().map(|sealed| &sealed.receiver)),
+        column(new.iter().map(|new| new.due_at().as_micros())),
+        column(receivers),
         quotas,
         drawn,
         ends,

@@ -25,10 +25,7 @@ const ADJUST: &str = "UPDATE quotas q SET value = q.value + e.difference \
      FROM UNNEST($1::int8[], $2::int8[]) AS e (quota, difference) WHERE q.quota = e.quota AND q.ends_at > $3";
 
 /// Reserves what messages have drawn of caps. What they drew of rates is gone.
-pub(super) fn reserve<'a>(
-    statements: &mut Statements<'_>,
-    messages: impl IntoIterator<Item = &'a NewMessage>,
-) -> Result<(), StoreError> {
+pub(super) fn reserve(statements: &mut Statements<'_>, messages: &[&NewMessage]) -> Result<(), StoreError> {
     let mut rows = Vec::new();
     for new in messages {
         let caps = new.draws.iter().filter(|draw| matches!(draw.allowance, Allowance::Cap { .. }));

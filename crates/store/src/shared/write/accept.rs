@@ -14,8 +14,7 @@ use super::super::row;
 use super::super::sql::{Row, Statements, get, params};
 use super::{quotas, spending};
 use crate::StoreError;
-use crate::port::messages::{Accepted, Idempotency, NewMessage};
-use crate::seal::{SealedAccept, SealedNew};
+use crate::port::messages::{Accept, Accepted, Idempotency, NewMessage};
 
 const INSERT_MESSAGE: &str = "INSERT INTO messages (id, bulk_id, caller, receiver_hash, country, sender, scenario, \
      priority, sealed_body, encoding, segments, reference, group_name, metadata, scheduled_at, expires_at, created_at, \
@@ -43,7 +42,7 @@ const REMEMBER: &str = "INSERT INTO idempotency (day, key, request, reply, creat
      VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (day, key) DO UPDATE SET request = excluded.request, \
      reply = excluded.reply, created_at = excluded.created_at";
 
-pub(super) fn accept(statements: &mut Statements<'_>, accept: &SealedAccept) -> Result<Accepted, StoreError> {
+pub(super) fn accept(statements: &mut Statements<'_>, accept: &Accept) -> Result<Accepted, StoreError> {
     if let Some(idempotency) = &accept.idempotency {
         if let Some(earlier) = earlier(statements, idempotency)? {
             return Ok(earlier);
@@ -61,12 +60,10 @@ pub(super) fn accept(statements: &mut Statements<'_>, accept: &SealedAccept) -> 
     if let Some(idempotency) = &accept.idempotency {
         remember(statements, idempotency)?;
     }
-    let vault = statements.vault();
-    for row in accept.rows(&vault) {
-        let (new, sealed) = row?;
-        insert(statements, new, &sealed)?;
+    for new in &accept.messages {
+        insert(statements, new)?;
         spending::reserve(statements, new.message.id, &new.draws, 0)?;
-        statements.tell(super::audit::accepted(new, sealed.receiver_hash));
+        statements.tell(super::audit::accepted(&statements.vault(), new));
     }
     Ok(Accepted::stored(left))
 }
@@ -103,22 +100,22 @@ pub(in super::super) fn metadata(message: &Message) -> Result<Option<String>, St
     json.transpose().map_err(|error| StoreError::Internal(error.to_string()))
 }
 
-fn insert(statements: &mut Statements<'_>, new: &NewMessage, sealed: &SealedNew) -> Result<(), StoreError> {
+fn insert(statements: &mut Statements<'_>, new: &NewMessage) -> Result<(), StoreError> {
     let message = &new.message;
     let (id, provider) = (message.id.as_bytes(), new.provider.as_str());
-    let metadata = metadata(message)?;
+    let (vault, metadata) = (statements.vault(), metadata(message)?);
     statements.execute(
         INSERT_MESSAGE,
         params![
             id,
             message.bulk_id.as_ref().map(BulkId::as_bytes),
             message.caller.as_bytes(),
-            sealed.receiver_hash,
+            vault.blind(message.receiver),
             message.receiver.country().as_str(),
             message.sender.as_ref().map(SenderId::as_str),
             message.scenario.as_str(),
             message.priority.as_str(),
-            sealed.body,
+            vault.seal_body(message.id, &message.body)?,
             message.encoding.as_str(),
             message.segments,
             message.reference,
@@ -127,7 +124,7 @@ fn insert(statements: &mut Statements<'_>, new: &NewMessage, sealed: &SealedNew)
             message.scheduled_at.map(Timestamp::as_micros),
             message.expires_at.map(Timestamp::as_micros),
             message.created_at.as_micros(),
-            sealed.receiver,
+            vault.seal_receiver(message.id, message.receiver)?,
         ],
     )?;
     if message.scenario == Scenario::Otp {
