@@ -132,7 +132,7 @@ impl SmsService {
             self.start_worker("guard", bookkeeping::TURN, bookkeeping::keep_regularly);
         }
         if chores {
-            let closed = sweep::recover(shared, shared.settings.only_node).await?;
+            let closed = sweep::recover(shared, !shared.store.is_shared()).await?;
             if closed > 0 {
                 tracing::warn!(
                     attempts = closed,

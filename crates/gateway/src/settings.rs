@@ -93,9 +93,6 @@ pub struct Settings {
     pub max_schedule_ahead: Duration,
     /// How long stopping waits for submissions under way.
     pub soft_stop: Duration,
-    /// This is the only process that serves the store: attempts left open by an earlier one are closed at
-    /// once, not when their lease ends.
-    pub only_node: bool,
 }
 
 /// The percent of a provider's rate, and of its requests under way, that lanes above must leave to a lane while messages
@@ -221,7 +218,6 @@ impl Default for Settings {
             audit_checkpoint_every: Duration::from_mins(15),
             max_schedule_ahead: Duration::from_hours(35 * 24),
             soft_stop: Duration::from_secs(20),
-            only_node: true,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use domain::route::ProviderName;
 use domain::time::Clock;
-use gateway::{Parts, Settings, SmsService};
+use gateway::{Parts, SmsService};
 use providers::{Renewable, SmsProvider};
 use store::Store;
 use tokio::net::TcpListener;
@@ -175,7 +175,7 @@ pub fn service(
         providers: providers.collect(),
         default_provider: carriers.default.clone(),
         clock: Arc::clone(clock),
-        settings: Settings { only_node: !store.is_shared(), ..config.gateway() },
+        settings: config.gateway(),
         meter: figures.meter(),
     })
 }

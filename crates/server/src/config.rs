@@ -480,7 +480,6 @@ impl Config {
             audit_checkpoint_every: Duration::from_secs(60 * u64::from(self.audit.checkpoint_minutes)),
             max_schedule_ahead: days(self.messages.max_schedule_ahead_days),
             soft_stop: Duration::from_secs(self.dispatch.soft_stop_s),
-            only_node: true,
         }
     }
 

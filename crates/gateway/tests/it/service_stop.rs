@@ -6,10 +6,12 @@ use std::time::Duration;
 use domain::attempt::{Reason, SubmitOutcome};
 use domain::message::MessageStatus;
 use futures_util::future::join;
+use gateway::SendError;
+use store::StoreError;
 use testkit::sim::{Fault, FaultRule, TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_PHONE_NUMBER};
 use testkit::wait::{LONG, wait_until};
 
-use crate::bench::{AMERICAN, Bench, KENYAN, americans, kenyans, seconds};
+use crate::bench::{AMERICAN, Bench, KENYAN, americans, kenyans, seconds, text};
 
 #[tokio::test]
 async fn what_is_under_way_is_finished_and_the_rest_stays_queued() {
@@ -83,6 +85,8 @@ async fn stopping_twice_is_stopping() {
     let service = Arc::clone(&bench.service);
     service.stop().await;
     service.stop().await;
+    let refused = bench.try_send(KENYAN, text("Habari")).await;
+    assert_eq!(refused, Err(SendError::Store(StoreError::Stopped)));
 }
 
 #[tokio::test]

@@ -33,6 +33,12 @@ impl Client {
         Self(providers::client::plain(&this_machine, TIMEOUT).unwrap())
     }
 
+    /// A connection for each request. The gateway closes one whose body it did not read to its end, and what is sent on it at
+    /// that moment has no answer.
+    pub(crate) fn that_keeps_nothing() -> Self {
+        Self(builder().pool_max_idle_per_host(0).timeout(TIMEOUT).build().unwrap())
+    }
+
     /// Speaks HTTP/2 from the first byte, without TLS.
     pub(crate) fn http2() -> Self {
         Self(http2(None).timeout(TIMEOUT).build().unwrap())
@@ -45,11 +51,14 @@ impl Client {
 
 /// HTTP/2 from the first byte, with so many bytes of window for an answer.
 pub(crate) fn http2(window: Option<u32>) -> reqwest::ClientBuilder {
+    builder().http2_prior_knowledge().http2_initial_stream_window_size(window)
+}
+
+fn builder() -> reqwest::ClientBuilder {
     let ring = Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(ring).with_safe_default_protocol_versions();
     let tls = tls.unwrap().with_root_certificates(RootCertStore::empty()).with_no_client_auth();
-    let client = reqwest::Client::builder().tls_backend_preconfigured(tls).http2_prior_knowledge();
-    client.http2_initial_stream_window_size(window).no_proxy()
+    reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy()
 }
 
 impl Request {

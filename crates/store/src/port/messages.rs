@@ -92,9 +92,9 @@ impl NewMessage {
 /// A request that its caller may repeat.
 #[derive(Debug, Clone)]
 pub struct Idempotency {
-    /// SHA-256 over the caller and its key.
+    /// A keyed hash of the caller and its key.
     pub key: [u8; 32],
-    /// SHA-256 over the request.
+    /// A keyed hash of the request.
     pub request: [u8; 32],
     /// What to answer, now and when the request is repeated. Holds ids and verdicts, no numbers, no texts.
     pub reply: String,
