@@ -76,7 +76,8 @@ impl Money {
 
     /// The ISO 4217 code.
     pub fn currency(&self) -> &str {
-        std::str::from_utf8(&self.currency).unwrap_or("XXX")
+        // The constructors let in capital letters only.
+        std::str::from_utf8(&self.currency).unwrap_or_default()
     }
 
     /// The amount as a decimal text, with at least two and at most six decimals: `0.80`, `0.0079`.

@@ -345,12 +345,12 @@ impl GroupCommit {
 }
 
 fn write(mut backend: impl Backend, turns: &Turns, answering: &Answering) {
-    while let Some(mut batch) = turns.take() {
+    while let Some((mut batch, turn)) = turns.take() {
         let under_way = answering.begin();
         let result = commit(&mut backend, &mut batch);
         under_way.ended(&result);
         settle(&mut backend, batch, &result);
-        turns.is_done();
+        drop(turn);
     }
 }
 
@@ -385,7 +385,7 @@ impl Turns {
     }
 
     /// Waits for a group; `None` when no more will come.
-    fn take(&self) -> Option<Batch> {
+    fn take(&self) -> Option<(Batch, Turn<'_>)> {
         let mut waiting = self.waiting.lock();
         while self.writing.load(Ordering::Relaxed) > 0 && waiting.len() < MUCH && !waiting.is_closed() {
             let waited = self.changed.wait_for(&mut waiting, PATIENCE);
@@ -395,15 +395,7 @@ impl Turns {
         }
         let batch = gather(&mut waiting)?;
         self.writing.fetch_add(1, Ordering::Relaxed);
-        Some(batch)
-    }
-
-    /// A group is written. Counted under the lock: whoever looks meanwhile must not miss it.
-    fn is_done(&self) {
-        let waiting = self.waiting.lock();
-        self.writing.fetch_sub(1, Ordering::Relaxed);
-        drop(waiting);
-        self.changed.notify_all();
+        Some((batch, Turn(self)))
     }
 
     /// Something was added to what waits.
@@ -411,6 +403,19 @@ impl Turns {
         if operations.max_capacity() - operations.capacity() >= MUCH {
             self.changed.notify_one();
         }
+    }
+}
+
+/// Somebody writes. Ends also where he panics, or nobody would be done first any more.
+struct Turn<'a>(&'a Turns);
+
+impl Drop for Turn<'_> {
+    /// Counted under the lock: whoever looks meanwhile must not miss it.
+    fn drop(&mut self) {
+        let waiting = self.0.waiting.lock();
+        self.0.writing.fetch_sub(1, Ordering::Relaxed);
+        drop(waiting);
+        self.0.changed.notify_all();
     }
 }
 

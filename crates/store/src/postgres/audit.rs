@@ -21,7 +21,7 @@ pub(super) const LANE: &str = "SELECT chain, seq, at, hash, forgotten_seq, forgo
 /// The entries and the head by one statement: each way to the server and back costs as much as a few entries. Nothing is
 /// added where there is no head.
 const EXTEND: &str = "WITH moved AS (UPDATE audit_heads SET seq = $15, at = $16, hash = $17, forgotten_seq = $18, \
-     forgotten_hash = $19, code = $20 WHERE chain = $14 RETURNING chain) \
+     forgotten_hash = $19, code = $20, last_checkpoint = $21 WHERE chain = $14 RETURNING chain) \
      INSERT INTO audit (chain, seq, at, actor, event, message_id, receiver, provider, length, segments, outcome, subject, \
      hash) SELECT e.* FROM moved, UNNEST($1::int8[], $2::int8[], $3::int8[], $4::text[], \
      $5::text[], $6::uuid[], $7::int8[], $8::text[], $9::int4[], $10::int4[], $11::text[], $12::text[], $13::bytea[]) AS e";
@@ -54,6 +54,7 @@ pub(super) fn extend(
         head.forgotten.seq,
         head.forgotten.hash,
         code,
+        head.last_checkpoint,
     ];
     let added = statements.execute(EXTEND, values)?;
     if added == entries.len() { Ok(()) } else { Err(StoreError::Conflict) }

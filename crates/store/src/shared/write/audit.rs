@@ -112,19 +112,25 @@ fn begin(statements: &mut Statements<'_>, keys: &AuditKeys) -> Result<Head, Stor
     Ok(head)
 }
 
+/// A head as statements take it.
+macro_rules! head_params {
+    ($head:expr, $code:expr) => {
+        params![
+            $head.chain,
+            $head.seq,
+            $head.at.as_micros(),
+            $head.hash,
+            $head.forgotten.seq,
+            $head.forgotten.hash,
+            $code,
+            $head.last_checkpoint,
+        ]
+    };
+}
+
 fn add_head(statements: &mut Statements<'_>, sealed: &Sealed) -> Result<usize, StoreError> {
     let Sealed { head, code } = sealed;
-    let values = params![
-        head.chain,
-        head.seq,
-        head.at.as_micros(),
-        head.hash,
-        head.forgotten.seq,
-        head.forgotten.hash,
-        code,
-        head.last_checkpoint,
-    ];
-    statements.execute(BEGIN, values)
+    statements.execute(BEGIN, head_params!(head, code))
 }
 
 pub(in super::super) fn move_head(
@@ -132,17 +138,7 @@ pub(in super::super) fn move_head(
     sealed: &Sealed,
 ) -> Result<(), StoreError> {
     let Sealed { head, code } = sealed;
-    let values = params![
-        head.chain,
-        head.seq,
-        head.at.as_micros(),
-        head.hash,
-        head.forgotten.seq,
-        head.forgotten.hash,
-        code,
-        head.last_checkpoint,
-    ];
-    match statements.execute(MOVE_HEAD, values)? {
+    match statements.execute(MOVE_HEAD, head_params!(head, code))? {
         1 => Ok(()),
         _ => Err(StoreError::Conflict),
     }
