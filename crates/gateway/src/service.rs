@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use providers::SmsProvider;
 use providers::provider::CallbackRequest;
 use store::port::messages::{Filter, MessageRecord, MessageSummary, NewMessage, Page};
+use store::port::nodes::Leave;
 use store::{Store, StoreError};
 use tokio::sync::Notify;
 
@@ -236,7 +237,8 @@ impl SmsService {
     pub async fn stop_submitting(&self) {
         self.workers.stop(self.shared.settings.soft_stop).await;
         if self.shared.store.is_shared()
-            && let Err(problem) = self.shared.store.leave(self.shared.node).await
+            && let Err(problem) =
+                self.shared.store.leave(Leave { node: self.shared.node, now: self.shared.clock.now() }).await
         {
             // The others miss it after a while.
             tracing::debug!(%problem, "the other nodes could not be told that this one stops");

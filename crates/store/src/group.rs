@@ -21,7 +21,7 @@ use crate::port::guard::{Feedback, ForgetGuard, KeptByGuard};
 use crate::port::history::{Forgotten, KeepHistory};
 use crate::port::keys::{ApiKey, KeyUse, Rotation};
 use crate::port::messages::{Accept, Accepted, Cancel, Moved, Resend, Resent, Sweep, Swept};
-use crate::port::nodes::Beat;
+use crate::port::nodes::{Beat, Leave};
 use crate::port::queue::{AttemptEnd, Claim, Claims, Diversion, Recovery};
 use crate::port::receipts::{NewReceipt, ReceiptFate};
 use crate::port::sealing::ForgottenReceiver;
@@ -134,7 +134,7 @@ pub(crate) struct ServedTexts {
 /// What nodes say of themselves.
 pub(crate) enum NodeChange {
     Beat(Beat),
-    Leave(NodeId),
+    Leave(Leave),
 }
 
 /// What a node says of a lease.

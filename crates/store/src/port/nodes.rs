@@ -22,8 +22,18 @@ pub trait Nodes: Send + Sync {
     /// to time all the same. Ends at once where there can be no other nodes.
     fn wakeups(&self) -> mpsc::Receiver<ProviderName>;
 
-    /// Forgets a node that stops, and the leases on what it does for all: the others need not wait until it is missed.
-    async fn leave(&self, node: NodeId) -> Result<(), StoreError>;
+    /// Forgets a node that stops, the leases of its open attempts, and those on what it does for all: the others need not
+    /// wait until it is missed.
+    async fn leave(&self, leave: Leave) -> Result<(), StoreError>;
+}
+
+/// The end of a node: it has no request under way any more, and whatever it left open is known to nobody.
+#[derive(Debug, Clone, Copy)]
+pub struct Leave {
+    /// Who stops.
+    pub node: NodeId,
+    /// The present.
+    pub now: Timestamp,
 }
 
 /// A sign of life.

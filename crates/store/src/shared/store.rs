@@ -34,7 +34,7 @@ use crate::port::messages::{
     Accept, Accepted, Cancel, Filter, Idempotency, MessageRecord, MessageSummary, Messages, Moved, Page,
     Resend, Resent, Sweep, Swept,
 };
-use crate::port::nodes::{Beat, Nodes};
+use crate::port::nodes::{Beat, Leave, Nodes};
 use crate::port::queue::{
     AttemptEnd, Claim, Claims, Diversion, LaneDepth, Queue, Recovery, Stuck, Waiter, Waiting,
 };
@@ -229,8 +229,8 @@ impl Nodes for BackendStore {
         Readers::wakeups(&self.readers)
     }
 
-    async fn leave(&self, node: NodeId) -> Result<(), StoreError> {
-        self.group()?.ask(NodeChange::Leave(node), Operation::Node).await.map(|_nobody| ())
+    async fn leave(&self, leave: Leave) -> Result<(), StoreError> {
+        self.group()?.ask(NodeChange::Leave(leave), Operation::Node).await.map(|_nobody| ())
     }
 }
 

@@ -315,6 +315,7 @@ macro_rules! conformance {
             conformance!(@room nodes, $fixture,
                 every_node_is_told_of_all_that_live,
                 node_that_leaves_is_forgotten_at_once,
+                leases_of_a_node_that_leaves_end_at_once_and_those_of_others_do_not,
                 leases_of_a_node_that_is_gone_end_and_those_of_others_do_not,
                 what_a_node_did_for_all_another_may_do_when_it_is_gone_or_has_left,
             );

@@ -3,7 +3,6 @@
 use domain::ids::NodeId;
 
 use super::super::sql::{Statements, get, params};
-use super::super::write::nodes::{GIVE_BACK, LEAVE};
 use crate::StoreError;
 use crate::group::NodeChange;
 use crate::port::nodes::Beat;
@@ -14,18 +13,14 @@ const AGAIN: &str = "UPDATE nodes SET seen_at = $2 WHERE id = $1";
 
 const LIVE: &str = "SELECT id, seen_at < $1 FROM nodes ORDER BY id";
 
-/// Answers who lives; `None` if somebody is new, or gone, whose leases must end.
+/// Answers who lives; `None` if somebody is new, or gone, or leaves, whose leases must end.
 pub(super) fn run(
     statements: &mut Statements<'_>,
     change: &NodeChange,
 ) -> Result<Option<Vec<NodeId>>, StoreError> {
     match change {
         NodeChange::Beat(beat) => self::beat(statements, beat),
-        NodeChange::Leave(node) => {
-            statements.execute(LEAVE, params![node.as_bytes()])?;
-            statements.execute(GIVE_BACK, params![node.as_bytes()])?;
-            Ok(Some(Vec::new()))
-        }
+        NodeChange::Leave(_) => Ok(None),
     }
 }
 

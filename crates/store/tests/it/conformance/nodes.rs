@@ -3,7 +3,7 @@
 use domain::ids::NodeId;
 use domain::time::Timestamp;
 use store::port::events::Lease;
-use store::port::nodes::Beat;
+use store::port::nodes::{Beat, Leave};
 use store::port::queue::Recovery;
 
 use crate::support::{Bench, Fixture, MINUTE, NOW, SECOND, message, node};
@@ -23,8 +23,21 @@ pub(crate) async fn every_node_is_told_of_all_that_live<F: Fixture>(bench: Bench
 pub(crate) async fn node_that_leaves_is_forgotten_at_once<F: Fixture>(bench: Bench<F>) {
     beat(&bench, 1, NOW).await;
     beat(&bench, 2, NOW).await;
-    bench.leave(node(1)).await.unwrap();
+    bench.leave(Leave { node: node(1), now: NOW }).await.unwrap();
     assert_eq!(beat(&bench, 2, NOW.plus(SECOND)).await, [node(2)]);
+}
+
+pub(crate) async fn leases_of_a_node_that_leaves_end_at_once_and_those_of_others_do_not<F: Fixture>(
+    bench: Bench<F>,
+) {
+    bench.add([message(1)]).await;
+    // By the first node, for a minute.
+    assert_eq!(bench.take(NOW.plus(SECOND)).await.len(), 1);
+    let recovery = Recovery { node: node(2), now: NOW.plus(SECOND), only_node: false };
+    bench.leave(Leave { node: node(2), now: NOW.plus(SECOND) }).await.unwrap();
+    assert_eq!(bench.recover(recovery).await, Ok(0));
+    bench.leave(Leave { node: node(1), now: NOW.plus(SECOND) }).await.unwrap();
+    assert_eq!(bench.recover(recovery).await, Ok(1));
 }
 
 pub(crate) async fn leases_of_a_node_that_is_gone_end_and_those_of_others_do_not<F: Fixture>(
@@ -57,6 +70,6 @@ pub(crate) async fn what_a_node_did_for_all_another_may_do_when_it_is_gone_or_ha
     beat(&bench, 2, missed).await;
     assert_eq!(bench.take_lease(lease(2, missed)).await, Ok(true));
     assert_eq!(bench.take_lease(lease(3, later)).await, Ok(false));
-    bench.leave(node(2)).await.unwrap();
+    bench.leave(Leave { node: node(2), now: later }).await.unwrap();
     assert_eq!(bench.take_lease(lease(3, later)).await, Ok(true));
 }
