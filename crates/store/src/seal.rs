@@ -5,31 +5,28 @@
 //! master key, which is not. So a data key is changed without telling every node, and the master key without touching a
 //! row. What is looked for by number is found by a hash under a key of its own (a blind index), which never changes.
 
+mod cipher;
 mod master;
 
 use std::sync::Arc;
 
-use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
-use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use domain::audit::AuditKeys;
 use domain::ids::MessageId;
 use domain::phone::{Country, Msisdn};
 use domain::receipt::Receipt;
 use domain::secret::{Body, Key, Zeroizing};
 use domain::time::Timestamp;
-use hmac::{Hmac, Mac as _};
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use parking_lot::RwLock;
 use sha2::Sha256;
 
+use self::cipher::Cipher;
 pub use self::master::{MasterKeyError, MasterKeys};
 use crate::StoreError;
 use crate::port::sealing::SealedRow;
 
 /// Bytes of a key.
 const KEY: usize = 32;
-
-/// Bytes of a nonce: so many that they may be random (draft-irtf-cfrg-xchacha).
-const NONCE: usize = 24;
 
 /// Bytes that say which key sealed a value.
 const KEY_ID: usize = 4;
@@ -131,7 +128,7 @@ impl Keyring {
 /// Seals, opens and hashes.
 pub(crate) struct Vault {
     /// By id, ascending.
-    keys: Vec<(u32, XChaCha20Poly1305)>,
+    keys: Vec<(u32, Cipher)>,
     /// The id of the one that seals.
     current: u32,
     index: Hmac<Sha256>,
@@ -153,7 +150,7 @@ impl Vault {
                 index = Hmac::<Sha256>::new_from_slice(&*key).ok();
                 continue;
             }
-            keys.push((wrapped.id, cipher(&key)));
+            keys.push((wrapped.id, Cipher::new(&key)));
             if wrapped.is_in_use {
                 current = current.max(Some(wrapped.id));
             }
@@ -165,7 +162,7 @@ impl Vault {
         }
     }
 
-    fn new(keys: Vec<(u32, XChaCha20Poly1305)>, current: u32, index: Hmac<Sha256>) -> Self {
+    fn new(keys: Vec<(u32, Cipher)>, current: u32, index: Hmac<Sha256>) -> Self {
         let audit = AuditKeys::new(&derived(&index, AuditKeys::PURPOSE));
         Self { keys, current, index, audit }
     }
@@ -264,12 +261,9 @@ impl Vault {
 
     fn seal(&self, column: Column, row: &[u8], plain: &[u8]) -> Result<Vec<u8>, StoreError> {
         let cipher = self.key(self.current)?;
-        let nonce: [u8; NONCE] = rand::random();
-        let aad = [column.name(), row].concat();
-        let sealed = cipher
-            .encrypt(&XNonce::from(nonce), Payload { msg: plain, aad: &aad })
-            .map_err(|_too_long| StoreError::Internal("a value can't be sealed".into()))?;
-        Ok([&self.current.to_be_bytes(), nonce.as_slice(), &sealed].concat())
+        cipher
+            .seal(&self.current.to_be_bytes(), &[column.name(), row].concat(), plain)
+            .map_err(|_too_long| StoreError::Internal("a value can't be sealed".into()))
     }
 
     fn open_value(
@@ -278,15 +272,12 @@ impl Vault {
         row: &[u8],
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, StoreError> {
-        let (head, sealed) = sealed.split_at_checked(KEY_ID + NONCE).ok_or(StoreError::Corrupt)?;
-        let cipher = self.key(key_id(head).ok_or(StoreError::Corrupt)?)?;
-        let nonce: [u8; NONCE] = head[KEY_ID..].try_into().map_err(|_length| StoreError::Corrupt)?;
-        let aad = [column.name(), row].concat();
-        let opened = cipher.decrypt(&XNonce::from(nonce), Payload { msg: sealed, aad: &aad });
-        opened.map(Zeroizing::new).map_err(|_changed| StoreError::Corrupt)
+        let (id, sealed) = sealed.split_first_chunk::<KEY_ID>().ok_or(StoreError::Corrupt)?;
+        let cipher = self.key(u32::from_be_bytes(*id))?;
+        cipher.open(&[column.name(), row].concat(), sealed).ok_or(StoreError::Corrupt)
     }
 
-    fn key(&self, id: u32) -> Result<&XChaCha20Poly1305, StoreError> {
+    fn key(&self, id: u32) -> Result<&Cipher, StoreError> {
         if let Some((_, key)) = self.keys.iter().rev().find(|(known, _)| *known == id) {
             return Ok(key);
         }
@@ -373,10 +364,6 @@ impl CallbackRow<'_> {
 
 fn key_id(sealed: &[u8]) -> Option<u32> {
     sealed.first_chunk::<KEY_ID>().map(|id| u32::from_be_bytes(*id))
-}
-
-fn cipher(key: &Key) -> XChaCha20Poly1305 {
-    XChaCha20Poly1305::new((&**key).into())
 }
 
 #[cfg(test)]

@@ -6,11 +6,10 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use chacha20poly1305::XNonce;
-use chacha20poly1305::aead::{Aead as _, Payload};
 use domain::secret::{Key, Zeroizing};
 
-use super::{KEY, NONCE, WrappedKey, cipher};
+use super::cipher::Cipher;
+use super::{KEY, WrappedKey};
 use crate::StoreError;
 
 /// What a wrapped key is bound to, before its id.
@@ -97,12 +96,9 @@ impl MasterKeys {
     /// Seals a data key under the newest master key.
     pub(super) fn wrap(&self, id: u32, key: &Key) -> Result<Vec<u8>, StoreError> {
         let master = self.0.first().ok_or(StoreError::WrongKey)?;
-        let nonce: [u8; NONCE] = rand::random();
-        let aad = [PURPOSE, &id.to_be_bytes()].concat();
-        let sealed = cipher(master)
-            .encrypt(&XNonce::from(nonce), Payload { msg: key.as_slice(), aad: &aad })
-            .map_err(|_too_long| StoreError::Internal("a key can't be wrapped".into()))?;
-        Ok([nonce.as_slice(), &sealed].concat())
+        Cipher::new(master)
+            .seal(b"", &about(id), key.as_slice())
+            .map_err(|_too_long| StoreError::Internal("a key can't be wrapped".into()))
     }
 
     /// Opens a data key.
@@ -117,11 +113,13 @@ impl MasterKeys {
 }
 
 fn open(master: &Key, wrapped: &WrappedKey) -> Option<Key> {
-    let (nonce, sealed) = wrapped.wrapped.split_first_chunk::<NONCE>()?;
-    let aad = [PURPOSE, &wrapped.id.to_be_bytes()].concat();
-    let opened = cipher(master).decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: &aad });
-    let opened = Zeroizing::new(opened.ok()?);
+    let opened = Cipher::new(master).open(&about(wrapped.id), &wrapped.wrapped)?;
     <[u8; KEY]>::try_from(opened.as_slice()).ok().map(Zeroizing::new)
+}
+
+/// What a wrapped key is bound to.
+fn about(id: u32) -> Vec<u8> {
+    [PURPOSE, &id.to_be_bytes()].concat()
 }
 
 fn key(text: &str) -> Result<Key, MasterKeyError> {
