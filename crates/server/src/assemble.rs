@@ -101,10 +101,10 @@ impl Gateway {
             listeners,
             soft_stop: Duration::from_secs(config.dispatch.soft_stop_s),
         };
-        let router = http::router(state.clone(), &config.roles, operations.is_none());
-        gateway.listeners.serve(api, router, certificate)?;
+        let routes = http::routes(state.clone(), &config.roles, operations.is_none());
+        gateway.listeners.serve(api, routes, certificate)?;
         if let Some(operations) = operations {
-            gateway.listeners.serve_operations(operations, http::operations_router(state));
+            gateway.listeners.serve_operations(operations, http::operations_routes(state));
         }
         if let Some(edge) = edge {
             edge.start(&gateway.service);

@@ -20,8 +20,11 @@ mod ops;
 
 mod v1;
 
+use std::time::Duration;
+
 use axum::Router;
-use tower_http::catch_panic::CatchPanicLayer;
+use axum::extract::Request;
+use axum::response::Response;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
@@ -44,7 +47,7 @@ pub fn openapi() -> OpenApi {
 }
 
 /// What callers and providers reach, as far as it is a role of this node. With `operations`, health and metrics too.
-pub fn router(state: State, roles: &Roles, operations: bool) -> Router {
+pub fn routes(state: State, roles: &Roles, operations: bool) -> Routes {
     let mut routes = Router::new();
     if roles.has(Role::Api) {
         routes = routes.merge(v1::routes().split_for_parts().0);
@@ -54,21 +57,34 @@ pub fn router(state: State, roles: &Roles, operations: bool) -> Router {
         routes = routes.merge(hooks::routes().split_for_parts().0);
     }
     let routes = if operations { routes.merge(ops::routes().split_for_parts().0) } else { routes };
-    layered(routes, &state).with_state(state)
-}
-
-/// What holds on every listener.
-fn layered(routes: Router<State>, state: &State) -> Router<State> {
-    routes
-        .fallback(layers::not_found)
-        .method_not_allowed_fallback(layers::method_not_allowed)
-        .layer(axum::middleware::from_fn_with_state(state.clone(), layers::time_limit))
-        .layer(CatchPanicLayer::custom(layers::panicked))
-        .layer(axum::middleware::from_fn(layers::guards))
+    Routes::new(routes, state)
 }
 
 /// Health and metrics alone, for a listener of their own.
-pub fn operations_router(state: State) -> Router {
-    let routes = ops::routes().split_for_parts().0;
-    layered(routes, &state).with_state(state)
+pub fn operations_routes(state: State) -> Routes {
+    Routes::new(ops::routes().split_for_parts().0, state)
+}
+
+/// What a listener serves. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Routes {
+    router: Router,
+    timeout: Duration,
+}
+
+impl Routes {
+    fn new(routes: Router<State>, state: State) -> Self {
+        let routes =
+            routes.fallback(layers::not_found).method_not_allowed_fallback(layers::method_not_allowed);
+        Self { timeout: state.limits.timeout, router: routes.with_state(state) }
+    }
+
+    /// Answers a request, whatever happens.
+    ///
+    /// What holds for all routes stands around the router and not in it: a layer there costs each request some allocations.
+    pub async fn answer(self, request: Request) -> Response {
+        let about = layers::About::of(&request);
+        let answering = layers::caught(layers::timed(self.router, self.timeout, request));
+        about.guard(answering.await)
+    }
 }

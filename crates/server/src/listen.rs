@@ -20,7 +20,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::Router;
 use domain::time::Clock;
 use opentelemetry::metrics::Meter;
 use tokio::net::{TcpListener, TcpStream};
@@ -37,6 +36,7 @@ pub(crate) use self::descriptors::take_all as take_descriptors;
 use self::figures::{Cut, Figures};
 use self::pulse::{Patience, Pulse};
 use crate::config::Http;
+use crate::http::Routes;
 
 /// Pause after the system could not give a connection: mostly there are no file descriptors, and trying on at once would
 /// take a core.
@@ -82,7 +82,7 @@ impl Listeners {
     pub(crate) fn serve(
         &self,
         socket: TcpListener,
-        router: Router,
+        routes: Routes,
         certificate: Option<Arc<Certificate>>,
     ) -> anyhow::Result<()> {
         let tls = certificate.as_ref().map(Certificate::server).transpose()?.map(TlsAcceptor::from);
@@ -90,16 +90,16 @@ impl Listeners {
             figures::observe_end(&self.meter, &certificate);
             self.tasks.spawn(certificate.keep_fresh(Arc::clone(&self.clock), self.stopping.clone()));
         }
-        self.start("api", socket, router, tls);
+        self.start("api", socket, routes, tls);
         Ok(())
     }
 
     /// Serves health and figures. Without TLS: what asks for them stands on this machine, or beside it.
-    pub(crate) fn serve_operations(&self, socket: TcpListener, router: Router) {
-        self.start("operations", socket, router, None);
+    pub(crate) fn serve_operations(&self, socket: TcpListener, routes: Routes) {
+        self.start("operations", socket, routes, None);
     }
 
-    fn start(&self, name: &'static str, socket: TcpListener, router: Router, tls: Option<TlsAcceptor>) {
+    fn start(&self, name: &'static str, socket: TcpListener, routes: Routes, tls: Option<TlsAcceptor>) {
         let settings = &self.settings;
         // Each has bounds of its own: whoever fills the one must not keep health from being asked for.
         let bounds = Bounds::new(
@@ -115,7 +115,7 @@ impl Listeners {
                 rest: Duration::from_millis(settings.idle_timeout_ms),
                 write: Duration::from_millis(settings.write_timeout_ms),
             },
-            serving: Serving::new(router, settings, self.tasks.clone(), self.stopping.clone()),
+            serving: Serving::new(routes, settings, self.tasks.clone(), self.stopping.clone()),
             socket,
             tls,
             refusals: Arc::new(Semaphore::new(REFUSALS)),

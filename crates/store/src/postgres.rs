@@ -4,6 +4,7 @@ mod audit;
 mod connection;
 #[path = "shared/data_keys.rs"]
 mod data_keys;
+mod errors;
 mod history;
 mod hot;
 mod listener;
@@ -15,6 +16,7 @@ mod read;
 #[path = "shared/row.rs"]
 mod row;
 mod sealed;
+mod session;
 mod side;
 mod sql;
 #[path = "shared/store.rs"]
@@ -43,13 +45,14 @@ const WRITERS: usize = 2;
 /// Opens the database, and brings its schema up to date if asked to.
 pub(crate) fn open(url: &str, options: &Options) -> Result<BackendStore, StoreError> {
     let address = Address::parse(url)?;
+    migrate::run(&mut address.client()?, options.migrate)?;
     let mut connection = address.connect()?;
-    migrate::run(&mut connection, options.migrate)?;
     let keyring = Arc::new(open_keyring(&mut connection, options.keys.clone())?);
     let readers = Arc::new(Readers::new(address.clone(), Arc::clone(&keyring)));
     readers.with(read::check)?;
     readers.with(read::check_whole)?;
-    let writers = (0..WRITERS).map(|_| Writer::new(address.clone(), Arc::clone(&keyring))).collect();
+    let writers = (0..WRITERS).map(|_| Writer::new(address.clone(), Arc::clone(&keyring)))
+        .collect();
     BackendStore::start(writers, readers, keyring)
 }
 

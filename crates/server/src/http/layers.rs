@@ -1,15 +1,16 @@
 //! What holds for all routes.
 
-use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use axum::extract::{Request, State as Shared};
-use axum::middleware::Next;
+use axum::Router;
+use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
+use futures_util::FutureExt as _;
 use http::{HeaderName, HeaderValue, header};
+use tower::Service as _;
 
 use super::problem::{Code, Problem, ProblemBody, RETRY_AFTER_S};
-use super::state::State;
 use super::v1::prefer;
 
 /// Marks a request that came over our own TLS.
@@ -40,18 +41,31 @@ const FOR_PAGES: [(HeaderName, &str); 1] = [(
 /// Two years, as browsers ask for.
 const HSTS: (HeaderName, &str) = (header::STRICT_TRANSPORT_SECURITY, "max-age=63072000");
 
-/// Puts the headers on every answer.
-pub(super) async fn guards(request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    let is_page = path == "/docs" || path.starts_with("/docs/");
-    let is_tls = request.extensions().get::<OverTls>().is_some();
-    let mut response = next.run(request).await;
-    let particular: &[_] = if is_page { &FOR_PAGES } else { &FOR_DATA };
-    let all = GUARDS.iter().chain(particular).chain(is_tls.then_some(&HSTS));
-    for (name, value) in all {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+/// What the headers of an answer depend on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct About {
+    is_page: bool,
+    is_tls: bool,
+}
+
+impl About {
+    pub(super) fn of(request: &Request) -> Self {
+        let path = request.uri().path();
+        Self {
+            is_page: path == "/docs" || path.starts_with("/docs/"),
+            is_tls: request.extensions().get::<OverTls>().is_some(),
+        }
     }
-    response
+
+    /// Puts the headers on an answer.
+    pub(super) fn guard(self, mut response: Response) -> Response {
+        let particular: &[_] = if self.is_page { &FOR_PAGES } else { &FOR_DATA };
+        let all = GUARDS.iter().chain(particular).chain(self.is_tls.then_some(&HSTS));
+        for (name, value) in all {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        response
+    }
 }
 
 /// What a connection is told that is one too many: an answer as a whole, for nothing of it has been read.
@@ -80,21 +94,25 @@ pub(super) async fn method_not_allowed() -> Problem {
 }
 
 /// Ends a request that takes too long. What it has stored by then stays stored.
-pub(super) async fn time_limit(Shared(state): Shared<State>, request: Request, next: Next) -> Response {
+pub(super) async fn timed(mut router: Router, limit: Duration, request: Request) -> Response {
     let waits = prefer::wait(request.headers()).ok().flatten().unwrap_or(Duration::ZERO);
-    match tokio::time::timeout(state.limits.timeout + waits, next.run(request)).await {
-        Ok(response) => response,
+    match tokio::time::timeout(limit + waits, router.call(request)).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(never)) => match never {},
         Err(_elapsed) => {
             Problem::new(Code::Timeout, "try again with the same Idempotency-Key").into_response()
         }
     }
 }
 
-/// A handler panicked: a mistake of ours, and one that must not end the connection without a word.
-#[expect(clippy::needless_pass_by_value, reason = "the layer's signature")]
-pub(super) fn panicked(panic: Box<dyn Any + Send>) -> Response {
-    // The payload may quote data: only its kind is logged.
-    let known = panic.is::<String>() || panic.is::<&str>();
-    tracing::error!(known, "a request handler panicked");
-    Problem::new(Code::Internal, "the error was logged").into_response()
+/// An answer also where a handler panics: a mistake of ours, and one that must not end the connection without a word.
+pub(super) async fn caught(answering: impl Future<Output = Response>) -> Response {
+    // What it was about is dropped, and what requests share is behind locks that tell who finds it half done.
+    let caught = AssertUnwindSafe(answering).catch_unwind().await;
+    caught.unwrap_or_else(|panic| {
+        // The payload may quote data: only its kind is logged.
+        let known = panic.is::<String>() || panic.is::<&str>();
+        tracing::error!(known, "a request handler panicked");
+        Problem::new(Code::Internal, "the error was logged").into_response()
+    })
 }

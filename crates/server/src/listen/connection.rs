@@ -1,15 +1,15 @@
 //! One connection, from its first byte to its end.
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use http::{Request, Response};
+use http::Request;
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::service::service_fn;
@@ -21,12 +21,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::Service as _;
 
 use super::figures::Cut;
 use super::pulse::{Look, Phase, Pulse, Watched};
 use crate::config::Http;
-use crate::http::{OverTls, full};
+use crate::http::{OverTls, Routes, full};
 
 /// Headers in a head unless set otherwise. hyper keeps room for so many without asking for memory.
 const USUAL_HEADERS: usize = 100;
@@ -57,14 +56,14 @@ where
 /// What serves a connection. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Serving {
-    router: Router,
+    routes: Routes,
     http: Arc<Builder<Tasks>>,
     stopping: CancellationToken,
 }
 
 impl Serving {
     pub(super) fn new(
-        router: Router,
+        routes: Routes,
         settings: &Http,
         tasks: TaskTracker,
         stopping: CancellationToken,
@@ -76,7 +75,7 @@ impl Serving {
         }
         let bytes = u32::try_from(settings.max_header_bytes).unwrap_or(u32::MAX);
         http.http2().max_header_list_size(bytes).max_concurrent_streams(STREAMS);
-        Self { router, http: Arc::new(http), stopping }
+        Self { routes, http: Arc::new(http), stopping }
     }
 
     /// Serves requests without TLS. Says why, if it had to be cut.
@@ -106,7 +105,7 @@ impl Serving {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let stream = TokioIo::new(Watched::new(stream, Arc::clone(&pulse)));
-        let (router, beats) = (self.router.clone(), Arc::clone(&pulse));
+        let (routes, beats) = (self.routes.clone(), Arc::clone(&pulse));
         let service = service_fn(move |request: Request<Incoming>| {
             let under_way = beats.begin(request.version());
             let mut request = request.map(Body::new);
@@ -114,10 +113,10 @@ impl Serving {
             if is_tls {
                 request.extensions_mut().insert(OverTls);
             }
-            let answering = router.clone().call(request);
+            let answering = routes.clone().answer(request);
             async move {
-                let answer: Result<Response<Body>, std::convert::Infallible> = answering.await;
-                answer.map(|answer| answer.map(|body| under_way.answer(body)))
+                let answer = answering.await.map(|body| under_way.answer(body));
+                Ok::<_, Infallible>(answer)
             }
         });
         let mut connection = std::pin::pin!(self.http.serve_connection(stream, service));

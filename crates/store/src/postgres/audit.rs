@@ -18,13 +18,18 @@ pub(super) const LANE: &str = "SELECT chain, seq, at, hash, forgotten_seq, forgo
      (SELECT 1 FROM audit a WHERE a.chain = h.chain AND a.seq > h.seq) ORDER BY chain DESC LIMIT 1 \
      FOR UPDATE OF h SKIP LOCKED";
 
-/// The entries and the head by one statement: each way to the server and back costs as much as a few entries. Nothing is
-/// added where there is no head.
-const EXTEND: &str = "WITH moved AS (UPDATE audit_heads SET seq = $15, at = $16, hash = $17, forgotten_seq = $18, \
-     forgotten_hash = $19, code = $20, last_checkpoint = $21 WHERE chain = $14 RETURNING chain) \
+/// The entries and the head by one statement: each way to the server and back costs as much as a few entries. It fails where
+/// there is no head: an entry without a chain is none.
+const EXTEND: &str = "WITH moved AS (UPDATE audit_heads SET seq = $14, at = $15, hash = $16, forgotten_seq = $17, \
+     forgotten_hash = $18, code = $19, last_checkpoint = $20 WHERE chain = $13 RETURNING chain) \
      INSERT INTO audit (chain, seq, at, actor, event, message_id, receiver, provider, length, segments, outcome, subject, \
-     hash) SELECT e.* FROM moved, UNNEST($1::int8[], $2::int8[], $3::int8[], $4::text[], \
-     $5::text[], $6::uuid[], $7::int8[], $8::text[], $9::int4[], $10::int4[], $11::text[], $12::text[], $13::bytea[]) AS e";
+     hash) SELECT (SELECT chain FROM moved), e.* FROM UNNEST($1::int8[], $2::int8[], $3::text[], $4::text[], \
+     $5::uuid[], $6::int8[], $7::text[], $8::int4[], $9::int4[], $10::text[], $11::text[], $12::bytea[]) AS e";
+
+/// Asks for a chain to go on with before it is known what there is to tell, but that it happens at this moment or later.
+pub(super) fn ask_early(statements: &mut Statements<'_>, at: Timestamp) -> Result<(), StoreError> {
+    statements.ask_early(LANE, params![at.plus(write::audit::AHEAD).as_micros()])
+}
 
 /// Adds entries at the end of a chain, and says in its head where that is now.
 pub(super) fn extend(
@@ -34,7 +39,6 @@ pub(super) fn extend(
 ) -> Result<(), StoreError> {
     let Sealed { head, code } = head;
     let values = params![
-        column(entries.iter().map(|entry| entry.chain)),
         column(entries.iter().map(|entry| entry.seq)),
         column(entries.iter().map(|entry| entry.at.as_micros())),
         column(entries.iter().map(|entry| entry.actor.as_str())),
@@ -56,8 +60,7 @@ pub(super) fn extend(
         code,
         head.last_checkpoint,
     ];
-    let added = statements.execute(EXTEND, values)?;
-    if added == entries.len() { Ok(()) } else { Err(StoreError::Conflict) }
+    statements.send(EXTEND, values)
 }
 
 const RECEIVERS: &str =

@@ -7,14 +7,17 @@ use std::time::Duration;
 use domain::ids::KeyId;
 use domain::route::ProviderName;
 use parking_lot::Mutex;
-use postgres::config::{Host, SslMode};
-use postgres::error::SqlState;
-use postgres::{Client, Config, NoTls};
+use postgres::{Client, NoTls};
+use rustls::ClientConfig;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
+use tokio_postgres::Config;
+use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::errors::error;
 use super::listener;
+use super::session::Session;
 use super::sql::{Prepared, Statements};
 use crate::StoreError;
 use crate::seal::{Keyring, Vault};
@@ -33,7 +36,7 @@ const TRUSTED_FOR: Duration = Duration::from_secs(5);
 const SESSION: &str = "SET statement_timeout = '8s'; SET lock_timeout = '5s'; \
      SET idle_in_transaction_session_timeout = '30s'; SET synchronous_commit = on; SET timezone = 'UTC'; \
      SET default_transaction_isolation = 'read committed'; \
-     SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off; \
+     SET plan_cache_mode = force_generic_plan; SET jit = off; SET enable_seqscan = off; SET enable_hashjoin = off; \
      SET enable_mergejoin = off";
 
 /// Begins a transaction whose statements all see the same commit.
@@ -67,12 +70,26 @@ impl Address {
 
     /// A new connection.
     pub(super) fn connect(&self) -> Result<Connection, StoreError> {
-        let mut client = match self.0.get_ssl_mode() {
-            SslMode::Disable => self.0.connect(NoTls).map_err(error)?,
-            _ => self.0.connect(MakeRustlsConnect::new(tls()?)).map_err(error)?,
+        let mut session = Session::connect(&self.0, self.tls()?)?;
+        session.send(SESSION);
+        session.wait()?;
+        Ok(Connection { session, prepared: Prepared::default() })
+    }
+
+    /// A new connection for what is not done in statements: to listen, to copy, to change the schema.
+    pub(super) fn client(&self) -> Result<Client, StoreError> {
+        let config = postgres::Config::from(self.0.clone());
+        let mut client = match self.tls()? {
+            None => config.connect(NoTls).map_err(error)?,
+            Some(tls) => config.connect(MakeRustlsConnect::new(tls)).map_err(error)?,
         };
         client.batch_execute(SESSION).map_err(error)?;
-        Ok(Connection { client, prepared: Prepared::default() })
+        Ok(client)
+    }
+
+    /// Settings of TLS, unless the address says that there shall be none.
+    fn tls(&self) -> Result<Option<ClientConfig>, StoreError> {
+        if self.0.get_ssl_mode() == SslMode::Disable { Ok(None) } else { tls().map(Some) }
     }
 }
 
@@ -85,10 +102,10 @@ fn host(host: &Host) -> String {
 }
 
 /// Certificates are checked against the authorities that the system trusts.
-fn tls() -> Result<rustls::ClientConfig, StoreError> {
+fn tls() -> Result<ClientConfig, StoreError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let io = |error: rustls::Error| StoreError::Io(error.to_string());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
+    let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .and_then(rustls_platform_verifier::BuilderVerifierExt::with_platform_verifier)
         .map_err(io)?;
@@ -97,7 +114,7 @@ fn tls() -> Result<rustls::ClientConfig, StoreError> {
 
 /// A connection with the statements that it has prepared.
 pub(super) struct Connection {
-    pub(super) client: Client,
+    session: Session,
     prepared: Prepared,
 }
 
@@ -106,11 +123,11 @@ impl Connection {
     /// one way to the server less.
     pub(super) fn transact<T>(
         &mut self,
-        begin: &str,
+        begin: &'static str,
         vault: Arc<Vault>,
         run: impl FnOnce(&mut Statements<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut statements = Statements::begin(&mut self.client, begin, &mut self.prepared, vault)?;
+        let mut statements = Statements::begin(&mut self.session, begin, &mut self.prepared, vault);
         let answer = run(&mut statements)?;
         statements.commit()?;
         Ok(answer)
@@ -122,44 +139,12 @@ impl Connection {
         vault: Arc<Vault>,
         run: impl FnOnce(&mut Statements<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        run(&mut Statements::begin(&mut self.client, SNAPSHOT, &mut self.prepared, vault)?)
+        run(&mut Statements::begin(&mut self.session, SNAPSHOT, &mut self.prepared, vault))
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.client.is_closed()
+        self.session.is_closed()
     }
-}
-
-/// What PostgreSQL's error means for an operator. Its details may quote values, and are left out.
-#[expect(clippy::needless_pass_by_value, reason = "map_err wants it so")]
-pub(super) fn error(error: postgres::Error) -> StoreError {
-    let Some(told) = error.as_db_error() else {
-        return match std::error::Error::source(&error) {
-            Some(source) => StoreError::Unavailable(source.to_string()),
-            None => StoreError::Unavailable(error.to_string()),
-        };
-    };
-    match told.code() {
-        state
-            if *state == SqlState::T_R_DEADLOCK_DETECTED || *state == SqlState::T_R_SERIALIZATION_FAILURE =>
-        {
-            StoreError::Conflict
-        }
-        state if *state == SqlState::DISK_FULL => StoreError::Full,
-        state if *state == SqlState::QUERY_CANCELED || *state == SqlState::LOCK_NOT_AVAILABLE => {
-            StoreError::Overloaded
-        }
-        state if is_of_server(state) => {
-            StoreError::Unavailable(format!("{} ({})", told.message(), state.code()))
-        }
-        state => StoreError::Internal(format!("{} ({})", told.message(), state.code())),
-    }
-}
-
-/// Classes of PostgreSQL's codes that say that the server, or the way to it, is not well (PostgreSQL, "Error Codes"):
-/// connection, authorization, resources, operator's intervention, system.
-fn is_of_server(state: &SqlState) -> bool {
-    ["08", "28", "3D", "53", "57", "58"].iter().any(|class| state.code().starts_with(class))
 }
 
 /// Connections that only read.
@@ -207,7 +192,7 @@ impl Readers {
     /// A connection that is good. Of one that was not used for a while nobody knows: its server may have been away.
     fn take_idle(&self) -> Option<Connection> {
         let (mut connection, since) = self.idle.lock().as_mut().and_then(Vec::pop)?;
-        let is_good = since.elapsed() < TRUSTED_FOR || connection.client.is_valid(CONNECT_TIMEOUT).is_ok();
+        let is_good = since.elapsed() < TRUSTED_FOR || connection.session.is_good(CONNECT_TIMEOUT);
         (is_good && !connection.is_closed()).then_some(connection)
     }
 

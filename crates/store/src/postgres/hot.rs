@@ -23,6 +23,7 @@ use std::collections::{BTreeSet, HashMap};
 use domain::ids::MessageId;
 use domain::message::MessageStatus;
 
+use super::audit;
 use super::data_keys;
 use super::listener;
 use super::row::word;
@@ -57,8 +58,12 @@ pub(super) fn has_work(batch: &Batch) -> bool {
 
 /// Outcomes and receipts first: what is decided after them knows them. Claims last: they find what was accepted.
 pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<(), StoreError> {
-    if batch.seals() {
-        data_keys::check(statements)?;
+    let seals = batch.seals();
+    if seals {
+        statements.ask_early(data_keys::NEWEST, params![])?;
+    }
+    if let Some(latest) = accept::latest(&batch.accepts) {
+        audit::ask_early(statements, latest)?;
     }
     receipts::name(statements, &mut batch.receipts)?;
     let ends = batch.finishes.iter().flat_map(|pending| &pending.question).map(|end| end.message_id);
@@ -91,6 +96,9 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
     // Last of all that may wait: whoever has locked a count waits for nobody. A chain is taken that nobody holds.
     guard::run(statements, batch)?;
     write::note(statements, &mut batch.notes);
+    if seals {
+        data_keys::check(statements)?;
+    }
     write::audit::append(statements)
 }
 

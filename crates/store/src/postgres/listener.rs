@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use domain::ids::KeyId;
 use domain::route::ProviderName;
+use postgres::Client;
 use postgres::fallible_iterator::FallibleIterator as _;
 use tokio::sync::mpsc;
 
-use super::connection::{Address, Connection, error};
+use super::connection::Address;
+use super::errors::error;
 use super::sql::{Statements, column, params};
 use crate::StoreError;
 
@@ -65,7 +67,7 @@ pub(super) fn listen<T: FromStr + Send + 'static>(
     let (heard, hearing) = mpsc::channel(WAITING);
     let listening = move || {
         while !heard.is_closed() {
-            if let Err(problem) = address.connect().and_then(|connection| hear(connection, channel, &heard)) {
+            if let Err(problem) = address.client().and_then(|client| hear(client, channel, &heard)) {
                 tracing::warn!(%problem, "{}", channel.unheard);
                 std::thread::park_timeout(TURN);
             }
@@ -80,11 +82,10 @@ pub(super) fn listen<T: FromStr + Send + 'static>(
 
 /// Passes on what is heard, until nobody wants it any more.
 fn hear<T: FromStr>(
-    mut connection: Connection,
+    mut client: Client,
     channel: &Channel,
     heard: &mpsc::Sender<T>,
 ) -> Result<(), StoreError> {
-    let client = &mut connection.client;
     client.batch_execute(channel.listen).map_err(error)?;
     while !heard.is_closed() {
         let within_a_turn = client.notifications().timeout_iter(TURN).for_each(|notification| {

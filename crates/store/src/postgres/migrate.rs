@@ -2,9 +2,9 @@
 //!
 //! Several nodes may start at once: an advisory lock lets one migrate while the others wait.
 
-use postgres::Transaction;
+use postgres::{Client, Transaction};
 
-use super::connection::{Connection, error};
+use super::errors::error;
 use crate::StoreError;
 
 /// In order; the position, counted from 1, is the schema version that a migration leads to.
@@ -49,8 +49,8 @@ const TABLES: &str = "SELECT count(*), count(*) FILTER (WHERE relname = 'tuma_sc
      WHERE relkind IN ('r', 'p') AND relnamespace = current_schema()::regnamespace";
 
 /// Brings the schema up to date if that is allowed, or says why it can't be used.
-pub(super) fn run(connection: &mut Connection, allowed: bool) -> Result<(), StoreError> {
-    let mut transaction = connection.client.transaction().map_err(error)?;
+pub(super) fn run(client: &mut Client, allowed: bool) -> Result<(), StoreError> {
+    let mut transaction = client.transaction().map_err(error)?;
     // Migrating may take longer than a query should.
     transaction
         .batch_execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")

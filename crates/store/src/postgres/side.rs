@@ -2,11 +2,13 @@
 
 use std::ops::ControlFlow;
 
+use postgres::Client;
 use postgres::binary_copy::BinaryCopyInWriter;
 use postgres::fallible_iterator::FallibleIterator as _;
 use postgres::types::Type;
 
-use super::connection::{Address, Connection, error};
+use super::connection::Address;
+use super::errors::error;
 use super::sql::{self, Column as _, Raw};
 use super::{migrate, writer};
 use crate::StoreError;
@@ -24,7 +26,7 @@ const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 const BYTEWISE: &str = " COLLATE \"C\"";
 
 pub(crate) struct PostgresSide {
-    connection: Connection,
+    client: Client,
     name: String,
 }
 
@@ -33,7 +35,7 @@ impl PostgresSide {
     pub(crate) fn source(url: &str) -> Result<Self, StoreError> {
         let mut side = Self::open(url)?;
         side.schema(false)?;
-        side.connection.client.batch_execute(SNAPSHOT).map_err(error)?;
+        side.client.batch_execute(SNAPSHOT).map_err(error)?;
         Ok(side)
     }
 
@@ -44,23 +46,23 @@ impl PostgresSide {
 
     fn open(url: &str) -> Result<Self, StoreError> {
         let address = Address::parse(url)?;
-        let mut connection = address.connect()?;
-        connection.client.batch_execute(SESSION).map_err(error)?;
+        let mut client = address.client()?;
+        client.batch_execute(SESSION).map_err(error)?;
         // Before the snapshot is taken, so that it shows what others wrote who had the lock.
-        match connection.client.batch_execute(writer::ALONE_FOR_THE_SESSION).map_err(error) {
+        match client.batch_execute(writer::ALONE_FOR_THE_SESSION).map_err(error) {
             Err(StoreError::Overloaded) => return Err(StoreError::Locked),
             locked => locked?,
         }
-        Ok(Self { connection, name: address.name() })
+        Ok(Self { client, name: address.name() })
     }
 
     fn number(&mut self, sql: &str) -> Result<u64, StoreError> {
-        let row = self.connection.client.query_one(sql, &[]).map_err(error)?;
+        let row = self.client.query_one(sql, &[]).map_err(error)?;
         Ok(row.try_get::<_, i64>(0).map_err(error)?.cast_unsigned())
     }
 
     fn has_table(&mut self, name: &str) -> Result<bool, StoreError> {
-        let row = self.connection.client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&name]);
+        let row = self.client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&name]);
         row.and_then(|row| row.try_get(0)).map_err(error)
     }
 }
@@ -71,14 +73,14 @@ impl Side for PostgresSide {
     }
 
     fn schema(&mut self, migrate: bool) -> Result<(), StoreError> {
-        migrate::run(&mut self.connection, migrate)
+        migrate::run(&mut self.client, migrate)
     }
 
     fn live_nodes(&mut self, since: i64) -> Result<u64, StoreError> {
         if !self.has_table("nodes")? {
             return Ok(0);
         }
-        let row = self.connection.client.query_one(LIVE_NODES, &[&since]);
+        let row = self.client.query_one(LIVE_NODES, &[&since]);
         Ok(row.and_then(|row| row.try_get::<_, i64>(0)).map_err(error)?.cast_unsigned())
     }
 
@@ -87,7 +89,7 @@ impl Side for PostgresSide {
     }
 
     fn forget_keys(&mut self) -> Result<(), StoreError> {
-        self.connection.client.batch_execute(FORGET_KEYS).map_err(error)
+        self.client.batch_execute(FORGET_KEYS).map_err(error)
     }
 
     fn count(&mut self, table: &Table) -> Result<u64, StoreError> {
@@ -102,7 +104,7 @@ impl Side for PostgresSide {
     ) -> Result<(), StoreError> {
         let sql = table.select(behind.is_some(), BYTEWISE);
         let key: Vec<_> = behind.unwrap_or_default().iter().cloned().map(native).collect();
-        let mut rows = self.connection.client.query_raw(&sql, key).map_err(error)?;
+        let mut rows = self.client.query_raw(&sql, key).map_err(error)?;
         while let Some(row) = rows.next().map_err(error)? {
             let values = table.columns.iter().enumerate().map(|(at, column)| value(&row, at, column.kind));
             if see(values.collect::<Result<_, _>>()?).is_break() {
@@ -114,7 +116,7 @@ impl Side for PostgresSide {
 
     /// By `COPY`, which takes the numbers of an identity as they come and costs a fraction of inserting.
     fn write(&mut self, table: &Table, rows: Vec<Row>, chore: &str, mark: &[u8]) -> Result<(), StoreError> {
-        let mut transaction = self.connection.client.transaction().map_err(error)?;
+        let mut transaction = self.client.transaction().map_err(error)?;
         let copy = format!("COPY {} ({}) FROM STDIN BINARY", table.name, table.names());
         let types: Vec<_> = table.columns.iter().map(|column| type_of(column.kind)).collect();
         let mut copied = BinaryCopyInWriter::new(transaction.copy_in(&copy).map_err(error)?, &types);
@@ -130,13 +132,13 @@ impl Side for PostgresSide {
         if !self.has_table("progress")? {
             return Ok(Marks::new());
         }
-        let rows = self.connection.client.query(MARKS, &[]).map_err(error)?;
+        let rows = self.client.query(MARKS, &[]).map_err(error)?;
         let mark = |row: &postgres::Row| Ok((row.try_get(0)?, row.try_get(1)?));
         rows.iter().map(mark).collect::<Result<_, _>>().map_err(error)
     }
 
     fn set_marks(&mut self, marks: &Marks) -> Result<(), StoreError> {
-        let mut transaction = self.connection.client.transaction().map_err(error)?;
+        let mut transaction = self.client.transaction().map_err(error)?;
         transaction.execute(FORGET_MARKS, &[]).map_err(error)?;
         for (chore, mark) in marks {
             transaction.execute(SET_MARK, &[chore, mark]).map_err(error)?;
@@ -146,7 +148,7 @@ impl Side for PostgresSide {
 
     /// The next number of an identity, which does not follow from the rows; and what the planner knows of the table.
     fn settle(&mut self, table: &Table) -> Result<(), StoreError> {
-        let (name, client) = (table.name, &mut self.connection.client);
+        let (name, client) = (table.name, &mut self.client);
         if let [only] = table.key()
             && only.kind == Kind::Big
         {
@@ -229,7 +231,7 @@ mod tests {
     fn columns(url: &str) -> Vec<(String, String, String)> {
         let mut side = PostgresSide::target(url).unwrap();
         side.schema(true).unwrap();
-        let rows = side.connection.client.query(COLUMNS, &[]).unwrap();
+        let rows = side.client.query(COLUMNS, &[]).unwrap();
         let columns = rows.iter().map(|row| (row.get(0), row.get(1), row.get(2)));
         let mut columns: Vec<(String, String, String)> =
             columns.filter(|(table, ..): &(String, _, _)| !NOT_CARRIED.contains(&table.as_str())).collect();

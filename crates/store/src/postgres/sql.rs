@@ -9,12 +9,13 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use domain::audit::NewEntry;
-use postgres::types::{FromSql, ToSql, Type};
-use postgres::{Client, Statement};
+use tokio_postgres::Statement;
+use tokio_postgres::types::{FromSql, Type};
 
 pub(super) use super::values::{Value, column, list, params};
 
-use super::connection::error;
+use super::errors::error;
+use super::session::{Answer, Session};
 use crate::StoreError;
 use crate::seal::Vault;
 
@@ -29,7 +30,7 @@ pub(super) struct Prepared {
 
 /// The statements of one transaction.
 pub(super) struct Statements<'connection> {
-    client: &'connection mut Client,
+    session: &'connection mut Session,
     prepared: &'connection mut Prepared,
     is_committed: bool,
     vault: Arc<Vault>,
@@ -37,20 +38,18 @@ pub(super) struct Statements<'connection> {
 }
 
 /// A row of an answer.
-pub(super) struct Row<'answer>(&'answer postgres::Row);
+pub(super) struct Row<'answer>(&'answer tokio_postgres::Row);
 
 impl<'connection> Statements<'connection> {
-    /// Begins a transaction by these words.
+    /// Begins a transaction by these words, which are sent with the first statement that is waited for.
     pub(super) fn begin(
-        client: &'connection mut Client,
-        begin: &str,
+        session: &'connection mut Session,
+        begin: &'static str,
         prepared: &'connection mut Prepared,
         vault: Arc<Vault>,
-    ) -> Result<Self, StoreError> {
-        // From here on it is taken back, also if only a part of the words was done.
-        let statements = Self { client, prepared, is_committed: false, vault, told: Vec::new() };
-        statements.client.batch_execute(begin).map_err(error)?;
-        Ok(statements)
+    ) -> Self {
+        session.send(begin);
+        Self { session, prepared, is_committed: false, vault, told: Vec::new() }
     }
 
     /// What seals and opens.
@@ -71,7 +70,8 @@ impl<'connection> Statements<'connection> {
     pub(super) fn commit(mut self) -> Result<(), StoreError> {
         // One that failed is no transaction any more.
         self.is_committed = true;
-        self.client.batch_execute("COMMIT").map_err(error)
+        self.session.send("COMMIT");
+        self.session.wait().map(|_nothing| ())
     }
 
     fn prepare(&mut self, sql: &'static str) -> Result<Statement, StoreError> {
@@ -79,13 +79,33 @@ impl<'connection> Statements<'connection> {
         if let Some(statement) = self.prepared.by_address.get(&address) {
             return Ok(statement.clone());
         }
-        let statement = self.client.prepare(&translated(sql)).map_err(error)?;
+        let statement = self.session.prepare(&translated(sql))?;
         self.prepared.by_address.insert(address, statement.clone());
         Ok(statement)
     }
 
-    fn query(&mut self, statement: &Statement, values: &[Value]) -> Result<Vec<postgres::Row>, StoreError> {
-        self.client.query(statement, &parameters(values)).map_err(error)
+    fn query(&mut self, statement: &Statement, values: &[Value]) -> Result<Answer, StoreError> {
+        self.session.ask(statement, values);
+        self.session.wait()
+    }
+
+    /// Sends the statement of this text, and does not wait for it: that it failed is told later, at the commit at the latest.
+    pub(super) fn send(&mut self, sql: &'static str, values: impl AsRef<[Value]>) -> Result<(), StoreError> {
+        let statement = self.prepare(sql)?;
+        self.session.ask(&statement, values.as_ref());
+        Ok(())
+    }
+
+    /// Asks what [`Statements::first`] will be asked by the same text later in this transaction: with these values, and it
+    /// need not wait any more.
+    pub(super) fn ask_early(
+        &mut self,
+        sql: &'static str,
+        values: impl AsRef<[Value]>,
+    ) -> Result<(), StoreError> {
+        let statement = self.prepare(sql)?;
+        self.session.ask_early(sql, &statement, values.as_ref());
+        Ok(())
     }
 
     /// Runs the statement of this text; answers how many rows it changed.
@@ -95,13 +115,13 @@ impl<'connection> Statements<'connection> {
         values: impl AsRef<[Value]>,
     ) -> Result<usize, StoreError> {
         let statement = self.prepare(sql)?;
-        let changed = self.client.execute(&statement, &parameters(values.as_ref())).map_err(error)?;
-        Ok(usize::try_from(changed).unwrap_or(usize::MAX))
+        self.query(&statement, values.as_ref()).map(|answer| answer.changed)
     }
 
     /// Changes the schema. Waits only a moment for those who read: others wait behind it.
     pub(super) fn define(&mut self, sql: &str) -> Result<(), StoreError> {
-        self.client.batch_execute(&format!("SET LOCAL lock_timeout = '1s'; {sql}")).map_err(error)
+        self.session.send(format!("SET LOCAL lock_timeout = '1s'; {sql}"));
+        self.session.wait().map(|_nothing| ())
     }
 
     /// Runs the statement of this text for its first row, if there is one.
@@ -111,8 +131,13 @@ impl<'connection> Statements<'connection> {
         values: impl AsRef<[Value]>,
         read: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
-        let statement = self.prepare(sql)?;
-        self.query(&statement, values.as_ref())?.first().map(|row| read(&Row(row))).transpose()
+        let answer = if let Some(answer) = self.session.take_early(sql)? {
+            answer
+        } else {
+            let statement = self.prepare(sql)?;
+            self.query(&statement, values.as_ref())?
+        };
+        answer.rows.first().map(|row| read(&Row(row))).transpose()
     }
 
     /// Runs the statement of this text and reads all rows.
@@ -123,7 +148,7 @@ impl<'connection> Statements<'connection> {
         mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
         let statement = self.prepare(sql)?;
-        self.query(&statement, values.as_ref())?.iter().map(|row| read(&Row(row))).collect()
+        self.query(&statement, values.as_ref())?.rows.iter().map(|row| read(&Row(row))).collect()
     }
 
     /// The same for a text that was put together.
@@ -134,11 +159,11 @@ impl<'connection> Statements<'connection> {
         mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
         if !self.prepared.by_text.contains_key(sql) {
-            let statement = self.client.prepare(&translated(sql)).map_err(error)?;
+            let statement = self.session.prepare(&translated(sql))?;
             self.prepared.by_text.insert(sql.to_owned(), statement);
         }
         let statement = self.prepared.by_text.get(sql).cloned().ok_or(StoreError::Stopped)?;
-        self.query(&statement, values.as_ref())?.iter().map(|row| read(&Row(row))).collect()
+        self.query(&statement, values.as_ref())?.rows.iter().map(|row| read(&Row(row))).collect()
     }
 
     /// Runs the statement of this text and shows its rows one by one, until one is enough.
@@ -149,7 +174,7 @@ impl<'connection> Statements<'connection> {
         mut see: impl FnMut(&Row<'_>) -> Result<ControlFlow<()>, StoreError>,
     ) -> Result<(), StoreError> {
         let statement = self.prepare(sql)?;
-        for row in &self.query(&statement, values.as_ref())? {
+        for row in &self.query(&statement, values.as_ref())?.rows {
             if see(&Row(row))?.is_break() {
                 break;
             }
@@ -161,8 +186,10 @@ impl<'connection> Statements<'connection> {
 impl Drop for Statements<'_> {
     fn drop(&mut self) {
         // Where this does not arrive, the connection is gone, and the transaction with it.
-        if !self.is_committed && !self.client.is_closed() {
-            let _ = self.client.batch_execute("ROLLBACK");
+        self.session.forget();
+        if !self.is_committed && !self.session.is_closed() {
+            self.session.send("ROLLBACK");
+            let _ = self.session.wait();
         }
     }
 }
@@ -175,10 +202,6 @@ fn translated(sql: &str) -> String {
         .replace(" INDEXED BY attempts_open", "")
         .replace(" INDEXED BY watches_in_doubt", "")
         .replace(" INDEXED BY guard_days", "")
-}
-
-fn parameters(values: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
-    values.iter().map(|value| value as &(dyn ToSql + Sync)).collect()
 }
 
 /// A value as it came out of a row.

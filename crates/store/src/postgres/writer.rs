@@ -40,7 +40,7 @@ impl Writer {
     /// Runs one transaction, again if it got into another's way.
     fn transact(
         &mut self,
-        begin: &str,
+        begin: &'static str,
         mut run: impl FnMut(&mut Statements<'_>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         for _ in 1..TRIES {
@@ -54,7 +54,7 @@ impl Writer {
 
     fn once(
         &mut self,
-        begin: &str,
+        begin: &'static str,
         run: &mut impl FnMut(&mut Statements<'_>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let connection = match self.connection.take().filter(|connection| !connection.is_closed()) {

@@ -20,7 +20,7 @@ const REWRAP: &str = "UPDATE data_keys SET wrapped = ?2 WHERE id = ?1";
 const USE: &str = "UPDATE data_keys SET in_use = 1 WHERE id = ?1";
 
 /// The key under which all that is new must be sealed.
-const NEWEST: &str = "SELECT max(id) FROM data_keys WHERE in_use = 1 AND id > 0";
+pub(super) const NEWEST: &str = "SELECT max(id) FROM data_keys WHERE in_use = 1 AND id > 0";
 
 /// Never the key of the hashes, nor one that is in use.
 const FORGET: &str = "DELETE FROM data_keys WHERE id > 0 AND id < ?1 \

@@ -110,6 +110,12 @@ pub(super) fn run(
     Ok(())
 }
 
+/// The latest moment at which one of these messages was accepted.
+pub(super) fn latest(pendings: &[Pending<Accept, Accepted>]) -> Option<Timestamp> {
+    let messages = pendings.iter().flat_map(|pending| &pending.question.messages);
+    messages.map(|new| new.message.created_at).max()
+}
+
 /// Whether nothing has to be looked for that only the other way looks for.
 fn is_plain(accept: &Accept) -> bool {
     accept.idempotency.is_some() || accept.no_repeats_since.is_none()
@@ -241,5 +247,5 @@ fn insert(statements: &mut Statements<'_>, new: &[&NewMessage], book: &Book) -> 
         drawn,
         ends,
     ];
-    statements.execute(INSERT, values).map(|_rows| ())
+    statements.send(INSERT, values)
 }

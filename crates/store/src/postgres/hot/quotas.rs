@@ -74,5 +74,5 @@ pub(super) fn keep(statements: &mut Statements<'_>, book: &Book) -> Result<(), S
     if book.corrections().is_empty() {
         return Ok(());
     }
-    statements.execute(KEEP, changes(book)).map(|_kept| ())
+    statements.send(KEEP, changes(book))
 }

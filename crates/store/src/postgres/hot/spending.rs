@@ -39,7 +39,7 @@ pub(super) fn reserve(statements: &mut Statements<'_>, messages: &[&NewMessage])
         column(rows.iter().map(|(_, quota, _)| *quota)),
         column(rows.iter().map(|(.., amount)| *amount)),
     ];
-    statements.execute(RESERVE, values).map(|_rows| ())
+    statements.send(RESERVE, values)
 }
 
 /// The quotas that change when these are settled.
@@ -78,7 +78,7 @@ pub(super) fn settle(
                 column(differences.values().copied()),
                 now.as_micros()
             ];
-            statements.execute(ADJUST, values)?;
+            statements.send(ADJUST, values)?;
         }
         pending.answer = Some(released.len() as u64);
     }

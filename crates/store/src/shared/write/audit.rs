@@ -16,7 +16,7 @@ use crate::port::messages::NewMessage;
 use crate::seal::Vault;
 
 /// How far a chain may be ahead of a writer's clock that goes on with it: those of nodes are apart by so much.
-const AHEAD: Duration = Duration::from_secs(2);
+pub(in super::super) const AHEAD: Duration = Duration::from_secs(2);
 
 /// The chain of checkpoints.
 pub(in super::super) const CHECKPOINTS: i64 = 0;

@@ -1,0 +1,189 @@
+//! A connection that may send what comes next before it has the answers to what came before.
+//!
+//! Each way to the server and back costs as much as some rows. Where a transaction does not need an answer to go on, it need not
+//! wait for it: PostgreSQL takes many questions at once and answers them in their order ("Pipelining" in its manual, of the
+//! extended query protocol). After a question that failed, the rest of a transaction fails too.
+
+use std::borrow::Cow;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use rustls::ClientConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::runtime::{self, Runtime};
+use tokio::task::JoinHandle;
+use tokio_postgres::{Client, Config, Connection, Error, NoTls, Row, Statement};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::errors::error;
+use super::values::Value;
+use crate::StoreError;
+
+/// How long a connection may take to end, which only tells the server so.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// What a statement answered.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    pub(super) rows: Vec<Row>,
+    /// How many rows it changed.
+    pub(super) changed: usize,
+}
+
+type Answering = Pin<Box<dyn Future<Output = Result<Answer, Error>> + Send>>;
+
+/// A question that was sent.
+struct Asked {
+    /// The text, if its answer is for later.
+    early: Option<&'static str>,
+    answering: Answering,
+}
+
+/// A connection. One thread at a time sends, and waits for the answers.
+pub(super) struct Session {
+    /// What was sent and is not answered yet, in order.
+    asked: Vec<Asked>,
+    /// Answers that came before they were looked for.
+    early: Vec<(&'static str, Answer)>,
+    client: Arc<Client>,
+    /// Behind the client, whose end it waits for.
+    line: Line,
+}
+
+/// The way to the server, on which something moves while somebody waits.
+struct Line {
+    runtime: Runtime,
+    connection: JoinHandle<()>,
+}
+
+impl Session {
+    /// Connects; by TLS if there are settings for it.
+    pub(super) fn connect(config: &Config, tls: Option<ClientConfig>) -> Result<Self, StoreError> {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| StoreError::Io(error.to_string()))?;
+        let (client, connection) = match tls {
+            None => {
+                let (client, connection) = runtime.block_on(config.connect(NoTls)).map_err(error)?;
+                (client, runtime.spawn(serve(connection)))
+            }
+            Some(tls) => {
+                let connecting = config.connect(MakeRustlsConnect::new(tls));
+                let (client, connection) = runtime.block_on(connecting).map_err(error)?;
+                (client, runtime.spawn(serve(connection)))
+            }
+        };
+        let (client, line) = (Arc::new(client), Line { runtime, connection });
+        Ok(Self { asked: Vec::new(), early: Vec::new(), client, line })
+    }
+
+    /// Sends commands that answer nothing.
+    pub(super) fn send(&mut self, commands: impl Into<Cow<'static, str>>) {
+        let (client, commands) = (Arc::clone(&self.client), commands.into());
+        let answering = async move { client.batch_execute(&commands).await.map(|()| Answer::default()) };
+        self.push(None, Box::pin(answering));
+    }
+
+    /// Sends a statement.
+    pub(super) fn ask(&mut self, statement: &Statement, values: &[Value]) {
+        let answering = answer(Arc::clone(&self.client), statement.clone(), values.to_vec());
+        self.push(None, Box::pin(answering));
+    }
+
+    /// Sends a statement whose answer is for later: it will be looked for by this text.
+    pub(super) fn ask_early(&mut self, text: &'static str, statement: &Statement, values: &[Value]) {
+        let answering = answer(Arc::clone(&self.client), statement.clone(), values.to_vec());
+        self.push(Some(text), Box::pin(answering));
+    }
+
+    fn push(&mut self, early: Option<&'static str>, mut answering: Answering) {
+        // It sends when it is looked at for the first time. Nothing can have come back: nobody has waited.
+        match answering.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Pending => self.asked.push(Asked { early, answering }),
+            Poll::Ready(failed) => {
+                self.asked.push(Asked { early, answering: Box::pin(std::future::ready(failed)) });
+            }
+        }
+    }
+
+    /// Waits for all that was sent; answers the last of it. If something failed, that is the first that did.
+    pub(super) fn wait(&mut self) -> Result<Answer, StoreError> {
+        let asked = std::mem::take(&mut self.asked);
+        let early = &mut self.early;
+        let all = async {
+            let mut last = Answer::default();
+            for Asked { early: text, answering } in asked {
+                let answer = answering.await?;
+                match text {
+                    Some(text) => early.push((text, answer)),
+                    None => last = answer,
+                }
+            }
+            Ok(last)
+        };
+        self.line.runtime.block_on(all).map_err(error)
+    }
+
+    /// The answer to what was asked early by this text, if it was.
+    pub(super) fn take_early(&mut self, text: &'static str) -> Result<Option<Answer>, StoreError> {
+        if self.asked.iter().any(|asked| asked.early == Some(text)) {
+            self.wait()?;
+        }
+        let at = self.early.iter().position(|(early, _)| *early == text);
+        Ok(at.map(|at| self.early.swap_remove(at).1))
+    }
+
+    /// Forgets what was asked and not looked at.
+    pub(super) fn forget(&mut self) {
+        self.asked.clear();
+        self.early.clear();
+    }
+
+    /// Prepares a statement.
+    pub(super) fn prepare(&mut self, sql: &str) -> Result<Statement, StoreError> {
+        // What failed before this is what failed.
+        self.wait()?;
+        self.line.runtime.block_on(self.client.prepare(sql)).map_err(error)
+    }
+
+    /// Asks the server whether it is there.
+    pub(super) fn is_good(&mut self, within: Duration) -> bool {
+        let asking = async { tokio::time::timeout(within, self.client.check_connection()).await };
+        matches!(self.line.runtime.block_on(asking), Ok(Ok(())))
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+}
+
+impl Drop for Line {
+    /// Waits until the server is told. Must not happen on a thread of a runtime.
+    fn drop(&mut self) {
+        let ending = async { tokio::time::timeout(GOODBYE, &mut self.connection).await };
+        // Where it does not hear it, it sees that the connection is gone.
+        let _ = self.runtime.block_on(ending);
+    }
+}
+
+async fn answer(client: Arc<Client>, statement: Statement, values: Vec<Value>) -> Result<Answer, Error> {
+    let mut stream = pin!(client.query_raw(&statement, values).await?);
+    let mut rows = Vec::new();
+    while let Some(row) = stream.next().await {
+        rows.push(row?);
+    }
+    let changed = stream.rows_affected().unwrap_or(0);
+    Ok(Answer { rows, changed: usize::try_from(changed).unwrap_or(usize::MAX) })
+}
+
+/// Keeps a connection going. Why it ended is told to whoever waits for an answer.
+async fn serve<S, T>(connection: Connection<S, T>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let _ = connection.await;
+}
