@@ -51,8 +51,7 @@ pub(crate) fn open(url: &str, options: &Options) -> Result<BackendStore, StoreEr
     let readers = Arc::new(Readers::new(address.clone(), Arc::clone(&keyring)));
     readers.with(read::check)?;
     readers.with(read::check_whole)?;
-    let writers = (0..WRITERS).map(|_| Writer::new(address.clone(), Arc::clone(&keyring)))
-        .collect();
+    let writers = (0..WRITERS).map(|_| Writer::new(address.clone(), Arc::clone(&keyring))).collect();
     BackendStore::start(writers, readers, keyring)
 }
 

@@ -109,6 +109,11 @@ impl Session {
         }
     }
 
+    /// Sends what was asked, for the server to begin with it while this side does something else.
+    pub(super) fn flush(&self) {
+        self.line.runtime.block_on(tokio::task::yield_now());
+    }
+
     /// Waits for all that was sent; answers the last of it. If something failed, that is the first that did.
     pub(super) fn wait(&mut self) -> Result<Answer, StoreError> {
         let asked = std::mem::take(&mut self.asked);

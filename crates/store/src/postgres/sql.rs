@@ -108,6 +108,11 @@ impl<'connection> Statements<'connection> {
         Ok(())
     }
 
+    /// Lets the server begin with what was asked, while this side does something else.
+    pub(super) fn flush(&self) {
+        self.session.flush();
+    }
+
     /// Runs the statement of this text; answers how many rows it changed.
     pub(super) fn execute(
         &mut self,
@@ -148,7 +153,11 @@ impl<'connection> Statements<'connection> {
         mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
         let statement = self.prepare(sql)?;
-        self.query(&statement, values.as_ref())?.rows.iter().map(|row| read(&Row(row))).collect()
+        let answer = match self.session.take_early(sql)? {
+            Some(answer) => answer,
+            None => self.query(&statement, values.as_ref())?,
+        };
+        answer.rows.iter().map(|row| read(&Row(row))).collect()
     }
 
     /// The same for a text that was put together.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use domain::ids::MessageId;
 use domain::message::Message;
 use domain::phone::SenderId;
 use domain::time::Timestamp;
@@ -14,6 +15,7 @@ use crate::postgres::sql::{Statements, column, get, params};
 use crate::postgres::write::accept::{SKEW, day, metadata};
 use crate::postgres::write::audit::accepted;
 use crate::quotas::Book;
+use crate::seal::Vault;
 
 /// All tables by one statement, and what was drawn on quotas: each way to the server and back costs as much as a row.
 const INSERT: &str = "WITH messages AS (INSERT INTO messages (id, bulk_id, caller, receiver_hash, country, sender, scenario, \
@@ -57,7 +59,10 @@ pub(super) fn run(
     // To look for repetitions is for the other way.
     let plain: Vec<&Accept> =
         pendings.iter().map(|pending| &pending.question).filter(|accept| is_plain(accept)).collect();
-    let mut book = quotas::lock(statements, &plain, quotas_of_others)?;
+    let has_quotas = quotas::lock(statements, &plain, quotas_of_others)?;
+    statements.flush();
+    let mut sealed = seal(&statements.vault(), &plain)?;
+    let mut book = if has_quotas { quotas::book(statements)? } else { Book::default() };
     let (mut fresh, mut new) = (BTreeMap::new(), Vec::new());
     for (at, pending) in pendings.iter_mut().enumerate() {
         let accept = &pending.question;
@@ -94,20 +99,39 @@ pub(super) fn run(
     }
     let messages: Vec<&NewMessage> =
         new.iter().flat_map(|(at, _)| &pendings[*at].question.messages).collect();
+    let sealed: Vec<Sealed> = messages.iter().filter_map(|new| sealed.remove(&new.message.id)).collect();
     if messages.is_empty() {
         quotas::keep(statements, &book)?;
     } else {
-        insert(statements, &messages, &book)?;
+        insert(statements, &messages, &sealed, &book)?;
         spending::reserve(statements, &messages)?;
-        let vault = statements.vault();
-        for new in messages {
-            statements.tell(accepted(&vault, new));
+        statements.flush();
+        for (new, sealed) in messages.into_iter().zip(&sealed) {
+            statements.tell(accepted(sealed.receiver_hash, new));
         }
     }
     for (at, left) in new {
         pendings[at].answer = Some(Accepted::stored(left));
     }
     Ok(())
+}
+
+/// What is sealed of a message.
+struct Sealed {
+    body: Vec<u8>,
+    receiver: Vec<u8>,
+    receiver_hash: i64,
+}
+
+/// Seals what may be stored, before it is known whether it is: meanwhile the server looks.
+fn seal(vault: &Vault, accepts: &[&Accept]) -> Result<HashMap<MessageId, Sealed>, StoreError> {
+    let messages = accepts.iter().flat_map(|accept| &accept.messages).map(|new| &new.message);
+    let sealed = messages.map(|message| {
+        let body = vault.seal_body(message.id, &message.body)?;
+        let receiver = vault.seal_receiver(message.id, message.receiver)?;
+        Ok((message.id, Sealed { body, receiver, receiver_hash: vault.blind(message.receiver) }))
+    });
+    sealed.collect()
 }
 
 /// The latest moment at which one of these messages was accepted.
@@ -210,13 +234,14 @@ fn remember(
     Ok(remembered)
 }
 
-fn insert(statements: &mut Statements<'_>, new: &[&NewMessage], book: &Book) -> Result<(), StoreError> {
+fn insert(
+    statements: &mut Statements<'_>,
+    new: &[&NewMessage],
+    sealed: &[Sealed],
+    book: &Book,
+) -> Result<(), StoreError> {
     let messages = || new.iter().map(|new| &new.message);
-    let (vault, metadata) = (statements.vault(), messages().map(metadata).collect::<Result<Vec<_>, _>>()?);
-    let bodies = messages().map(|message| vault.seal_body(message.id, &message.body));
-    let receivers = messages().map(|message| vault.seal_receiver(message.id, message.receiver));
-    let (bodies, receivers) =
-        (bodies.collect::<Result<Vec<_>, _>>()?, receivers.collect::<Result<Vec<_>, _>>()?);
+    let metadata = messages().map(metadata).collect::<Result<Vec<_>, _>>()?;
     let micros = |time: Option<Timestamp>| time.map(Timestamp::as_micros);
     let expires = |message: &Message| micros(message.expires_at);
     let [quotas, drawn, ends] = quotas::changes(book);
@@ -224,12 +249,12 @@ fn insert(statements: &mut Statements<'_>, new: &[&NewMessage], book: &Book) -> 
         ids(messages().map(|message| &message.id)),
         column(messages().map(|message| message.bulk_id.map(|id| *id.as_bytes()))),
         column(messages().map(|message| message.caller.as_bytes())),
-        column(messages().map(|message| vault.blind(message.receiver))),
+        column(sealed.iter().map(|sealed| sealed.receiver_hash)),
         column(messages().map(|message| message.receiver.country().as_str().to_owned())),
         column(messages().map(|message| message.sender.as_ref().map(SenderId::as_str))),
         column(messages().map(|message| message.scenario.as_str())),
         column(messages().map(|message| message.priority.as_str())),
-        column(bodies),
+        column(sealed.iter().map(|sealed| &sealed.body)),
         column(messages().map(|message| message.encoding.as_str())),
         column(messages().map(|message| message.segments)),
         column(messages().map(|message| message.reference.as_deref())),
@@ -242,7 +267,7 @@ fn insert(statements: &mut Statements<'_>, new: &[&NewMessage], book: &Book) -> 
         column(new.iter().map(|new| new.provider.as_str())),
         column(messages().map(|message| message.priority.index())),
         column(new.iter().map(|new| new.due_at().as_micros())),
-        column(receivers),
+        column(sealed.iter().map(|sealed| &sealed.receiver)),
         quotas,
         drawn,
         ends,

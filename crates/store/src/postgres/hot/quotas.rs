@@ -20,20 +20,19 @@ const LOCK: &str = "WITH found AS (SELECT quota, value FROM quotas WHERE quota =
      ON CONFLICT (quota) DO UPDATE SET quota = q.quota RETURNING q.quota, q.value, q.xmax::text = '0') \
      SELECT quota, value, false FROM found UNION ALL SELECT * FROM added";
 
-/// The quotas of these messages, as they stand until this transaction ends. Those in `also` are locked with them, so that
-/// whoever changes them afterwards waits for nobody.
+/// Asks for the quotas of these messages, as they stand until this transaction ends: see [`book`]. Those in `also` are locked
+/// with them, so that whoever changes them afterwards waits for nobody. Answers whether there are any.
 pub(super) fn lock(
     statements: &mut Statements<'_>,
     accepts: &[&Accept],
     also: BTreeSet<i64>,
-) -> Result<Book, StoreError> {
+) -> Result<bool, StoreError> {
     let quotas = accepts.iter().flat_map(|accept| &accept.messages).flat_map(|new| &new.draws);
     let mut first: BTreeMap<i64, Option<(i64, Timestamp)>> =
         also.into_iter().map(|quota| (quota, None)).collect();
     first.extend(quotas.map(|draw| (draw.quota, None)));
-    let mut book = Book::default();
     if first.is_empty() {
-        return Ok(book);
+        return Ok(false);
     }
     let mut granted = Book::default();
     for accept in accepts {
@@ -47,9 +46,16 @@ pub(super) fn lock(
         column(first.values().map(|first| first.map(|(value, _)| value))),
         column(first.values().map(|first| first.map(|(_, ends_at)| ends_at.as_micros()))),
     ];
-    let rows = statements.collect(LOCK, values, |row| {
+    statements.ask_early(LOCK, values)?;
+    Ok(true)
+}
+
+/// The quotas that were asked for.
+pub(super) fn book(statements: &mut Statements<'_>) -> Result<Book, StoreError> {
+    let rows = statements.collect(LOCK, params![], |row| {
         Ok((get::<i64>(row, 0)?, get::<Option<i64>>(row, 1)?, get::<bool>(row, 2)?))
     })?;
+    let mut book = Book::default();
     for (quota, value, is_new) in rows {
         if is_new { book.enter_new(quota, value) } else { book.enter(quota, value) }
     }

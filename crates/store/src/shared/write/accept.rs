@@ -61,9 +61,10 @@ pub(super) fn accept(statements: &mut Statements<'_>, accept: &Accept) -> Result
         remember(statements, idempotency)?;
     }
     for new in &accept.messages {
-        insert(statements, new)?;
+        let receiver = statements.vault().blind(new.message.receiver);
+        insert(statements, new, receiver)?;
         spending::reserve(statements, new.message.id, &new.draws, 0)?;
-        statements.tell(super::audit::accepted(&statements.vault(), new));
+        statements.tell(super::audit::accepted(receiver, new));
     }
     Ok(Accepted::stored(left))
 }
@@ -76,8 +77,8 @@ fn repeated(
 ) -> Result<Vec<MessageId>, StoreError> {
     let (vault, mut repeated) = (statements.vault(), Vec::new());
     for NewMessage { message, .. } in messages {
+        let receiver = vault.blind(message.receiver);
         for hour in since.as_micros() / HOUR..=message.created_at.as_micros() / HOUR {
-            let receiver = vault.blind(message.receiver);
             let values = params![hour, receiver, message.caller.as_bytes(), since.as_micros()];
             let mut is_repeated = false;
             statements.walk(REPEATED, values, |row| {
@@ -100,7 +101,7 @@ pub(in super::super) fn metadata(message: &Message) -> Result<Option<String>, St
     json.transpose().map_err(|error| StoreError::Internal(error.to_string()))
 }
 
-fn insert(statements: &mut Statements<'_>, new: &NewMessage) -> Result<(), StoreError> {
+fn insert(statements: &mut Statements<'_>, new: &NewMessage, receiver_hash: i64) -> Result<(), StoreError> {
     let message = &new.message;
     let (id, provider) = (message.id.as_bytes(), new.provider.as_str());
     let (vault, metadata) = (statements.vault(), metadata(message)?);
@@ -110,7 +111,7 @@ fn insert(statements: &mut Statements<'_>, new: &NewMessage) -> Result<(), Store
             id,
             message.bulk_id.as_ref().map(BulkId::as_bytes),
             message.caller.as_bytes(),
-            vault.blind(message.receiver),
+            receiver_hash,
             message.receiver.country().as_str(),
             message.sender.as_ref().map(SenderId::as_str),
             message.scenario.as_str(),

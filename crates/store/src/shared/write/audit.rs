@@ -13,7 +13,6 @@ use super::super::read::audit::{HEAD, sealed};
 use super::super::sql::{Row, Statements, get, params};
 use crate::StoreError;
 use crate::port::messages::NewMessage;
-use crate::seal::Vault;
 
 /// How far a chain may be ahead of a writer's clock that goes on with it: those of nodes are apart by so much.
 pub(in super::super) const AHEAD: Duration = Duration::from_secs(2);
@@ -42,12 +41,12 @@ const FORGET_CHECKPOINTS: &str = "DELETE FROM audit_checkpoints WHERE number <= 
 const LAST_FORGOTTEN_CHECKPOINT: &str =
     "SELECT number, hash FROM audit_checkpoints WHERE at < ?1 ORDER BY number DESC LIMIT 1";
 
-/// What a message tells when it is accepted.
-pub(in super::super) fn accepted(vault: &Vault, new: &NewMessage) -> NewEntry {
+/// What a message tells when it is accepted, whose receiver is known by this hash.
+pub(in super::super) fn accepted(receiver: i64, new: &NewMessage) -> NewEntry {
     let message = &new.message;
     NewEntry {
         message_id: Some(message.id),
-        receiver: Some(vault.blind(message.receiver)),
+        receiver: Some(receiver),
         provider: Some(new.provider.clone()),
         length: u32::try_from(message.body.chars()).ok(),
         segments: Some(message.segments),
