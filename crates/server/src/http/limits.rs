@@ -18,7 +18,7 @@ pub(super) fn headers(remaining: &Remaining) -> Vec<(HeaderName, HeaderValue)> {
     let policy = format!("\"{}\";q={quota};w={}", limit.name, period.as_secs());
     let state = format!("\"{}\";r={remaining};t={}", limit.name, whole_seconds(*whole_in));
     let values = [(POLICY, policy), (STATE, state)]
-        .map(|(name, text)| HeaderValue::from_str(&text).map(|value| (name, value)));
+        .map(|(name, text)| HeaderValue::try_from(text).map(|value| (name, value)));
     values.into_iter().flatten().collect()
 }
 

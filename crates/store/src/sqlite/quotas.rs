@@ -4,10 +4,14 @@
 //! What is drawn goes to the end of the journal instead. The writer remembers what stands there, and brings it to the
 //! table in the order of the keys once it is much, a part with each commit.
 
+mod known;
+
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 
 use domain::time::Timestamp;
 
+use self::known::{Known, MANY};
 use super::sql::{Statements, get, params};
 use crate::StoreError;
 
@@ -24,6 +28,8 @@ const SMALLEST_PART: usize = 64;
 const VERSION: &str = "PRAGMA data_version";
 
 pub(super) const KEPT: &str = "SELECT value, ends_at FROM quotas WHERE quota = ?1";
+
+const ALL: &str = "SELECT quota FROM quotas LIMIT ?1";
 
 const KEEP: &str = "INSERT INTO quotas (quota, value, ends_at) VALUES (?1, ?2, ?3) \
      ON CONFLICT (quota) DO UPDATE SET value = excluded.value, ends_at = excluded.ends_at";
@@ -61,6 +67,17 @@ pub(super) struct Ledger {
     bringing: Option<Bringing>,
     /// What this transaction draws.
     drawn: HashMap<i64, Kept>,
+    /// What may be in the table, or was drawn since.
+    known: Option<Learnt>,
+}
+
+/// What was read of the table.
+#[derive(Debug)]
+struct Learnt {
+    /// The file as of which it is right.
+    version: Option<i64>,
+    /// `None` where there are too many.
+    known: Option<Known>,
 }
 
 /// A part of the journal on its way to the table.
@@ -82,6 +99,12 @@ impl Bringing {
 }
 
 impl Ledger {
+    /// Whether nobody has drawn on a quota, as far as that is known without looking.
+    fn is_new(&self, quota: i64) -> bool {
+        let known = self.known.as_ref().and_then(|learnt| learnt.known.as_ref());
+        known.is_some_and(|known| !known.may_hold(quota))
+    }
+
     fn remembered(&self, quota: i64) -> Option<Kept> {
         let fresh = self.drawn.get(&quota).or_else(|| self.fresh.get(&quota)).copied();
         fresh.or_else(|| {
@@ -98,7 +121,7 @@ impl Ledger {
 
     /// What was drawn was taken back, and perhaps more: look again.
     pub(super) fn taken_back(&mut self) {
-        *self = Self::default();
+        *self = Self { known: self.known.take(), ..Self::default() };
     }
 
     /// Looks at the journal, if another process has written since the last time.
@@ -111,9 +134,30 @@ impl Ledger {
             let noted = statements.collect(NOTED, params![], |row| {
                 Ok((get::<i64>(row, 0)?, Kept { value: get(row, 1)?, ends_at: get(row, 2)? }))
             })?;
-            *self = Self { version, fresh: noted.into_iter().collect(), ..Self::default() };
+            self.version = version;
+            self.fresh = noted.into_iter().collect();
+            self.bringing = None;
+        }
+        if self.known.as_ref().is_none_or(|learnt| learnt.version != version) {
+            self.learn(statements, version)?;
         }
         self.has_looked = true;
+        Ok(())
+    }
+
+    /// Reads which quotas there are. Where there are too many, each is looked for.
+    fn learn(&mut self, statements: &mut Statements<'_>, version: Option<i64>) -> Result<(), StoreError> {
+        let (mut known, mut rows) = (Known::new(), 0);
+        let limit = i64::try_from(MANY + 1).unwrap_or(i64::MAX);
+        statements.walk(ALL, params![limit], |row| {
+            known.add(get(row, 0)?);
+            rows += 1;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let brought = self.bringing.iter().flat_map(|bringing| &bringing.entries).map(|(quota, _)| quota);
+        self.fresh.keys().chain(brought).for_each(|quota| known.add(*quota));
+        let known = (rows <= MANY).then_some(known);
+        self.known = Some(Learnt { version, known });
         Ok(())
     }
 
@@ -154,11 +198,12 @@ pub(super) fn kept(statements: &mut Statements<'_>, quota: i64) -> Result<Option
 }
 
 fn look_up(statements: &mut Statements<'_>, quota: i64) -> Result<Option<Kept>, StoreError> {
-    let remembered = statements.with_ledger(|statements, ledger| {
+    let (is_new, remembered) = statements.with_ledger(|statements, ledger| {
         ledger.look(statements)?;
-        Ok(ledger.remembered(quota))
+        let is_new = ledger.is_new(quota);
+        Ok((is_new, if is_new { None } else { ledger.remembered(quota) }))
     })?;
-    if remembered.is_some() {
+    if is_new || remembered.is_some() {
         return Ok(remembered);
     }
     let read = |row: &super::sql::Row<'_>| Ok((get::<Option<i64>>(row, 0)?, get::<Option<i64>>(row, 1)?));
@@ -176,6 +221,9 @@ pub(super) fn keep(
     let kept = Kept { value, ends_at: ends_at.as_micros() };
     statements.with_ledger(|_statements, ledger| {
         ledger.drawn.insert(quota, kept);
+        if let Some(known) = ledger.known.as_mut().and_then(|learnt| learnt.known.as_mut()) {
+            known.add(quota);
+        }
         Ok(())
     })
 }
@@ -226,6 +274,9 @@ pub(super) fn forget(
             ledger.begin(statements)?;
         }
         ledger.bring(statements, limit_of_part)?;
+        // What is forgotten now leaves room to learn anew.
+        let is_worn = |learnt: &Learnt| learnt.known.as_ref().is_none_or(Known::is_worn);
+        ledger.known = ledger.known.take().filter(|learnt| !is_worn(learnt));
         Ok(ledger.bringing.is_none())
     })?;
     let forgotten = statements.execute(FORGET, params![now.as_micros(), limit])?;
@@ -296,6 +347,26 @@ mod tests {
 
     fn ends() -> Timestamp {
         Timestamp::from_micros(1_000)
+    }
+
+    #[test]
+    fn a_quota_is_found_whether_it_was_drawn_on_before_this_process_or_by_another_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Connection::open(folder.path().join("tuma.db")).unwrap();
+        let mut connection = open();
+        migrate::run(&mut connection).unwrap();
+        let (mut other, mut others, mut ledger) = (open(), Ledger::default(), Ledger::default());
+        for quota in [7, 8] {
+            commit(&mut other, &mut others, |statements| keep(statements, quota, 1, ends())).unwrap();
+            if quota == 7 {
+                commit(&mut other, &mut others, bring_all).unwrap();
+            }
+            let found = commit(&mut connection, &mut ledger, |statements| {
+                Ok((kept(statements, quota)?, kept(statements, 9)?))
+            });
+            assert_eq!(found.unwrap(), (Some(1), None), "{quota}");
+        }
+        assert_eq!((rows(&connection, "draws"), rows(&connection, "quotas")), (1, 1));
     }
 
     #[test]
