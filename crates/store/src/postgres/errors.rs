@@ -5,6 +5,9 @@ use tokio_postgres::error::SqlState;
 
 use crate::StoreError;
 
+/// Where two who add the same quota meet: the second finds it when he comes again.
+const NEW_QUOTAS: &str = "quotas_pkey";
+
 /// What PostgreSQL's error means for an operator. Its details may quote values, and are left out.
 #[expect(clippy::needless_pass_by_value, reason = "map_err wants it so")]
 pub(super) fn error(error: Error) -> StoreError {
@@ -15,6 +18,9 @@ pub(super) fn error(error: Error) -> StoreError {
         };
     };
     match told.code() {
+        state if *state == SqlState::UNIQUE_VIOLATION && told.constraint() == Some(NEW_QUOTAS) => {
+            StoreError::Conflict
+        }
         state
             if *state == SqlState::T_R_DEADLOCK_DETECTED || *state == SqlState::T_R_SERIALIZATION_FAILURE =>
         {

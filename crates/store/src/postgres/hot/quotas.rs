@@ -12,12 +12,12 @@ use crate::quotas::Book;
 /// Reads quotas and keeps others from drawing on them, in the order of their numbers, so that nobody waits in a circle: first
 /// those that are there, then those that are not. Nobody who adds some holds up whoever still looks for his.
 ///
-/// What nobody has drawn on yet is added as it will be if all is granted, which is nearly always: so it is written once.
+/// What nobody has drawn on yet is added as it will be if all is granted, which is nearly always: so it is written once. Where
+/// somebody else adds the same at this moment, this fails once he has committed, and is run again: see [`errors`](super::super::errors).
 const LOCK: &str = "WITH found AS (SELECT quota, value FROM quotas WHERE quota = ANY($1::int8[]) ORDER BY quota FOR UPDATE), \
-     added AS (INSERT INTO quotas AS q (quota, value, ends_at) SELECT e.quota, e.value, e.ends_at \
+     added AS (INSERT INTO quotas (quota, value, ends_at) SELECT e.quota, e.value, e.ends_at \
      FROM UNNEST($1::int8[], $2::int8[], $3::int8[]) AS e (quota, value, ends_at) \
-     WHERE NOT EXISTS (SELECT 1 FROM found f WHERE f.quota = e.quota) ORDER BY e.quota \
-     ON CONFLICT (quota) DO UPDATE SET quota = q.quota RETURNING q.quota, q.value, q.xmax::text = '0') \
+     WHERE NOT EXISTS (SELECT 1 FROM found f WHERE f.quota = e.quota) ORDER BY e.quota RETURNING quota, value, true) \
      SELECT quota, value, false FROM found UNION ALL SELECT * FROM added";
 
 /// Asks for the quotas of these messages, as they stand until this transaction ends: see [`book`]. Those in `also` are locked
