@@ -192,3 +192,63 @@ where
 {
     let _ = connection.await;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::str::FromStr as _;
+
+    use super::*;
+
+    const ADD: &str = "INSERT INTO numbers VALUES ($1)";
+    const COUNT: &str = "SELECT count(*) FROM numbers";
+
+    /// A connection with a table of its own, which nobody else sees.
+    #[expect(clippy::disallowed_methods, reason = "a test's own environment")]
+    fn session() -> Session {
+        let Ok(server) = std::env::var("TUMA_TEST_POSTGRES") else {
+            panic!("run `cargo xtask test`, which starts a PostgreSQL server for the tests");
+        };
+        let config = Config::from_str(&format!("{server}/postgres")).unwrap();
+        let mut session = Session::connect(&config, None).unwrap();
+        session.send("CREATE TEMPORARY TABLE numbers (number BIGINT PRIMARY KEY)");
+        session.wait().unwrap();
+        session
+    }
+
+    fn count(answer: &Answer) -> i64 {
+        answer.rows[0].get(0)
+    }
+
+    #[test]
+    fn questions_are_answered_in_their_order_and_early_ones_when_they_are_looked_for() {
+        let mut session = session();
+        let (add, counted) = (session.prepare(ADD).unwrap(), session.prepare(COUNT).unwrap());
+        session.send("BEGIN");
+        session.ask(&add, &[Value::Integer(1)]);
+        session.ask_early(COUNT, &counted, &[]);
+        session.ask(&add, &[Value::Integer(2)]);
+        session.flush();
+        session.ask(&counted, &[]);
+        assert_eq!(count(&session.wait().unwrap()), 2);
+        assert_eq!(session.take_early(COUNT).unwrap().map(|answer| count(&answer)), Some(1));
+        assert!(session.take_early(COUNT).unwrap().is_none());
+        session.send("COMMIT");
+        session.wait().unwrap();
+    }
+
+    #[test]
+    fn what_failed_first_is_told_at_the_commit_which_then_keeps_nothing() {
+        let mut session = session();
+        let (add, counted) = (session.prepare(ADD).unwrap(), session.prepare(COUNT).unwrap());
+        session.send("BEGIN");
+        for number in [1, 1, 2] {
+            session.ask(&add, &[Value::Integer(number)]);
+        }
+        session.send("COMMIT");
+        let StoreError::Internal(told) = session.wait().unwrap_err() else { panic!("another error") };
+        // Not that the transaction is aborted, which all that came behind was told.
+        assert!(told.contains("23505"), "{told}");
+        session.ask(&counted, &[]);
+        assert_eq!(count(&session.wait().unwrap()), 0);
+    }
+}
