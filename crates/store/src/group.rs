@@ -280,7 +280,7 @@ impl GroupCommit {
         backends: Vec<impl Backend>,
     ) -> Result<(Self, Vec<std::thread::JoinHandle<()>>), StoreError> {
         let (operations, waiting) = mpsc::channel(MAX_WAITING);
-        let turns = Arc::new(Turns::new(waiting));
+        let turns = Arc::new(Turns::new(waiting, backends.len()));
         let answering = Arc::new(Answering::new(backends.len()));
         let start = |backend| {
             let (turns, answering) = (Arc::clone(&turns), Arc::clone(&answering));
@@ -345,6 +345,7 @@ impl GroupCommit {
 }
 
 fn write(mut backend: impl Backend, turns: &Turns, answering: &Answering) {
+    let _present = Present(turns);
     while let Some((mut batch, turn)) = turns.take() {
         let under_way = answering.begin();
         let result = commit(&mut backend, &mut batch);
@@ -376,12 +377,18 @@ fn commit(backend: &mut impl Backend, batch: &mut Batch) -> Result<(), StoreErro
 struct Turns {
     waiting: Mutex<mpsc::Receiver<Operation>>,
     writing: AtomicUsize,
+    present: AtomicUsize,
     changed: Condvar,
 }
 
 impl Turns {
-    fn new(waiting: mpsc::Receiver<Operation>) -> Self {
-        Self { waiting: Mutex::new(waiting), writing: AtomicUsize::new(0), changed: Condvar::new() }
+    fn new(waiting: mpsc::Receiver<Operation>, writers: usize) -> Self {
+        Self {
+            waiting: Mutex::new(waiting),
+            writing: AtomicUsize::new(0),
+            present: AtomicUsize::new(writers),
+            changed: Condvar::new(),
+        }
     }
 
     /// Waits for a group; `None` when no more will come.
@@ -402,6 +409,19 @@ impl Turns {
     fn has_gathered(&self, operations: &mpsc::Sender<Operation>) {
         if operations.max_capacity() - operations.capacity() >= MUCH {
             self.changed.notify_one();
+        }
+    }
+}
+
+/// A thread writes, now and then. When the last one is gone, also because it panicked, nobody may wait for an answer any more.
+struct Present<'a>(&'a Turns);
+
+impl Drop for Present<'_> {
+    fn drop(&mut self) {
+        if self.0.present.fetch_sub(1, Ordering::Relaxed) == 1 {
+            let mut waiting = self.0.waiting.lock();
+            waiting.close();
+            while waiting.try_recv().is_ok() {}
         }
     }
 }
@@ -444,5 +464,35 @@ fn settle(backend: &mut impl Backend, batch: Batch, result: &Result<(), StoreErr
         alone.push(operation);
         let result = backend.commit(&mut alone);
         alone.settle(&result);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A backend with a mistake in it.
+    struct Mistaken;
+
+    impl Backend for Mistaken {
+        fn commit(&mut self, _batch: &mut Batch) -> Result<(), StoreError> {
+            panic!("a mistake")
+        }
+
+        fn renew_keys(&mut self) -> Result<(), StoreError> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_writer_that_is_gone() {
+        let (group, threads) = GroupCommit::start(vec![Mistaken]).unwrap();
+        let with_it = group.clone().note(Vec::new()).await;
+        for thread in threads {
+            thread.join().unwrap_err();
+        }
+        let behind_it = group.clone().note(Vec::new()).await;
+        assert_eq!((with_it, behind_it), (Err(StoreError::Stopped), Err(StoreError::Stopped)));
+        group.stop().await;
     }
 }

@@ -62,7 +62,7 @@ fn open_keyring(connection: &mut Connection, given: Option<MasterKeys>) -> Resul
     // Several nodes may start at once: one makes the keys, and the others find them.
     let keyring =
         connection.transact(migrate::ALONE, closed, |statements| data_keys::open(statements, master))?;
-    if !connection.transact("BEGIN", keyring.vault(), data_keys::is_plain)? {
+    if !connection.transact("BEGIN READ ONLY", keyring.vault(), data_keys::is_plain)? {
         return Ok(keyring);
     }
     tracing::info!("numbers and texts of before are being sealed");

@@ -4,10 +4,11 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::FutureExt as _;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, Method, header};
 use tower::Service as _;
 
 use super::problem::{Code, Problem, ProblemBody, RETRY_AFTER_S};
@@ -46,6 +47,7 @@ const HSTS: (HeaderName, &str) = (header::STRICT_TRANSPORT_SECURITY, "max-age=63
 pub(super) struct About {
     is_page: bool,
     is_tls: bool,
+    is_head: bool,
 }
 
 impl About {
@@ -54,17 +56,19 @@ impl About {
         Self {
             is_page: path == "/docs" || path.starts_with("/docs/"),
             is_tls: request.extensions().get::<OverTls>().is_some(),
+            is_head: request.method() == Method::HEAD,
         }
     }
 
-    /// Puts the headers on an answer.
+    /// Puts the headers on an answer, and takes the body from one to `HEAD`.
     pub(super) fn guard(self, mut response: Response) -> Response {
         let particular: &[_] = if self.is_page { &FOR_PAGES } else { &FOR_DATA };
         let all = GUARDS.iter().chain(particular).chain(self.is_tls.then_some(&HSTS));
         for (name, value) in all {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
-        response
+        // The router sees to it for its own answers.
+        if self.is_head { response.map(|_body| Body::empty()) } else { response }
     }
 }
 

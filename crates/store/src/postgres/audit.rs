@@ -26,7 +26,7 @@ const EXTEND: &str = "WITH moved AS (UPDATE audit_heads SET seq = $14, at = $15,
      hash) SELECT (SELECT chain FROM moved), e.* FROM UNNEST($1::int8[], $2::int8[], $3::text[], $4::text[], \
      $5::uuid[], $6::int8[], $7::text[], $8::int4[], $9::int4[], $10::text[], $11::text[], $12::bytea[]) AS e";
 
-/// Asks for a chain to go on with before it is known what there is to tell, but that it happens at this moment or later.
+/// Asks for a chain to go on with before it is known what there is to tell, which will happen at about this moment.
 pub(super) fn ask_early(statements: &mut Statements<'_>, at: Timestamp) -> Result<(), StoreError> {
     statements.ask_early(LANE, params![at.plus(write::audit::AHEAD).as_micros()])
 }

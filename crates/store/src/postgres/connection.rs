@@ -39,6 +39,10 @@ const SESSION: &str = "SET statement_timeout = '8s'; SET lock_timeout = '5s'; \
      SET plan_cache_mode = force_generic_plan; SET jit = off; SET enable_seqscan = off; SET enable_hashjoin = off; \
      SET enable_mergejoin = off";
 
+/// A statement that is sent behind a `BEGIN` that failed would be a transaction of its own: nothing is written but where the
+/// `BEGIN` says `READ WRITE`.
+const IN_TRANSACTIONS_ONLY: &str = "SET default_transaction_read_only = on";
+
 /// Begins a transaction whose statements all see the same commit.
 const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
@@ -71,7 +75,8 @@ impl Address {
     /// A new connection.
     pub(super) fn connect(&self) -> Result<Connection, StoreError> {
         let mut session = Session::connect(&self.0, self.tls()?)?;
-        session.send(SESSION);
+        session.send(SESSION)?;
+        session.send(IN_TRANSACTIONS_ONLY)?;
         session.wait()?;
         Ok(Connection { session, prepared: Prepared::default() })
     }
@@ -127,7 +132,7 @@ impl Connection {
         vault: Arc<Vault>,
         run: impl FnOnce(&mut Statements<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut statements = Statements::begin(&mut self.session, begin, &mut self.prepared, vault);
+        let mut statements = Statements::begin(&mut self.session, begin, &mut self.prepared, vault)?;
         let answer = run(&mut statements)?;
         statements.commit()?;
         Ok(answer)
@@ -139,7 +144,7 @@ impl Connection {
         vault: Arc<Vault>,
         run: impl FnOnce(&mut Statements<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        run(&mut Statements::begin(&mut self.session, SNAPSHOT, &mut self.prepared, vault))
+        run(&mut Statements::begin(&mut self.session, SNAPSHOT, &mut self.prepared, vault)?)
     }
 
     pub(super) fn is_closed(&self) -> bool {

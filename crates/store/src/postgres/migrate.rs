@@ -28,7 +28,7 @@ const MIGRATIONS: &[&str] = &[
 const LOCK: &str = "SELECT pg_advisory_xact_lock(x'5475'::int, x'6d61'::int)";
 
 /// Begins a transaction as whoever migrates does.
-pub(super) const ALONE: &str = "BEGIN; SELECT pg_advisory_xact_lock(x'5475'::int, x'6d61'::int)";
+pub(super) const ALONE: &str = "BEGIN READ WRITE; SELECT pg_advisory_xact_lock(x'5475'::int, x'6d61'::int)";
 
 /// The lock that writers share: see [`super::writer`].
 const NOBODY_WRITES: &str = "SELECT pg_advisory_xact_lock(1416981601, 2)";

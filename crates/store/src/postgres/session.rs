@@ -2,7 +2,8 @@
 //!
 //! Each way to the server and back costs as much as some rows. Where a transaction does not need an answer to go on, it need not
 //! wait for it: PostgreSQL takes many questions at once and answers them in their order ("Pipelining" in its manual, of the
-//! extended query protocol). After a question that failed, the rest of a transaction fails too.
+//! extended query protocol). After a question that failed, the rest of a transaction
+//! fails too; and where it could not even begin, nothing is written, for a session may write in transactions only that say so.
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -57,7 +58,7 @@ pub(super) struct Session {
 /// The way to the server, on which something moves while somebody waits.
 struct Line {
     runtime: Runtime,
-    connection: JoinHandle<()>,
+    connection: JoinHandle<Result<(), Error>>,
 }
 
 impl Session {
@@ -81,32 +82,50 @@ impl Session {
     }
 
     /// Sends commands that answer nothing.
-    pub(super) fn send(&mut self, commands: impl Into<Cow<'static, str>>) {
+    pub(super) fn send(&mut self, commands: impl Into<Cow<'static, str>>) -> Result<(), StoreError> {
         let (client, commands) = (Arc::clone(&self.client), commands.into());
         let answering = async move { client.batch_execute(&commands).await.map(|()| Answer::default()) };
-        self.push(None, Box::pin(answering));
+        self.push(None, Box::pin(answering))
     }
 
     /// Sends a statement.
-    pub(super) fn ask(&mut self, statement: &Statement, values: &[Value]) {
+    pub(super) fn ask(&mut self, statement: &Statement, values: &[Value]) -> Result<(), StoreError> {
         let answering = answer(Arc::clone(&self.client), statement.clone(), values.to_vec());
-        self.push(None, Box::pin(answering));
+        self.push(None, Box::pin(answering))
     }
 
     /// Sends a statement whose answer is for later: it will be looked for by this text.
-    pub(super) fn ask_early(&mut self, text: &'static str, statement: &Statement, values: &[Value]) {
+    pub(super) fn ask_early(
+        &mut self,
+        text: &'static str,
+        statement: &Statement,
+        values: &[Value],
+    ) -> Result<(), StoreError> {
         let answering = answer(Arc::clone(&self.client), statement.clone(), values.to_vec());
-        self.push(Some(text), Box::pin(answering));
+        self.push(Some(text), Box::pin(answering))
     }
 
-    fn push(&mut self, early: Option<&'static str>, mut answering: Answering) {
-        // It sends when it is looked at for the first time. Nothing can have come back: nobody has waited.
+    /// It is sent when it is looked at for the first time. What can't be sent fails here: the server knows nothing of it, and would
+    /// commit the rest.
+    fn push(&mut self, early: Option<&'static str>, mut answering: Answering) -> Result<(), StoreError> {
         match answering.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Err(failed)) => return Err(self.fail(failed)),
+            // Nobody has waited, so nothing has come back.
+            Poll::Ready(Ok(_)) => {}
             Poll::Pending => self.asked.push(Asked { early, answering }),
-            Poll::Ready(failed) => {
-                self.asked.push(Asked { early, answering: Box::pin(std::future::ready(failed)) });
-            }
         }
+        Ok(())
+    }
+
+    /// What an error means. Of a connection that has ended, its own error says more.
+    fn fail(&mut self, failed: Error) -> StoreError {
+        if failed.is_closed()
+            && self.line.connection.is_finished()
+            && let Ok(Err(ended)) = self.line.runtime.block_on(&mut self.line.connection)
+        {
+            return error(ended);
+        }
+        error(failed)
     }
 
     /// Sends what was asked, for the server to begin with it while this side does something else.
@@ -129,7 +148,8 @@ impl Session {
             }
             Ok(last)
         };
-        self.line.runtime.block_on(all).map_err(error)
+        let answered: Result<Answer, Error> = self.line.runtime.block_on(all);
+        answered.map_err(|failed| self.fail(failed))
     }
 
     /// The answer to what was asked early by this text, if it was.
@@ -151,7 +171,7 @@ impl Session {
     pub(super) fn prepare(&mut self, sql: &str) -> Result<Statement, StoreError> {
         // What failed before this is what failed.
         self.wait()?;
-        self.line.runtime.block_on(self.client.prepare(sql)).map_err(error)
+        self.line.runtime.block_on(self.client.prepare(sql)).map_err(|failed| self.fail(failed))
     }
 
     /// Asks the server whether it is there.
@@ -168,9 +188,11 @@ impl Session {
 impl Drop for Line {
     /// Waits until the server is told. Must not happen on a thread of a runtime.
     fn drop(&mut self) {
-        let ending = async { tokio::time::timeout(GOODBYE, &mut self.connection).await };
-        // Where it does not hear it, it sees that the connection is gone.
-        let _ = self.runtime.block_on(ending);
+        if !self.connection.is_finished() {
+            let ending = async { tokio::time::timeout(GOODBYE, &mut self.connection).await };
+            // Where it does not hear it, it sees that the connection is gone.
+            let _ = self.runtime.block_on(ending);
+        }
     }
 }
 
@@ -184,13 +206,13 @@ async fn answer(client: Arc<Client>, statement: Statement, values: Vec<Value>) -
     Ok(Answer { rows, changed: usize::try_from(changed).unwrap_or(usize::MAX) })
 }
 
-/// Keeps a connection going. Why it ended is told to whoever waits for an answer.
-async fn serve<S, T>(connection: Connection<S, T>)
+/// Keeps a connection going, to its end.
+async fn serve<S, T>(connection: Connection<S, T>) -> Result<(), Error>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let _ = connection.await;
+    connection.await
 }
 
 #[cfg(test)]
@@ -210,7 +232,7 @@ mod tests {
         };
         let config = Config::from_str(&format!("{server}/postgres")).unwrap();
         let mut session = Session::connect(&config, None).unwrap();
-        session.send("CREATE TEMPORARY TABLE numbers (number BIGINT PRIMARY KEY)");
+        session.send("CREATE TEMPORARY TABLE numbers (number BIGINT PRIMARY KEY)").unwrap();
         session.wait().unwrap();
         session
     }
@@ -223,16 +245,16 @@ mod tests {
     fn questions_are_answered_in_their_order_and_early_ones_when_they_are_looked_for() {
         let mut session = session();
         let (add, counted) = (session.prepare(ADD).unwrap(), session.prepare(COUNT).unwrap());
-        session.send("BEGIN");
-        session.ask(&add, &[Value::Integer(1)]);
-        session.ask_early(COUNT, &counted, &[]);
-        session.ask(&add, &[Value::Integer(2)]);
+        session.send("BEGIN").unwrap();
+        session.ask(&add, &[Value::Integer(1)]).unwrap();
+        session.ask_early(COUNT, &counted, &[]).unwrap();
+        session.ask(&add, &[Value::Integer(2)]).unwrap();
         session.flush();
-        session.ask(&counted, &[]);
+        session.ask(&counted, &[]).unwrap();
         assert_eq!(count(&session.wait().unwrap()), 2);
         assert_eq!(session.take_early(COUNT).unwrap().map(|answer| count(&answer)), Some(1));
         assert!(session.take_early(COUNT).unwrap().is_none());
-        session.send("COMMIT");
+        session.send("COMMIT").unwrap();
         session.wait().unwrap();
     }
 
@@ -240,15 +262,15 @@ mod tests {
     fn what_failed_first_is_told_at_the_commit_which_then_keeps_nothing() {
         let mut session = session();
         let (add, counted) = (session.prepare(ADD).unwrap(), session.prepare(COUNT).unwrap());
-        session.send("BEGIN");
+        session.send("BEGIN").unwrap();
         for number in [1, 1, 2] {
-            session.ask(&add, &[Value::Integer(number)]);
+            session.ask(&add, &[Value::Integer(number)]).unwrap();
         }
-        session.send("COMMIT");
+        session.send("COMMIT").unwrap();
         let StoreError::Internal(told) = session.wait().unwrap_err() else { panic!("another error") };
         // Not that the transaction is aborted, which all that came behind was told.
         assert!(told.contains("23505"), "{told}");
-        session.ask(&counted, &[]);
+        session.ask(&counted, &[]).unwrap();
         assert_eq!(count(&session.wait().unwrap()), 0);
     }
 }

@@ -47,9 +47,10 @@ impl<'connection> Statements<'connection> {
         begin: &'static str,
         prepared: &'connection mut Prepared,
         vault: Arc<Vault>,
-    ) -> Self {
-        session.send(begin);
-        Self { session, prepared, is_committed: false, vault, told: Vec::new() }
+    ) -> Result<Self, StoreError> {
+        let statements = Self { session, prepared, is_committed: false, vault, told: Vec::new() };
+        statements.session.send(begin)?;
+        Ok(statements)
     }
 
     /// What seals and opens.
@@ -68,9 +69,9 @@ impl<'connection> Statements<'connection> {
 
     /// Commits what they did. Without it, it is all taken back.
     pub(super) fn commit(mut self) -> Result<(), StoreError> {
+        self.session.send("COMMIT")?;
         // One that failed is no transaction any more.
         self.is_committed = true;
-        self.session.send("COMMIT");
         self.session.wait().map(|_nothing| ())
     }
 
@@ -85,15 +86,14 @@ impl<'connection> Statements<'connection> {
     }
 
     fn query(&mut self, statement: &Statement, values: &[Value]) -> Result<Answer, StoreError> {
-        self.session.ask(statement, values);
+        self.session.ask(statement, values)?;
         self.session.wait()
     }
 
     /// Sends the statement of this text, and does not wait for it: that it failed is told later, at the commit at the latest.
     pub(super) fn send(&mut self, sql: &'static str, values: impl AsRef<[Value]>) -> Result<(), StoreError> {
         let statement = self.prepare(sql)?;
-        self.session.ask(&statement, values.as_ref());
-        Ok(())
+        self.session.ask(&statement, values.as_ref())
     }
 
     /// Asks what [`Statements::first`] will be asked by the same text later in this transaction: with these values, and it
@@ -104,8 +104,7 @@ impl<'connection> Statements<'connection> {
         values: impl AsRef<[Value]>,
     ) -> Result<(), StoreError> {
         let statement = self.prepare(sql)?;
-        self.session.ask_early(sql, &statement, values.as_ref());
-        Ok(())
+        self.session.ask_early(sql, &statement, values.as_ref())
     }
 
     /// Lets the server begin with what was asked, while this side does something else.
@@ -125,7 +124,7 @@ impl<'connection> Statements<'connection> {
 
     /// Changes the schema. Waits only a moment for those who read: others wait behind it.
     pub(super) fn define(&mut self, sql: &str) -> Result<(), StoreError> {
-        self.session.send(format!("SET LOCAL lock_timeout = '1s'; {sql}"));
+        self.session.send(format!("SET LOCAL lock_timeout = '1s'; {sql}"))?;
         self.session.wait().map(|_nothing| ())
     }
 
@@ -197,8 +196,7 @@ impl Drop for Statements<'_> {
         // Where this does not arrive, the connection is gone, and the transaction with it.
         self.session.forget();
         if !self.is_committed && !self.session.is_closed() {
-            self.session.send("ROLLBACK");
-            let _ = self.session.wait();
+            let _ = self.session.send("ROLLBACK").and_then(|()| self.session.wait());
         }
     }
 }

@@ -16,8 +16,8 @@ use crate::port::history::{Forgotten, KeepHistory};
 use crate::seal::Keyring;
 
 /// How a transaction begins: with the lock that all writers share, or one has for itself, to the end of a transaction: "Tuma" in ASCII, and a two.
-const SIDE_BY_SIDE: &str = "BEGIN; SELECT pg_advisory_xact_lock_shared(1416981601, 2)";
-const ALONE: &str = "BEGIN; SELECT pg_advisory_xact_lock(1416981601, 2)";
+const SIDE_BY_SIDE: &str = "BEGIN READ WRITE; SELECT pg_advisory_xact_lock_shared(1416981601, 2)";
+const ALONE: &str = "BEGIN READ WRITE; SELECT pg_advisory_xact_lock(1416981601, 2)";
 
 /// The same to the end of the session, for whoever must be alone in the database over many transactions.
 pub(super) const ALONE_FOR_THE_SESSION: &str = "SELECT pg_advisory_lock(1416981601, 2)";
@@ -115,7 +115,7 @@ impl Backend for Writer {
 
     fn renew_keys(&mut self) -> Result<(), StoreError> {
         let mut kept = Vec::new();
-        self.transact("BEGIN", |statements| {
+        self.transact("BEGIN READ ONLY", |statements| {
             kept = data_keys::kept(statements)?;
             Ok(())
         })?;

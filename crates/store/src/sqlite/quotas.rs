@@ -274,12 +274,17 @@ pub(super) fn forget(
             ledger.begin(statements)?;
         }
         ledger.bring(statements, limit_of_part)?;
-        // What is forgotten now leaves room to learn anew.
-        let is_worn = |learnt: &Learnt| learnt.known.as_ref().is_none_or(Known::is_worn);
-        ledger.known = ledger.known.take().filter(|learnt| !is_worn(learnt));
         Ok(ledger.bringing.is_none())
     })?;
     let forgotten = statements.execute(FORGET, params![now.as_micros(), limit])?;
+    if is_over && forgotten < limit_of_part {
+        // All is forgotten that was to be: perhaps few enough are left to learn anew.
+        let is_worn = |learnt: &Learnt| learnt.known.as_ref().is_none_or(Known::is_worn);
+        statements.with_ledger(|_statements, ledger| {
+            ledger.known = ledger.known.take().filter(|learnt| !is_worn(learnt));
+            Ok(())
+        })?;
+    }
     Ok(if is_over { forgotten } else { limit_of_part })
 }
 
