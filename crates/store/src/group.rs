@@ -421,7 +421,8 @@ impl Drop for Present<'_> {
         if self.0.present.fetch_sub(1, Ordering::Relaxed) == 1 {
             let mut waiting = self.0.waiting.lock();
             waiting.close();
-            while waiting.try_recv().is_ok() {}
+            // To its end, also what is being sent at this moment.
+            while waiting.blocking_recv().is_some() {}
         }
     }
 }

@@ -111,7 +111,7 @@ pub(super) async fn timed(mut router: Router, limit: Duration, request: Request)
 
 /// An answer also where a handler panics: a mistake of ours, and one that must not end the connection without a word.
 pub(super) async fn caught(answering: impl Future<Output = Response>) -> Response {
-    // What it was about is dropped, and what requests share is behind locks that tell who finds it half done.
+    // What belongs to the request is dropped with it; what it has stored by then stays stored.
     let caught = AssertUnwindSafe(answering).catch_unwind().await;
     caught.unwrap_or_else(|panic| {
         // The payload may quote data: only its kind is logged.
@@ -119,4 +119,39 @@ pub(super) async fn caught(answering: impl Future<Output = Response>) -> Respons
         tracing::error!(known, "a request handler panicked");
         Problem::new(Code::Internal, "the error was logged").into_response()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    fn request(method: Method) -> Request {
+        let mut request = Request::new(Body::empty());
+        *request.method_mut() = method;
+        request
+    }
+
+    #[tokio::test]
+    async fn handler_that_panics_is_answered_without_a_word_of_the_panic() {
+        let answer = caught(async { panic!("+254712345678") }).await;
+        assert_eq!(answer.status(), http::StatusCode::INTERNAL_SERVER_ERROR);
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        assert!(!String::from_utf8_lossy(&body).contains("254"), "{body:?}");
+    }
+
+    #[tokio::test]
+    async fn answer_to_head_has_the_headers_and_no_body_also_where_time_ran_out() {
+        let slow = || Router::new().fallback(std::future::pending::<()>);
+        for (method, has_body) in [(Method::GET, true), (Method::HEAD, false)] {
+            let request = request(method);
+            let about = About::of(&request);
+            let answer = about.guard(timed(slow(), Duration::ZERO, request).await);
+            assert_eq!(answer.status(), Code::Timeout.status());
+            assert_eq!(answer.headers()[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+            let body = answer.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(!body.is_empty(), has_body);
+        }
+    }
 }

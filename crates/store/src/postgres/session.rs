@@ -58,7 +58,8 @@ pub(super) struct Session {
 /// The way to the server, on which something moves while somebody waits.
 struct Line {
     runtime: Runtime,
-    connection: JoinHandle<Result<(), Error>>,
+    /// `None` once its end was told.
+    connection: Option<JoinHandle<Result<(), Error>>>,
 }
 
 impl Session {
@@ -77,7 +78,7 @@ impl Session {
                 (client, runtime.spawn(serve(connection)))
             }
         };
-        let (client, line) = (Arc::new(client), Line { runtime, connection });
+        let (client, line) = (Arc::new(client), Line { runtime, connection: Some(connection) });
         Ok(Self { asked: Vec::new(), early: Vec::new(), client, line })
     }
 
@@ -117,11 +118,11 @@ impl Session {
         Ok(())
     }
 
-    /// What an error means. Of a connection that has ended, its own error says more.
+    /// What an error means. Of a connection that has ended, its own error says more, once.
     fn fail(&mut self, failed: Error) -> StoreError {
         if failed.is_closed()
-            && self.line.connection.is_finished()
-            && let Ok(Err(ended)) = self.line.runtime.block_on(&mut self.line.connection)
+            && let Some(connection) = self.line.connection.take_if(|connection| connection.is_finished())
+            && let Ok(Err(ended)) = self.line.runtime.block_on(connection)
         {
             return error(ended);
         }
@@ -188,8 +189,8 @@ impl Session {
 impl Drop for Line {
     /// Waits until the server is told. Must not happen on a thread of a runtime.
     fn drop(&mut self) {
-        if !self.connection.is_finished() {
-            let ending = async { tokio::time::timeout(GOODBYE, &mut self.connection).await };
+        if let Some(connection) = self.connection.take() {
+            let ending = async { tokio::time::timeout(GOODBYE, connection).await };
             // Where it does not hear it, it sees that the connection is gone.
             let _ = self.runtime.block_on(ending);
         }
@@ -272,5 +273,22 @@ mod tests {
         assert!(told.contains("23505"), "{told}");
         session.ask(&counted, &[]).unwrap();
         assert_eq!(count(&session.wait().unwrap()), 0);
+    }
+
+    #[test]
+    fn connection_that_was_ended_says_why_and_then_that_it_is_closed() {
+        let (mut session, mut other) = (session(), session());
+        let own = session.prepare("SELECT pg_backend_pid()::int8").unwrap();
+        session.ask(&own, &[]).unwrap();
+        let id: i64 = session.wait().unwrap().rows[0].get(0);
+        let end = other.prepare("SELECT pg_terminate_backend($1::int8::int4)").unwrap();
+        other.ask(&end, &[Value::Integer(id)]).unwrap();
+        other.wait().unwrap();
+        let asked = |session: &mut Session| session.ask(&own, &[]).and_then(|()| session.wait().map(|_| ()));
+        let [first, second] = [(); 2].map(|()| asked(&mut session).unwrap_err());
+        let StoreError::Unavailable(told) = first else { panic!("another error") };
+        assert!(told.contains("57P01"), "{told}");
+        assert!(matches!(second, StoreError::Unavailable(_)));
+        assert!(session.is_closed());
     }
 }
