@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use domain::audit::Actor;
 use domain::guard::AllowedCountries;
 use domain::ids::{KeyId, MessageId};
 use domain::message::MessageStatus;
@@ -176,6 +177,13 @@ impl Bench {
     /// How many messages there are.
     pub(crate) async fn count(&self) -> usize {
         self.service.messages(Filter::default(), Page { after: None, limit: 1_000 }).await.unwrap().len()
+    }
+
+    /// Pauses a worker. A look into the queue that had begun before is told by its time, so what the test sends
+    /// next is not yet due for it.
+    pub(crate) async fn pause(&self, worker: &str) {
+        self.service.set_worker_paused(worker, true, Actor::Operator).await.unwrap();
+        self.clock.advance(Duration::from_millis(1));
     }
 
     /// Returns when both dispatchers have looked into the queue once more: each has sent a message that came

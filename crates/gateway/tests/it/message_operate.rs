@@ -107,7 +107,7 @@ async fn invitations_still_queued_when_the_quiet_hours_begin_wait_for_their_end(
     bench.clock.set("2027-01-10T17:59:00Z".parse().unwrap());
     let drained = "africastalking".parse().unwrap();
     let invitation = Content { scenario: Some("chama_invite".into()), ..text("Karibu") };
-    bench.service.set_worker_paused("dispatch.africastalking", true, Actor::Operator).await.unwrap();
+    bench.pause("dispatch.africastalking").await;
     let ids: Vec<_> = bench
         .try_bulk(&kenyans(3), invitation)
         .await
@@ -137,7 +137,7 @@ async fn a_worker_rests_and_works_again_as_told() {
     let bench = Bench::start().await;
     let unknown = bench.service.set_worker_paused("nobody", true, Actor::Operator).await;
     assert!(matches!(unknown, Err(PauseError::Unknown)), "{unknown:?}");
-    bench.service.set_worker_paused("dispatch.twilio", true, Actor::Operator).await.unwrap();
+    bench.pause("dispatch.twilio").await;
     let paused = bench.send(AMERICAN).await;
     let other = bench.send(KENYAN).await;
     bench.stands(other, MessageStatus::Sent).await;
@@ -153,7 +153,7 @@ async fn a_worker_rests_and_works_again_as_told() {
 #[tokio::test]
 async fn a_message_that_waits_in_the_queue_for_three_days_has_expired() {
     let bench = Bench::start().await;
-    bench.service.set_worker_paused("dispatch.twilio", true, Actor::Operator).await.unwrap();
+    bench.pause("dispatch.twilio").await;
     let id = bench.send(AMERICAN).await;
     bench.clock.advance(Duration::from_hours(73));
     let shown = bench.comes_to(id, MessageStatus::Expired).await;
