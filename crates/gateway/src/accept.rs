@@ -3,46 +3,36 @@
 //! Normalize the receiver, measure the text, choose the route, and then one durable call that stores message,
 //! queue row and idempotency key together. An answer means that it is on disk.
 
+mod check;
+mod commit;
 mod judge;
 mod stored;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use domain::encoding;
 use domain::ids::{BulkId, MessageId};
 use domain::message::Message;
 use domain::phone::{Msisdn, SenderId};
-use domain::quota::Left;
 use domain::route::Route;
 use domain::scenario::{Priority, Scenario};
 use domain::secret::Body;
 use domain::time::Timestamp;
-use store::port::messages::{Accept, Accepted, Idempotency, Limited, NewMessage};
-use store::{Store, StoreError};
+use store::Store;
+use store::port::messages::NewMessage;
 
 use crate::fresh;
 use crate::guard::{Guard, Opinion};
-use crate::limits::{Allows, Limits, Weight};
-use crate::request::{
-    BulkRequest, Caller, Content, FieldError, FieldProblem, Reached, Remaining, Reply, ReplyVerdict,
-    SendError, SendRequest,
-};
+use crate::limits::{Limits, Weight};
+use crate::request::{BulkRequest, Caller, Content, FieldError, FieldProblem, SendError, SendRequest};
 use crate::request_key::RequestKey;
 use crate::routing::{Router, Traveler};
-use crate::settings::{MAX_RECEIVERS, MAX_SEGMENTS, Settings};
+use crate::settings::{MAX_RECEIVERS, Settings};
 
+use self::check::{field, reach};
 pub(crate) use self::judge::Refused;
 pub(crate) use self::stored::Stored;
-
-/// Characters of a caller's own names that are kept.
-const MAX_NAME: usize = 128;
-/// Entries of metadata that are kept.
-const MAX_METADATA: usize = 20;
-
-/// How often a request is looked at again of which a part was refused.
-const TRIES: usize = 4;
 
 /// Kinds of requests, kept apart by their fingerprints.
 const ONE: &str = "one";
@@ -250,92 +240,6 @@ impl Acceptor<'_> {
         Ok(Prepared { messages, verdicts, common, bulk_id: Some(bulk_id), idempotency, opinions })
     }
 
-    /// A number that messages may go to.
-    fn allowed(&self, text: &str) -> Result<Msisdn, FieldProblem> {
-        let receiver = self.receiver(text)?;
-        if self.guard.allows(receiver) { Ok(receiver) } else { Err(FieldProblem::CountryNotAllowed) }
-    }
-
-    fn receiver(&self, text: &str) -> Result<Msisdn, FieldProblem> {
-        if text.trim().is_empty() {
-            return Err(FieldProblem::Missing);
-        }
-        Msisdn::parse(text, self.settings.default_region).map_err(FieldProblem::Receiver)
-    }
-
-    /// Checks what all messages of a request share, and notes every mistake, not only the first.
-    fn common(
-        &self,
-        caller: &Caller,
-        content: &Content,
-        lane: fn(Scenario) -> Priority,
-        now: Timestamp,
-        errors: &mut Vec<FieldError>,
-    ) -> Option<Common> {
-        let before = errors.len();
-        let scenario = scenario(caller, content.scenario.as_deref()).unwrap_or_else(|problem| {
-            errors.push(field("/scenario", problem));
-            Scenario::General
-        });
-        let text = encoding::to_nfc(&content.message);
-        let measured = encoding::measure(&text);
-        if let Err(problem) = self.check_text(&text, measured.segments, scenario) {
-            errors.push(field("/message", problem));
-        }
-        let sender = sender(caller, content.sender.as_deref()).unwrap_or_else(|problem| {
-            errors.push(field("/sender", problem));
-            None
-        });
-        check_names(content, errors);
-        self.check_times(content, now, errors);
-        (errors.len() == before).then(|| Common {
-            caller: caller.clone(),
-            scenario,
-            priority: lane(scenario),
-            sender,
-            body: Body::new(text.as_ref()),
-            encoding: measured.encoding,
-            segments: u16::try_from(measured.segments).unwrap_or(u16::MAX),
-            client: content.client_ip,
-            now,
-        })
-    }
-
-    fn check_text(&self, text: &str, segments: usize, scenario: Scenario) -> Result<(), FieldProblem> {
-        if text.is_empty() {
-            return Err(FieldProblem::Missing);
-        }
-        if text.trim().is_empty() {
-            return Err(FieldProblem::EmptyMessage);
-        }
-        // No alphabet of an SMS has it, and PostgreSQL keeps no text with it.
-        if text.contains('\0') {
-            return Err(FieldProblem::NulCharacter);
-        }
-        let (found, max) = (text.chars().count(), self.settings.max_characters(scenario));
-        if found > max {
-            return Err(FieldProblem::MessageTooLong { found, max });
-        }
-        if segments > MAX_SEGMENTS {
-            return Err(FieldProblem::TooManySegments { found: segments, max: MAX_SEGMENTS });
-        }
-        match self.settings.content.broken_by(text, scenario) {
-            Some(rule) => Err(FieldProblem::SensitiveContent { rule: rule.clone() }),
-            None => Ok(()),
-        }
-    }
-
-    fn check_times(&self, content: &Content, now: Timestamp, errors: &mut Vec<FieldError>) {
-        let ahead = self.settings.max_schedule_ahead;
-        if content.scheduled_at.is_some_and(|at| at > now.plus(ahead)) {
-            errors.push(field("/scheduled_at", FieldProblem::TooFarAhead { days: ahead.as_secs() / 86_400 }));
-        }
-        let leaves_at = content.scheduled_at.unwrap_or(now).max(now);
-        if content.expires_at.is_some_and(|at| at <= leaves_at) {
-            errors.push(field("/expires_at", FieldProblem::ExpiresTooSoon));
-        }
-    }
-
     /// A message with its first route; `None` if there is no route.
     fn message(
         &self,
@@ -371,195 +275,6 @@ impl Acceptor<'_> {
     fn scoped_key(&self, caller: &Caller, key: &str) -> [u8; 32] {
         self.requests.scoped(caller, key)
     }
-
-    /// What a request that can't be accepted was answered when it was made before, if it was: a repeated request
-    /// gets its first answer, also when its time has passed or a setting has changed since.
-    pub(crate) async fn earlier(
-        &self,
-        caller: &Caller,
-        request: Repeatable<'_>,
-        now: Timestamp,
-    ) -> Result<Option<Stored>, SendError> {
-        let Some(key) = request.key else { return Ok(None) };
-        let asked = Idempotency {
-            key: self.scoped_key(caller, key),
-            request: self.fingerprint(request.kind, request.receivers, request.content),
-            reply: String::new(),
-            now,
-            since: now.minus(self.settings.idempotency_window),
-        };
-        let Some(Accepted::Repeated(earlier)) = self.store.earlier(asked).await? else { return Ok(None) };
-        let reply = serde_json::from_str(&earlier).map_err(|_unreadable| StoreError::Corrupt)?;
-        let prospects = request.receivers.iter().map(|text| match self.receiver(text) {
-            Ok(receiver) => Prospect::Accepted(fresh::message_id(now), receiver),
-            Err(problem) => Prospect::Rejected(problem),
-        });
-        let verdicts = prospects.collect();
-        Ok(Some(Stored { reply, verdicts, repeated: true, remaining: None, reached: Vec::new() }))
-    }
-
-    /// The one durable call. Answers what was stored, or what the same request was answered before. What of a bulk request
-    /// repeats earlier messages, or goes beyond a limit, is refused, and the rest is stored by another call.
-    pub(crate) async fn store(&self, mut prepared: Prepared) -> Result<Stored, SendError> {
-        let mut reached = Vec::new();
-        for _ in 0..TRIES {
-            let reply = prepared.reply();
-            let accept = self.accept(&prepared, &reply)?;
-            match self.store.accept(accept).await? {
-                Accepted::Stored => return Ok(prepared.stored(reply, None, reached)),
-                Accepted::StoredWithin(left) => {
-                    let remaining = self.scarcest(&prepared, &left);
-                    return Ok(prepared.stored(reply, remaining, reached));
-                }
-                Accepted::Repeated(earlier) => {
-                    let reply = serde_json::from_str(&earlier).map_err(|_unreadable| StoreError::Corrupt)?;
-                    return Ok(Stored { repeated: true, ..prepared.stored(reply, None, reached) });
-                }
-                Accepted::KeyReused => return Err(SendError::KeyReused),
-                Accepted::Duplicates(repeated) => {
-                    prepared.refuse(|id| repeated.contains(&id).then_some(FieldProblem::RepeatedMessage));
-                    if prepared.messages.is_empty() {
-                        return Err(SendError::Repeated);
-                    }
-                }
-                Accepted::Limited(limited) => {
-                    let limits = self.reached(&prepared, &limited);
-                    prepared.refuse(|id| limits.get(&id).cloned().map(FieldProblem::Limited));
-                    reached.extend(limits.into_values());
-                    if prepared.messages.is_empty() {
-                        let longest = reached.into_iter().max_by_key(|reached| reached.again_in);
-                        return Err(longest.map_or(StoreError::Corrupt.into(), SendError::Limited));
-                    }
-                }
-            }
-        }
-        // Others took what was left, again and again.
-        Err(StoreError::Overloaded.into())
-    }
-
-    fn accept(&self, prepared: &Prepared, reply: &Reply) -> Result<Accept, StoreError> {
-        let idempotency = prepared.idempotency.as_ref().map(|(key, request)| -> Result<_, StoreError> {
-            Ok(Idempotency {
-                key: self.scoped_key(&prepared.common.caller, key),
-                request: *request,
-                reply: serde_json::to_string(reply)
-                    .map_err(|error| StoreError::Internal(error.to_string()))?,
-                now: prepared.common.now,
-                since: prepared.common.now.minus(self.settings.idempotency_window),
-            })
-        });
-        let guard = self.settings.no_repeats_within.filter(|_| prepared.idempotency.is_none());
-        Ok(Accept {
-            messages: prepared.messages.clone(),
-            idempotency: idempotency.transpose()?,
-            no_repeats_since: guard.map(|within| prepared.common.now.minus(within)),
-        })
-    }
-
-    /// By message, the limit that it would have gone beyond.
-    fn reached(&self, prepared: &Prepared, limited: &[Limited]) -> HashMap<MessageId, Reached> {
-        let Common { now, client, .. } = prepared.common;
-        let of_one = |limited: &Limited| {
-            let new = prepared.messages.iter().find(|new| new.message.id == limited.message_id)?;
-            let limit = Arc::clone(self.limits.rules_for(&new.message, client).nth(limited.place)?);
-            Some((limited.message_id, Reached { limit, again_in: limited.again_at.since(now) }))
-        };
-        limited.iter().filter_map(of_one).collect()
-    }
-
-    /// What is left of the limit of which least is left, for a request of one message.
-    fn scarcest(&self, prepared: &Prepared, left: &[Left]) -> Option<Remaining> {
-        let Common { now, client, .. } = prepared.common;
-        let [new] = prepared.messages.as_slice() else { return None };
-        let rules = self.limits.rules_for(&new.message, client).zip(left);
-        // What is left of a cap is money, and nobody's business but ours.
-        let counted = rules.filter(|(rule, _)| matches!(rule.allows, Allows::Messages { .. }));
-        let (limit, left) = counted.min_by_key(|(_, left)| left.remaining)?;
-        Some(Remaining {
-            limit: Arc::clone(limit),
-            remaining: left.remaining,
-            whole_in: left.whole_at.since(now),
-        })
-    }
-}
-
-impl Prepared {
-    /// Takes messages out that are refused after all.
-    fn refuse(&mut self, why: impl Fn(MessageId) -> Option<FieldProblem>) {
-        self.messages.retain(|new| why(new.message.id).is_none());
-        for verdict in &mut self.verdicts {
-            if let Prospect::Accepted(id, _) = verdict
-                && let Some(problem) = why(*id)
-            {
-                *verdict = Prospect::Rejected(problem);
-            }
-        }
-    }
-
-    fn stored(self, reply: Reply, remaining: Option<Remaining>, reached: Vec<Reached>) -> Stored {
-        Stored { reply, verdicts: self.verdicts, repeated: false, remaining, reached }
-    }
-
-    fn reply(&self) -> Reply {
-        Reply {
-            bulk_id: self.bulk_id,
-            created_at: self.common.now,
-            scenario: self.common.scenario,
-            priority: self.common.priority,
-            encoding: self.common.encoding,
-            segments: self.common.segments,
-            status: self.messages.first().map_or(domain::message::MessageStatus::Queued, NewMessage::status),
-            verdicts: self
-                .verdicts
-                .iter()
-                .map(|verdict| match verdict {
-                    Prospect::Accepted(id, _) => ReplyVerdict::Accepted(*id),
-                    Prospect::Rejected(problem) => {
-                        ReplyVerdict::Rejected { code: problem.code().into(), detail: problem.to_string() }
-                    }
-                })
-                .collect(),
-        }
-    }
-}
-
-/// The receiver, if its country is one that the caller may send to.
-fn reach(caller: &Caller, receiver: Msisdn) -> Result<Msisdn, FieldProblem> {
-    caller.allowed.country(receiver.country())?;
-    Ok(receiver)
-}
-
-/// The scenario asked for, if the caller may send for it.
-fn scenario(caller: &Caller, text: Option<&str>) -> Result<Scenario, FieldProblem> {
-    let scenario = text.map_or(Ok(Scenario::General), str::parse).map_err(FieldProblem::UnknownScenario)?;
-    caller.allowed.scenario(scenario)?;
-    Ok(scenario)
-}
-
-/// The sender asked for, if the caller may show it.
-fn sender(caller: &Caller, text: Option<&str>) -> Result<Option<SenderId>, FieldProblem> {
-    let sender = text.map(str::parse).transpose().map_err(FieldProblem::Sender)?;
-    caller.allowed.sender(sender.as_ref())?;
-    Ok(sender)
-}
-
-fn check_names(content: &Content, errors: &mut Vec<FieldError>) {
-    for (pointer, name) in [("/reference", &content.reference), ("/group", &content.group)] {
-        if name.as_ref().is_some_and(|name| name.chars().count() > MAX_NAME) {
-            errors.push(field(pointer, FieldProblem::TooLong { max: MAX_NAME }));
-        }
-        if name.as_ref().is_some_and(|name| name.contains('\0')) {
-            errors.push(field(pointer, FieldProblem::NulCharacter));
-        }
-    }
-    let fits = |(name, value): (&String, &String)| name.chars().count() <= 64 && value.chars().count() <= 256;
-    if content.metadata.len() > MAX_METADATA || !content.metadata.iter().all(fits) {
-        errors.push(field("/metadata", FieldProblem::Metadata { max: MAX_METADATA }));
-    }
-}
-
-fn field(pointer: &str, problem: FieldProblem) -> FieldError {
-    FieldError { pointer: pointer.into(), problem }
 }
 
 fn refusals(verdicts: Vec<Prospect>) -> Vec<FieldError> {
