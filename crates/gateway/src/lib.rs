@@ -72,6 +72,8 @@ mod audit;
 
 pub mod workers;
 
+mod send;
+
 pub mod service;
 
 pub mod operate;
