@@ -72,9 +72,9 @@ mod audit;
 
 pub mod workers;
 
-mod send;
-
 pub mod service;
+
+mod send;
 
 pub mod operate;
 

@@ -3,11 +3,13 @@
 //! Labels are closed sets: names of providers, scenarios, lanes, reasons. Never a number, an id or a text of
 //! anybody's. The steps of a message's path say what happened, and it is counted here.
 
+mod rates;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::attempt::{OutcomeKind, Reason, SubmitOutcome};
+use domain::attempt::{Reason, SubmitOutcome};
 use domain::encoding::Encoding;
 use domain::guard::{self, Mode};
 use domain::message::Message;
@@ -26,12 +28,8 @@ use store::port::receipts::ReceiptFate;
 use store::port::sealing::Erased;
 use store::port::watches::{WatchCount, WatchKind};
 
+use self::rates::Rates;
 use crate::request::{Reached, SendError};
-
-/// Over how many minutes a provider's success and error rates are taken.
-const RATE_MINUTES: usize = 5;
-/// The same as a difference of minutes.
-const RATE_SPAN: i64 = 5;
 
 /// Seconds, from a local simulator's answer to a message that waited an hour.
 const SECONDS: [f64; 14] =
@@ -482,45 +480,6 @@ fn guarded(meter: &Meter) -> Counter<u64> {
     counter.with_description("Messages that the guard looked at, by rule and verdict.").build()
 }
 
-/// How a provider's attempts ended, minute by minute.
-#[derive(Debug, Default)]
-struct Rates {
-    slots: [Minute; RATE_MINUTES],
-}
-
-#[derive(Debug, Default, Clone, Copy)]
-struct Minute {
-    number: i64,
-    attempts: u64,
-    taken: u64,
-}
-
-impl Rates {
-    fn count(&mut self, minute: i64, kind: OutcomeKind) {
-        let index = minute.rem_euclid(RATE_SPAN);
-        if let Some(slot) = self.slots.get_mut(usize::try_from(index).unwrap_or(0)) {
-            if slot.number != minute {
-                *slot = Minute { number: minute, ..Minute::default() };
-            }
-            slot.attempts += 1;
-            slot.taken += u64::from(kind == OutcomeKind::Accepted);
-        }
-    }
-
-    fn success(&self, minute: i64) -> Option<f64> {
-        let recent = self.slots.iter().filter(|slot| slot.number > minute - RATE_SPAN);
-        let (attempts, taken) =
-            recent.fold((0, 0), |(attempts, taken), slot| (attempts + slot.attempts, taken + slot.taken));
-        #[expect(clippy::cast_precision_loss, reason = "a share for graphs")]
-        let share = (attempts > 0).then(|| taken as f64 / attempts as f64);
-        share
-    }
-
-    fn error(&self, minute: i64) -> Option<f64> {
-        self.success(minute).map(|success| 1.0 - success)
-    }
-}
-
 fn minute(time: Timestamp) -> i64 {
     time.as_micros().div_euclid(60_000_000)
 }
@@ -535,20 +494,4 @@ fn by_scenario(scenario: Scenario) -> KeyValue {
 
 fn by_lane(lane: Priority) -> KeyValue {
     KeyValue::new("lane", lane.as_str())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rates_forget_what_is_older_than_five_minutes() {
-        let mut rates = Rates::default();
-        rates.count(100, OutcomeKind::Rejected);
-        rates.count(102, OutcomeKind::Accepted);
-        assert_eq!(rates.success(104), Some(0.5));
-        assert_eq!(rates.success(105), Some(1.0));
-        assert_eq!(rates.error(105), Some(0.0));
-        assert_eq!(rates.success(107), None);
-    }
 }
