@@ -23,6 +23,8 @@ pub mod civil;
 
 pub mod message;
 
+pub mod event;
+
 pub mod breaker;
 
 pub mod delay;

@@ -16,6 +16,8 @@ mod read;
 #[path = "shared/row.rs"]
 mod row;
 mod sealed;
+#[path = "shared/sealed_tables.rs"]
+mod sealed_tables;
 mod session;
 mod side;
 mod sql;

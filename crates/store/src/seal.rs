@@ -23,7 +23,7 @@ use sha2::Sha256;
 use self::cipher::Cipher;
 pub use self::master::{MasterKeyError, MasterKeys};
 use crate::StoreError;
-use crate::port::sealing::SealedRow;
+use crate::port::sealing::{RowKey, SealedRow};
 
 /// Bytes of a key.
 const KEY: usize = 32;
@@ -47,6 +47,7 @@ pub(crate) enum Column {
     Receiver,
     Body,
     Callback,
+    EventData,
 }
 
 impl Column {
@@ -55,6 +56,7 @@ impl Column {
             Self::Receiver => b"messages.receiver",
             Self::Body => b"messages.body",
             Self::Callback => b"callbacks.raw",
+            Self::EventData => b"events.data",
         }
     }
 }
@@ -192,8 +194,7 @@ impl Vault {
     /// The text of a message; an erased one where there is none any more.
     pub(crate) fn body(&self, id: MessageId, sealed: Option<&[u8]>) -> Result<Body, StoreError> {
         let Some(sealed) = sealed else { return Ok(Body::erased()) };
-        let text = self.open_value(Column::Body, id.as_bytes(), sealed)?;
-        std::str::from_utf8(&text).map(Body::new).map_err(|_damaged| StoreError::Corrupt)
+        self.open_text(Column::Body, id.as_bytes(), sealed)
     }
 
     /// Seals what a provider sent, for the row of that callback.
@@ -255,18 +256,31 @@ impl Vault {
         };
         match column {
             Column::Receiver => self.seal(column, row, &plain_number(plain)?.to_be_bytes()),
-            Column::Body | Column::Callback => self.seal(column, row, plain),
+            other => self.seal(other, row, plain),
         }
     }
 
-    fn seal(&self, column: Column, row: &[u8], plain: &[u8]) -> Result<Vec<u8>, StoreError> {
+    /// Seals a value for its row and column.
+    pub(crate) fn seal(&self, column: Column, row: &[u8], plain: &[u8]) -> Result<Vec<u8>, StoreError> {
         let cipher = self.key(self.current)?;
         cipher
             .seal(&self.current.to_be_bytes(), &[column.name(), row].concat(), plain)
             .map_err(|_too_long| StoreError::Internal("a value can't be sealed".into()))
     }
 
-    fn open_value(
+    /// Seals a text for its row and column.
+    pub(crate) fn seal_text(&self, column: Column, row: &[u8], text: &str) -> Result<Vec<u8>, StoreError> {
+        self.seal(column, row, text.as_bytes())
+    }
+
+    /// Opens a text that was sealed for this row and column.
+    pub(crate) fn open_text(&self, column: Column, row: &[u8], sealed: &[u8]) -> Result<Body, StoreError> {
+        let text = self.open_value(column, row, sealed)?;
+        std::str::from_utf8(&text).map(Body::new).map_err(|_damaged| StoreError::Corrupt)
+    }
+
+    /// Opens a value that was sealed for this row and column.
+    pub(crate) fn open_value(
         &self,
         column: Column,
         row: &[u8],
@@ -317,8 +331,34 @@ pub(crate) struct ResealedRows {
     pub(crate) key: u32,
     pub(crate) messages: Vec<SealedMessage>,
     pub(crate) callbacks: Vec<SealedCallback>,
+    pub(crate) cells: Vec<SealedCell>,
     /// Where to go on; `None` at the end.
     pub(crate) behind: Option<SealedRow>,
+}
+
+impl ResealedRows {
+    /// Nothing so far, under this key.
+    pub(crate) fn none(key: u32) -> Self {
+        Self { rows: 0, key, messages: Vec::new(), callbacks: Vec::new(), cells: Vec::new(), behind: None }
+    }
+
+    /// How many values had another key.
+    pub(crate) fn resealed(&self) -> usize {
+        self.messages.len() + self.callbacks.len() + self.cells.len()
+    }
+}
+
+/// A value in a row of a smaller table.
+#[derive(Debug)]
+pub(crate) struct SealedCell {
+    /// Its place in the list of these tables.
+    pub(crate) table: u16,
+    pub(crate) key: RowKey,
+    /// Its place among the sealed columns of the table.
+    pub(crate) column: usize,
+    /// As it stood in the row.
+    pub(crate) was: Vec<u8>,
+    pub(crate) now: Vec<u8>,
 }
 
 /// What a message's row has sealed.

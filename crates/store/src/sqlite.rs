@@ -19,6 +19,8 @@ mod read;
 #[path = "shared/row.rs"]
 mod row;
 mod sealed;
+#[path = "shared/sealed_tables.rs"]
+mod sealed_tables;
 mod side;
 mod sql;
 #[path = "shared/store.rs"]

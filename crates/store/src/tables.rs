@@ -95,6 +95,7 @@ pub(crate) const TABLES: &[Table] = &[
     table("guard_samples", 1, &[id("message_id"), id("decision_id")]),
     table("feedback", 1, &[id("message_id"), text("outcome"), big("at")]),
     table("outbox", 1, OUTBOX),
+    table("events", 1, EVENTS),
     table("erasable", 1, &[id("message_id")]),
     table("audit", 2, AUDIT),
     table("audit_heads", 1, AUDIT_HEADS),
@@ -105,11 +106,11 @@ pub(crate) const TABLES: &[Table] = &[
     table("queue", 4, QUEUE),
 ];
 
-/// What a database has of its own: who serves it and does what for all, what readiness writes, which version of the schema it
+/// What a database has of its own: who serves it and does what for all, who takes events, what readiness writes, which version of the schema it
 /// has, and a journal that is brought to its table before that is carried.
 #[cfg(test)]
 pub(crate) const NOT_CARRIED: &[&str] =
-    &["nodes", "leases", "probe", "draws", "tuma_schema", "sqlite_sequence"];
+    &["nodes", "leases", "probe", "draws", "event_takers", "tuma_schema", "sqlite_sequence"];
 
 /// How far a move has come is told beside how far the chores have come, and is about this database alone.
 const NO_MARK_OF_A_MOVE: &str = "substr(chore, 1, 5) <> 'move:'";
@@ -122,6 +123,20 @@ const OUTBOX: &[Column] = &[
     text("reason"),
     text("provider_code"),
     big("at"),
+];
+
+const EVENTS: &[Column] = &[
+    big("number"),
+    text("kind"),
+    id("subject"),
+    id("caller"),
+    big("at"),
+    text("provider"),
+    text("reason"),
+    text("provider_code"),
+    bytes("sealed_data"),
+    small("publish"),
+    small("stage"),
 ];
 
 const GUARD_COUNTS: &[Column] = &[

@@ -17,7 +17,7 @@ use gateway::stop::Stop;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use store::Store;
-use store::port::events::{Event, Lease};
+use store::port::events::{Event, Lease, RaisedEvent};
 
 use super::figures::Figures;
 use super::link::{Link, Trouble, stream_that_keeps};
@@ -122,8 +122,11 @@ impl Publisher {
             self.link.stream(stream_that_keeps(event_stream, event_subject, *event_days)).await?;
             memory.has_stream = true;
         }
-        let events = self.store.events(BATCH).await?;
-        let is_full = events.len() == BATCH as usize;
+        let statuses = self.store.events(BATCH).await?;
+        let raised = self.store.raised_events(BATCH).await?;
+        let is_full = statuses.len().max(raised.len()) == BATCH as usize;
+        let written = statuses.iter().map(Outgoing::of_status).chain(raised.iter().map(Outgoing::of_raised));
+        let events = written.collect::<Result<_, _>>().map_err(Trouble::of("an event can't be written"))?;
         for round in rounds(events) {
             self.link.up()?;
             if !self.is_ours(memory).await? {
@@ -136,22 +139,27 @@ impl Publisher {
 
     /// Publishes events of as many messages, and forgets those that have arrived. If one has not, it fails: the next event
     /// of that message must not overtake it.
-    async fn publish(&self, round: &[Event]) -> Result<(), Trouble> {
+    async fn publish(&self, round: &[Outgoing]) -> Result<(), Trouble> {
         let arrived = join_all(round.iter().map(|event| self.publish_one(event))).await;
-        let numbers: Vec<i64> =
-            round.iter().zip(&arrived).filter(|(_, it)| it.is_ok()).map(|(event, _)| event.number).collect();
-        if !numbers.is_empty() {
-            self.figures.published(numbers.len());
-            self.store.forget_events(numbers).await?;
+        let arrived_of = |is_raised: bool| -> Vec<i64> {
+            let both =
+                round.iter().zip(&arrived).filter(|(event, it)| event.is_raised == is_raised && it.is_ok());
+            both.map(|(event, _)| event.number).collect()
+        };
+        let (statuses, raised) = (arrived_of(false), arrived_of(true));
+        self.figures.published(statuses.len() + raised.len());
+        if !statuses.is_empty() {
+            self.store.forget_events(statuses).await?;
+        }
+        if !raised.is_empty() {
+            self.store.forget_raised(raised).await?;
         }
         arrived.into_iter().collect()
     }
 
-    async fn publish_one(&self, event: &Event) -> Result<(), Trouble> {
-        let payload =
-            serde_json::to_vec(&Payload::from(event)).map_err(Trouble::of("an event can't be written"))?;
-        let publish = PublishMessage::build().payload(Bytes::from(payload)).message_id(id(event));
-        let subject = format!("{}.{}", self.settings.event_subject, event.status);
+    async fn publish_one(&self, event: &Outgoing) -> Result<(), Trouble> {
+        let publish = PublishMessage::build().payload(event.payload.clone()).message_id(&event.id);
+        let subject = format!("{}.{}", self.settings.event_subject, event.kind);
         let sent = self.link.context().send_publish(subject, publish).await;
         sent.map_err(Trouble::of("an event can't be published"))?
             .await
@@ -194,12 +202,55 @@ impl Publisher {
     }
 }
 
+/// An event as it goes out.
+struct Outgoing {
+    /// Its place among those of its sort.
+    number: i64,
+    /// Raised by what it tells of, not by a change of status.
+    is_raised: bool,
+    /// What it happened to.
+    subject: [u8; 16],
+    id: String,
+    kind: String,
+    payload: Bytes,
+}
+
+impl Outgoing {
+    fn of_status(event: &Event) -> serde_json::Result<Self> {
+        Ok(Self {
+            number: event.number,
+            is_raised: false,
+            subject: *event.message_id.as_bytes(),
+            id: id(event),
+            kind: event.status.clone(),
+            payload: serde_json::to_vec(&Payload::from(event))?.into(),
+        })
+    }
+
+    fn of_raised(event: &RaisedEvent) -> serde_json::Result<Self> {
+        let id = event.id();
+        let data = serde_json::from_str(event.data.expose())?;
+        let payload = serde_json::to_vec(&Raised { id: &id, kind: &event.kind, at: event.at, data })?.into();
+        let (number, subject, kind) = (event.number, event.subject, event.kind.clone());
+        Ok(Self { number, is_raised: true, subject, id, kind, payload })
+    }
+}
+
+/// An event that is no change of status, as consumers read it.
+#[derive(Serialize)]
+struct Raised<'a> {
+    id: &'a str,
+    kind: &'a str,
+    at: Timestamp,
+    data: &'a RawValue,
+}
+
 /// Events in rounds: each message once in a round, its earlier events in earlier rounds.
-fn rounds(events: Vec<Event>) -> Vec<Vec<Event>> {
-    let mut seen: HashMap<MessageId, usize> = HashMap::new();
-    let mut rounds: Vec<Vec<Event>> = Vec::new();
+fn rounds(events: Vec<Outgoing>) -> Vec<Vec<Outgoing>> {
+    let mut seen: HashMap<[u8; 16], usize> = HashMap::new();
+    let mut rounds: Vec<Vec<Outgoing>> = Vec::new();
     for event in events {
-        let place = seen.entry(event.message_id).or_default();
+        let place = seen.entry(event.subject).or_default();
         if rounds.len() == *place {
             rounds.push(Vec::new());
         }
@@ -216,7 +267,7 @@ fn id(event: &Event) -> String {
     format!("evt_{message}_{}", event.number)
 }
 
-/// An event as consumers read it. No number, no text.
+/// A change of status as consumers read it. No number, no text.
 #[derive(Serialize)]
 struct Payload<'a> {
     id: String,
@@ -285,6 +336,7 @@ mod tests {
     #[test]
     fn each_message_is_in_a_round_once_and_in_order() {
         let events = vec![event(1, 1), event(2, 2), event(3, 1), event(4, 1), event(5, 3), event(6, 2)];
+        let events = events.iter().map(Outgoing::of_status).collect::<Result<_, _>>().unwrap();
         let numbers: Vec<Vec<i64>> = rounds(events)
             .into_iter()
             .map(|round| round.into_iter().map(|event| event.number).collect())

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use domain::event::{EventData, EventKind, NewEvent};
+use domain::time::Clock as _;
+use gateway::SystemClock;
 use reqwest::Method;
 use serde_json::{Value, json};
 use server::keys::Scope;
@@ -62,6 +65,32 @@ async fn request_over_http_is_told_of_too_and_why_it_failed() {
     let failed = told[1].json();
     assert_eq!((&failed["reason"], &failed["provider_code"]), (&json!("invalid_recipient"), &json!("21211")));
     assert_eq!(failed["group"], "umoja");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_status_is_told_under_its_kind_with_its_data() {
+    let nats = NatsServer::start().await;
+    let app = TestApp::setup().broker(&nats.url()).start().await;
+    let peer = Peer::of(&nats).await;
+    peer.wait_for_stream("TUMA_EVENTS").await;
+    let raised = |kind| NewEvent {
+        kind,
+        subject: [7; 16],
+        caller: None,
+        at: SystemClock::new().now(),
+        data: EventData::from_json(r#"{"prompt_id":"prm_7","reply":"NDIO"}"#),
+    };
+    let events = vec![raised(EventKind::PromptReplied), raised(EventKind::PromptClosed)];
+    app.gateway.store.raise_events(events).await.unwrap();
+    let mut events = peer.listen("TUMA_EVENTS").await;
+    let told = events.until(|told| told.len() == 2).await;
+    let subjects: Vec<_> = told.iter().map(|told| told.subject.as_str()).collect();
+    assert_eq!(subjects, ["sms.event.prompt.replied", "sms.event.prompt.closed"]);
+    let closed = told[1].json();
+    assert_eq!((&closed["kind"], &closed["data"]["reply"]), (&json!("prompt.closed"), &json!("NDIO")));
+    assert_eq!(told[1].headers.get("Nats-Msg-Id"), Some(&text(&closed["id"])));
+    let nothing_left = async || (app.gateway.store.outbox().await.unwrap().events == 0).then_some(());
+    wait_for(nothing_left, LONG).await.unwrap();
 }
 
 /// Requests that can never be accepted, with the code and the place of what is wrong.

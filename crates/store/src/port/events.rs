@@ -1,11 +1,13 @@
-//! What is told to others of changes of status: the outbox.
+//! What is told to others: the outbox of changes of status, and what else was raised.
 //!
-//! An event is written in the transaction that moves the status, by the database itself: no way of moving one can
-//! forget it, and none is written for what was taken back. While nobody wants events, none are written and a change
-//! of status costs nothing more.
+//! An event of a status is written in the transaction that moves the status, by the database itself: no way of moving one can
+//! forget it, and none is written for what was taken back. All else is raised by the change that it tells of, in its
+//! transaction (`write::events::raise`). While nobody wants events, none are written and a change of status costs nothing
+//! more.
 
 use async_trait::async_trait;
-use domain::ids::{BulkId, MessageId, NodeId};
+use domain::event::{EventData, NewEvent};
+use domain::ids::{BulkId, KeyId, MessageId, NodeId};
 use domain::time::Timestamp;
 
 use crate::StoreError;
@@ -13,7 +15,7 @@ use crate::StoreError;
 /// Events on their way out.
 #[async_trait]
 pub trait Events: Send + Sync {
-    /// Whether changes of status are kept as events: by any node, of any message.
+    /// Whether events are kept for the broker: by any node, of any message.
     async fn are_events_kept(&self) -> Result<bool, StoreError>;
 
     /// Keeps events from now on, or none any more. Those that are kept already stay. For all nodes: whoever ends it
@@ -26,7 +28,16 @@ pub trait Events: Send + Sync {
     /// Forgets events that have arrived.
     async fn forget_events(&self, numbers: Vec<i64>) -> Result<(), StoreError>;
 
-    /// How many events wait, and for how long.
+    /// Raises events that belong to no other change.
+    async fn raise_events(&self, events: Vec<NewEvent>) -> Result<(), StoreError>;
+
+    /// The oldest events for the broker that were raised. Those of a subject are in the order in which they happened.
+    async fn raised_events(&self, limit: u32) -> Result<Vec<RaisedEvent>, StoreError>;
+
+    /// Forgets, for the broker, raised events that have arrived.
+    async fn forget_raised(&self, numbers: Vec<i64>) -> Result<(), StoreError>;
+
+    /// How many events wait for the broker, and for how long.
     async fn outbox(&self) -> Result<Outbox, StoreError>;
 
     /// Takes or renews a lease; `false` while another node holds it.
@@ -72,6 +83,36 @@ pub struct About {
     pub group: Option<String>,
     /// The caller's own data: a JSON object.
     pub metadata: Option<String>,
+}
+
+/// An event that was raised by the change that it tells of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RaisedEvent {
+    /// Its place; no other raised event ever has it.
+    pub number: i64,
+    /// What happened: a word of `EventKind`, or one that a newer version knows.
+    pub kind: String,
+    /// To what: the bytes of an id.
+    pub subject: [u8; 16],
+    /// Whose it is.
+    pub caller: Option<KeyId>,
+    /// When.
+    pub at: Timestamp,
+    /// What is told of it.
+    pub data: EventData,
+}
+
+impl RaisedEvent {
+    /// Never two events' id, also not of two databases: what it happened to, and its number. The letter sets it apart from
+    /// those of the outbox, which are numbered by themselves.
+    pub fn id(&self) -> String {
+        event_id(self.subject, self.number)
+    }
+}
+
+/// The id of an event that is not in the outbox.
+pub fn event_id(subject: [u8; 16], number: i64) -> String {
+    format!("evt_{:032x}_e{number}", u128::from_be_bytes(subject))
 }
 
 /// How the outbox stands.

@@ -59,6 +59,17 @@ pub enum SealedRow {
     Message(MessageId),
     /// A callback: when it came, and its number.
     Callback(Timestamp, i64),
+    /// A row of one of the smaller tables.
+    Other(u16, RowKey),
+}
+
+/// What a row of a smaller table is told apart by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RowKey {
+    /// A number.
+    Number(i64),
+    /// An id.
+    Id([u8; 16]),
 }
 
 impl SealedRow {

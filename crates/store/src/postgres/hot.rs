@@ -46,6 +46,8 @@ pub(super) fn has_work(batch: &Batch) -> bool {
         && batch.nodes.is_empty()
         && batch.wakes.is_empty()
         && batch.forgotten.is_empty()
+        && batch.raised.is_empty()
+        && batch.forgotten_raised.is_empty()
         && batch.leases.is_empty()
         && batch.resealed.is_empty()
         && batch.erasures.is_empty()
@@ -90,6 +92,8 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
     }
     keys::note(statements, &mut batch.keys)?;
     events::forget(statements, &mut batch.forgotten)?;
+    events::raise(statements, &mut batch.raised)?;
+    events::forget_raised(statements, &mut batch.forgotten_raised)?;
     events::lease(statements, &mut batch.leases)?;
     erase::reseal(statements, &mut batch.resealed)?;
     erase::texts(statements, &mut batch.erasures)?;

@@ -4,6 +4,7 @@ use domain::ids::MessageId;
 use domain::time::Timestamp;
 
 use super::row;
+use super::sealed_tables;
 use super::sql::{CALLBACKS_BEHIND, Row, Statements, get, params};
 use crate::StoreError;
 use crate::port::sealing::{Reseal, SealedRow};
@@ -89,7 +90,8 @@ pub(super) fn write(statements: &mut Statements<'_>, rows: &ResealedRows) -> Res
     if rows.key != statements.vault().current() {
         return Err(StoreError::UnknownKey);
     }
-    super::sealed::write(statements, &rows.messages, &rows.callbacks)
+    super::sealed::write(statements, &rows.messages, &rows.callbacks)?;
+    sealed_tables::write(statements, &rows.cells)
 }
 
 pub(super) fn forget(statements: &mut Statements<'_>, before: u32) -> Result<u64, StoreError> {
@@ -120,6 +122,7 @@ pub(super) fn reseal(statements: &mut Statements<'_>, reseal: Reseal) -> Result<
     match reseal.behind {
         SealedRow::Message(behind) => messages(statements, behind, reseal.limit),
         SealedRow::Callback(at, behind) => callbacks(statements, (at, behind), reseal.limit),
+        SealedRow::Other(table, behind) => sealed_tables::reseal(statements, reseal, table, behind),
     }
 }
 
@@ -148,8 +151,8 @@ fn messages(
         Some((last, ..)) if rows.len() >= limit as usize => SealedRow::Message(*last),
         _ => SealedRow::Callback(Timestamp::from_micros(i64::MIN), i64::MIN),
     };
-    let (rows, key) = (rows.len() as u64, vault.current());
-    Ok(ResealedRows { rows, key, messages, callbacks: Vec::new(), behind: Some(behind) })
+    let rows = rows.len() as u64;
+    Ok(ResealedRows { rows, messages, behind: Some(behind), ..ResealedRows::none(vault.current()) })
 }
 
 /// A callback's row: its number, when it came, the provider's id, the hash of the number, and what came.
@@ -181,7 +184,9 @@ fn callbacks(
         callbacks.push(SealedCallback { id: *id, received_at: *received_at, receiver_hash, was, raw });
     }
     let next = rows.last().filter(|_| rows.len() >= limit as usize);
-    let behind = next.map(|(id, received_at, ..)| SealedRow::Callback(*received_at, *id));
-    let (rows, key) = (rows.len() as u64, vault.current());
-    Ok(ResealedRows { rows, key, messages: Vec::new(), callbacks, behind })
+    let behind = match next {
+        Some((id, received_at, ..)) => Some(SealedRow::Callback(*received_at, *id)),
+        None => sealed_tables::first_of(0),
+    };
+    Ok(ResealedRows { rows: rows.len() as u64, callbacks, behind, ..ResealedRows::none(vault.current()) })
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::audit::{Act, Checkpoint, Entry, NewEntry, Part, Sealed};
+use domain::event::NewEvent;
 use domain::guard::ledger::Entered;
 use domain::guard::{Count, Subject};
 use domain::ids::{BulkId, KeyId, MessageId, NodeId};
@@ -24,7 +25,7 @@ use crate::group::{
     Backend, DataKeyChange, Drain, GroupCommit, KeyChange, LeaseChange, NodeChange, Operation,
 };
 use crate::port::audit::{Audit, AuditChain, AuditFilter, AuditPage};
-use crate::port::events::{Event, Events, Lease, Outbox};
+use crate::port::events::{Event, Events, Lease, Outbox, RaisedEvent};
 use crate::port::guard::{
     AskedCounts, Days, Decision, DecisionFilter, Feedback, ForgetGuard, Guard, KeptByGuard,
 };
@@ -311,7 +312,7 @@ impl Sealing for BackendStore {
 
     async fn reseal(&self, reseal: Reseal) -> Result<Resealed, StoreError> {
         let sealed = self.read(move |statements| data_keys::reseal(statements, reseal)).await?;
-        let resealed = (sealed.messages.len() + sealed.callbacks.len()) as u64;
+        let resealed = sealed.resealed() as u64;
         let (rows, behind) = (sealed.rows, sealed.behind);
         if resealed > 0 {
             self.group()?.ask(sealed, Operation::Reseal).await?;
@@ -355,6 +356,18 @@ impl Events for BackendStore {
 
     async fn forget_events(&self, numbers: Vec<i64>) -> Result<(), StoreError> {
         self.group()?.ask(numbers, Operation::Forget).await
+    }
+
+    async fn raise_events(&self, events: Vec<NewEvent>) -> Result<(), StoreError> {
+        self.group()?.ask(events, Operation::Raise).await
+    }
+
+    async fn raised_events(&self, limit: u32) -> Result<Vec<RaisedEvent>, StoreError> {
+        self.read(move |statements| read::events::raised(statements, limit)).await
+    }
+
+    async fn forget_raised(&self, numbers: Vec<i64>) -> Result<(), StoreError> {
+        self.group()?.ask(numbers, Operation::ForgetRaised).await
     }
 
     async fn outbox(&self) -> Result<Outbox, StoreError> {

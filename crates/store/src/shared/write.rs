@@ -91,6 +91,8 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
     answer!(batch.nodes, |change| nodes::change(statements, change));
     answer!(batch.histories, |keep| history::keep(statements, keep));
     answer!(batch.forgotten, |numbers| events::forget(statements, numbers));
+    answer!(batch.raised, |raised| events::raise(statements, raised));
+    answer!(batch.forgotten_raised, |numbers| events::forget_raised(statements, numbers));
     answer!(batch.leases, |change| events::lease(statements, change));
     answer!(batch.data_keys, |change| change_data_key(statements, change));
     answer!(batch.resealed, |rows| data_keys::write(statements, rows));

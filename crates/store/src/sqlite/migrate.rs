@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0011_audit.sql"),
     include_str!("../../migrations/sqlite/0012_spending.sql"),
     include_str!("../../migrations/sqlite/0013_last_checkpoint.sql"),
+    include_str!("../../migrations/sqlite/0014_events.sql"),
 ];
 
 /// Marks the file as ours: "Tuma" in ASCII (SQLite, "PRAGMA `application_id`").

@@ -293,6 +293,11 @@ fn outbox_is_read_from_its_front_and_emptied_by_its_key() {
     visits(outbox::OLDEST, &["SCAN outbox"]);
     visits(outbox::NEWEST, &["SCAN outbox"]);
     visits(events::FORGET, &["SEARCH outbox USING INTEGER PRIMARY KEY (rowid=?)"]);
+    visits(outbox::RAISED, &["SCAN events USING INDEX events_to_publish"]);
+    visits(outbox::OLDEST_RAISED, &["SCAN events USING INDEX events_to_publish"]);
+    visits(outbox::NEWEST_RAISED, &["SCAN events USING COVERING INDEX events_to_publish"]);
+    visits(events::FORGET_RAISED, &["SEARCH events USING INTEGER PRIMARY KEY (rowid=?)"]);
+    visits(events::IS_PUBLISHED, &["SEARCH events USING INTEGER PRIMARY KEY (rowid=?)"]);
     visits(events::TAKE_LEASE, &[]);
     visits(events::RELEASE_LEASE, &["SEARCH leases USING PRIMARY KEY (name=?)"]);
 }

@@ -81,6 +81,7 @@ async fn postgresql_tables_hold_no_number_and_no_text() {
         "watches",
         "queue",
         "outbox",
+        "events",
         "idempotency",
         "progress",
     ] {

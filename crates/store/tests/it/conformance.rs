@@ -331,6 +331,8 @@ macro_rules! conformance {
                 forgotten_event_is_gone_and_its_number_never_used_again,
                 front_of_the_outbox_is_read_and_its_depth_told,
                 lease_is_one_nodes_until_it_ends_or_is_given_back,
+                what_is_raised_is_kept_in_order_while_it_is_wanted,
+                what_is_raised_is_sealed_and_read_under_a_new_key,
             );
             conformance!(@room guard, $fixture,
                 count_that_can_not_be_read_is_left_out,

@@ -1,11 +1,13 @@
 //! The outbox, from the front.
 
-use domain::ids::{BulkId, MessageId};
+use domain::event::EventData;
+use domain::ids::{BulkId, KeyId, MessageId};
 
 use super::super::row::time;
 use super::super::sql::{Row, Statements, get, params};
 use crate::StoreError;
-use crate::port::events::{About, Event, Outbox};
+use crate::port::events::{About, Event, Outbox, RaisedEvent};
+use crate::seal::{Column, Vault};
 
 /// A message may have been deleted meanwhile: what happened to it is told all the same.
 pub(in super::super) const FRONT: &str = "SELECT o.id, o.message_id, o.status, o.provider, o.reason, \
@@ -15,6 +17,40 @@ pub(in super::super) const FRONT: &str = "SELECT o.id, o.message_id, o.status, o
 /// One end each, for SQLite finds both ends of an index only when asked for them one by one.
 pub(in super::super) const OLDEST: &str = "SELECT id, at FROM outbox ORDER BY id LIMIT 1";
 pub(in super::super) const NEWEST: &str = "SELECT id FROM outbox ORDER BY id DESC LIMIT 1";
+
+/// Those that were raised.
+pub(in super::super) const RAISED: &str = "SELECT number, kind, subject, caller, at, sealed_data FROM events \
+     WHERE publish = 1 ORDER BY number LIMIT ?1";
+
+pub(in super::super) const OLDEST_RAISED: &str =
+    "SELECT number, at FROM events WHERE publish = 1 ORDER BY number LIMIT 1";
+pub(in super::super) const NEWEST_RAISED: &str =
+    "SELECT number FROM events WHERE publish = 1 ORDER BY number DESC LIMIT 1";
+
+pub(in super::super) fn raised(
+    statements: &mut Statements<'_>,
+    limit: u32,
+) -> Result<Vec<RaisedEvent>, StoreError> {
+    let vault = statements.vault();
+    statements.collect(RAISED, params![limit], |row| {
+        let subject: [u8; 16] = get(row, 2)?;
+        Ok(RaisedEvent {
+            number: get(row, 0)?,
+            kind: get(row, 1)?,
+            subject,
+            caller: get::<Option<[u8; 16]>>(row, 3)?.map(KeyId::from_bytes),
+            at: time(row, 4)?,
+            data: data(&vault, &subject, get::<Option<Vec<u8>>>(row, 5)?.as_deref())?,
+        })
+    })
+}
+
+/// What an event tells; an empty object if it has nothing of its own.
+fn data(vault: &Vault, subject: &[u8; 16], sealed: Option<&[u8]>) -> Result<EventData, StoreError> {
+    let Some(sealed) = sealed else { return Ok(EventData::from_json("{}")) };
+    let text = vault.open_text(Column::EventData, subject, sealed)?;
+    Ok(EventData::from_json(text.expose()))
+}
 
 pub(in super::super) fn front(statements: &mut Statements<'_>, limit: u32) -> Result<Vec<Event>, StoreError> {
     statements.collect(FRONT, params![limit], event)
@@ -44,8 +80,13 @@ fn event(row: &Row<'_>) -> Result<Event, StoreError> {
 }
 
 pub(in super::super) fn outbox(statements: &mut Statements<'_>) -> Result<Outbox, StoreError> {
-    let oldest = statements.first(OLDEST, params![], |row| Ok((get::<i64>(row, 0)?, time(row, 1)?)))?;
-    let newest = statements.first(NEWEST, params![], |row| get::<i64>(row, 0))?;
-    let (Some((first, at)), Some(last)) = (oldest, newest) else { return Ok(Outbox::default()) };
-    Ok(Outbox { events: last.abs_diff(first) + 1, oldest: Some(at) })
+    let [statuses, raised] = [(OLDEST, NEWEST), (OLDEST_RAISED, NEWEST_RAISED)].map(|(oldest, newest)| {
+        let oldest = statements.first(oldest, params![], |row| Ok((get::<i64>(row, 0)?, time(row, 1)?)))?;
+        let newest = statements.first(newest, params![], |row| get::<i64>(row, 0))?;
+        let (Some((first, at)), Some(last)) = (oldest, newest) else { return Ok(Outbox::default()) };
+        Ok(Outbox { events: last.abs_diff(first) + 1, oldest: Some(at) })
+    });
+    let (statuses, raised): (Outbox, Outbox) = (statuses?, raised?);
+    let oldest = statuses.oldest.into_iter().chain(raised.oldest).min();
+    Ok(Outbox { events: statuses.events + raised.events, oldest })
 }

@@ -1,9 +1,21 @@
-//! The outbox: forgetting what has arrived, whether anything is kept at all, and who publishes.
+//! What is told to others: raising it, forgetting what has arrived, whether anything is kept at all, and who publishes.
 
+use domain::event::NewEvent;
+
+use super::super::data_keys;
 use super::super::outbox::{self, KEEP, NO_MORE};
-use super::super::sql::{Statements, params};
+use super::super::sql::{Statements, get, params};
 use crate::StoreError;
 use crate::group::LeaseChange;
+use crate::seal::Column;
+
+const TAKERS: &str = "SELECT publish, stage FROM event_takers WHERE publish + stage > 0";
+
+const TAKE_FOR_BROKER: &str = "UPDATE event_takers SET publish = ?1";
+
+/// One that webhooks take stays for them.
+pub(in super::super) const FORGET_RAISED: &str = "DELETE FROM events WHERE number = ?1 AND stage = 0";
+pub(in super::super) const IS_PUBLISHED: &str = "UPDATE events SET publish = 0 WHERE number = ?1";
 
 pub(in super::super) const FORGET: &str = "DELETE FROM outbox WHERE id = ?1";
 
@@ -14,13 +26,61 @@ pub(in super::super) const TAKE_LEASE: &str = "INSERT INTO leases (name, node, u
 
 pub(in super::super) const RELEASE_LEASE: &str = "DELETE FROM leases WHERE name = ?1 AND node = ?2";
 
+/// Who takes what is told: how a new event stands for them.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Takers {
+    /// One, if it is to be published to the broker.
+    pub(in super::super) publish: u16,
+    /// One, if it is to be handed out to webhooks.
+    pub(in super::super) stage: u16,
+}
+
+/// An event that is about to be kept.
+pub(in super::super) struct SealedEvent<'event> {
+    pub(in super::super) event: &'event NewEvent,
+    pub(in super::super) data: Vec<u8>,
+}
+
+/// Tells others of what this transaction does, if anybody wants to know. Whoever raises events of one subject in several
+/// transactions has locked what they are about: the numbers are their order.
+pub(in super::super) fn raise(
+    statements: &mut Statements<'_>,
+    events: &[NewEvent],
+) -> Result<(), StoreError> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let takers = statements
+        .first(TAKERS, params![], |row| Ok(Takers { publish: get(row, 0)?, stage: get(row, 1)? }))?;
+    let Some(takers) = takers else { return Ok(()) };
+    data_keys::check(statements)?;
+    let vault = statements.vault();
+    let mut sealed = Vec::new();
+    for event in events {
+        let NewEvent { subject, data, .. } = event;
+        let data = vault.seal_text(Column::EventData, subject, data.expose())?;
+        sealed.push(SealedEvent { event, data });
+    }
+    outbox::insert(statements, takers, &sealed)
+}
+
 /// Makes or drops the triggers. Looks first: a change to the schema makes others wait.
 pub(super) fn keep(statements: &mut Statements<'_>, keep: bool) -> Result<(), StoreError> {
+    statements.execute(TAKE_FOR_BROKER, params![u16::from(keep)])?;
     if outbox::are_kept(statements)? == keep {
         return Ok(());
     }
     for statement in if keep { KEEP } else { NO_MORE } {
         statements.execute(statement, params![])?;
+    }
+    Ok(())
+}
+
+pub(super) fn forget_raised(statements: &mut Statements<'_>, numbers: &[i64]) -> Result<(), StoreError> {
+    for number in numbers {
+        if statements.execute(FORGET_RAISED, params![number])? == 0 {
+            statements.execute(IS_PUBLISHED, params![number])?;
+        }
     }
     Ok(())
 }

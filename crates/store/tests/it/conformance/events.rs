@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::audit::Actor;
+use domain::event::{EventData, EventKind, NewEvent};
 use domain::ids::{BulkId, MessageId};
 use domain::receipt::ReceiptStatus;
 use domain::time::Timestamp;
@@ -10,10 +11,11 @@ use store::StoreError;
 use store::port::events::{Event, Lease, Outbox};
 use store::port::messages::{Accept, Cancel};
 use store::port::queue::{AttemptEnd, Next};
+use store::port::sealing::{Reseal, SealedRow};
 
 use crate::support::{
-    Bench, Fixture, MINUTE, NOW, SECOND, With as _, accepted, claim, end, entropy, message, node,
-    not_submitted, receipt_for, rejected, resend, retry,
+    Bench, Fixture, MINUTE, NOW, SECOND, With as _, accepted, caller, claim, end, entropy, message, node,
+    not_submitted, operator, receipt_for, rejected, resend, retry,
 };
 
 async fn keeping<F: Fixture>(bench: &Bench<F>) {
@@ -189,4 +191,52 @@ pub(crate) async fn lease_is_one_nodes_until_it_ends_or_is_given_back<F: Fixture
     assert_eq!(bench.take_lease(lease(1, NOW.plus(16 * SECOND))).await, Ok(false));
     bench.release_lease("test", node(2)).await.unwrap();
     assert_eq!(bench.take_lease(lease(1, NOW.plus(16 * SECOND))).await, Ok(true));
+}
+
+fn raised(n: u8, kind: EventKind) -> NewEvent {
+    let data = EventData::from_json(format!(r#"{{"n":{n},"text":"Habari"}}"#));
+    NewEvent { kind, subject: [n; 16], caller: (n > 1).then(|| caller(n.into())), at: NOW, data }
+}
+
+pub(crate) async fn what_is_raised_is_kept_in_order_while_it_is_wanted<F: Fixture>(mut bench: Bench<F>) {
+    bench.raise_events(vec![raised(9, EventKind::PromptClosed)]).await.unwrap();
+    keeping(&bench).await;
+    let new = [raised(1, EventKind::PromptReplied), raised(2, EventKind::ConsentChanged)];
+    bench.raise_events(new.to_vec()).await.unwrap();
+    bench.raise_events(vec![raised(1, EventKind::PromptClosed)]).await.unwrap();
+    bench.reopen().await;
+    let told = bench.raised_events(10).await.unwrap();
+    let kinds: Vec<_> = told.iter().map(|event| event.kind.as_str()).collect();
+    assert_eq!(kinds, ["prompt.replied", "consent.changed", "prompt.closed"]);
+    assert!(told.is_sorted_by_key(|event| event.number));
+    for (told, new) in told.iter().zip(&new) {
+        assert_eq!((told.subject, told.caller, told.at), (new.subject, new.caller, new.at));
+        assert_eq!(told.data, new.data);
+    }
+    assert_eq!(bench.outbox().await, Ok(Outbox { events: 3, oldest: Some(NOW) }));
+    bench.forget_raised(vec![told[0].number, told[2].number]).await.unwrap();
+    let left = bench.raised_events(10).await.unwrap();
+    assert_eq!(left, told[1..2]);
+    bench.keep_events(false).await.unwrap();
+    bench.raise_events(vec![raised(3, EventKind::PromptClosed)]).await.unwrap();
+    assert_eq!(bench.raised_events(10).await.unwrap(), left, "what is there stays, and nothing is added");
+}
+
+pub(crate) async fn what_is_raised_is_sealed_and_read_under_a_new_key<F: Fixture>(bench: Bench<F>) {
+    keeping(&bench).await;
+    for n in 1..=3 {
+        bench.raise_events(vec![raised(n, EventKind::InboundReceived)]).await.unwrap();
+    }
+    let told = bench.raised_events(10).await.unwrap();
+    let key = bench.add_data_key(operator(NOW)).await.unwrap();
+    bench.use_data_key(key, operator(NOW)).await.unwrap();
+    let (mut behind, mut resealed) = (Some(SealedRow::FIRST), 0);
+    while let Some(row) = behind {
+        let part = bench.reseal(Reseal { behind: row, limit: 2 }).await.unwrap();
+        resealed += part.resealed;
+        behind = part.behind;
+    }
+    assert_eq!(resealed, 3);
+    assert_eq!(bench.forget_data_keys(key, operator(NOW)).await, Ok(1));
+    assert_eq!(bench.raised_events(10).await.unwrap(), told);
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::audit::Actor;
+use domain::event::{EventData, EventKind, NewEvent};
 use domain::guard::ledger::Entered;
 use domain::guard::{Count, Grain, Mode, Subject};
 use domain::ids::{BulkId, DecisionId, MessageId};
@@ -14,6 +15,7 @@ use domain::route::ProviderName;
 use domain::scenario::{Priority, Scenario};
 use domain::time::Timestamp;
 use store::Store;
+use store::port::events::RaisedEvent;
 use store::port::guard::{Decision, Feedback, FeedbackOutcome, KeptByGuard};
 use store::port::history::KeepHistory;
 use store::port::keys::{ApiKey, KeyUse, Only, Rotation};
@@ -29,11 +31,12 @@ use crate::support::{
 };
 
 /// Every table that is carried.
-pub(crate) const TABLES: [&str; 23] = [
+pub(crate) const TABLES: [&str; 24] = [
     "data_keys",
     "api_keys",
     "former_secrets",
     "drained",
+    "events",
     "messages",
     "states",
     "attempts",
@@ -67,6 +70,7 @@ pub(crate) struct Answers {
     of_bulk: Vec<MessageId>,
     /// What waits at the first provider, in its order.
     pub(crate) waiting: Vec<MessageId>,
+    raised: Vec<RaisedEvent>,
 }
 
 impl Answers {
@@ -92,6 +96,7 @@ impl Answers {
             watches: store.watch_counts().await.unwrap(),
             earlier: store.earlier(request()).await.unwrap(),
             of_bulk: of_bulk.iter().map(|summary| summary.message.id).collect(),
+            raised: store.raised_events(10).await.unwrap(),
             waiting: waiting.iter().map(|waiter| waiter.place.message_id).collect(),
         }
     }
@@ -116,6 +121,7 @@ impl Answers {
         assert!(self.earlier.is_some());
         assert_eq!(self.of_bulk, other.of_bulk);
         assert_eq!(self.waiting, other.waiting);
+        assert_eq!(self.raised, other.raised);
         assert!(!self.waiting.is_empty());
     }
 
@@ -299,6 +305,17 @@ async fn beside_messages<F: Fixture>(bench: &Bench<F>) {
     bench.note_key_uses(vec![KeyUse { id: caller(1), at: NOW.plus(HOUR) }]).await.unwrap();
     bench.revoke_key(caller(3), operator(NOW)).await.unwrap();
     guard(bench).await;
+    // The triggers of the outbox are not carried: what is filled in from now on moves no status.
+    bench.keep_events(true).await.unwrap();
+    let told = NewEvent {
+        kind: EventKind::PromptClosed,
+        subject: [7; 16],
+        caller: Some(caller(1)),
+        at: NOW,
+        data: EventData::from_json(r#"{"text":"Ndio 👍"}"#),
+    };
+    bench.raise_events(vec![told]).await.unwrap();
+    bench.keep_events(false).await.unwrap();
     for name in ["africastalking", "zebra"] {
         assert_eq!(bench.set_drained(provider(name), Some(NOW), operator(NOW)).await, Ok(true));
     }
