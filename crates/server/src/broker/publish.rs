@@ -335,7 +335,7 @@ mod tests {
 
     #[test]
     fn each_message_is_in_a_round_once_and_in_order() {
-        let events = vec![event(1, 1), event(2, 2), event(3, 1), event(4, 1), event(5, 3), event(6, 2)];
+        let events = [event(1, 1), event(2, 2), event(3, 1), event(4, 1), event(5, 3), event(6, 2)];
         let events = events.iter().map(Outgoing::of_status).collect::<Result<_, _>>().unwrap();
         let numbers: Vec<Vec<i64>> = rounds(events)
             .into_iter()
