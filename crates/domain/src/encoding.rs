@@ -25,6 +25,8 @@ pub const GSM7_PART: usize = 153;
 pub const UCS2_SINGLE: usize = 70;
 /// UTF-16 code units in each segment of several.
 pub const UCS2_PART: usize = 67;
+/// The most segments that a message may take. Longer texts are cut apart or refused by networks.
+pub const MAX_SEGMENTS: usize = 10;
 
 /// The alphabet that a text is sent in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -132,6 +134,16 @@ pub fn split(text: &str) -> Vec<&str> {
 /// values) from 0. None means that the text is sent in GSM-7.
 pub fn offenders(text: &str) -> impl Iterator<Item = (usize, char)> {
     text.chars().enumerate().filter(|&(_, character)| gsm7::septets(character).is_none())
+}
+
+/// How many septets a character takes in GSM-7; `None` if it is not in it.
+pub fn septets(character: char) -> Option<usize> {
+    gsm7::septets(character)
+}
+
+/// Whether a character is in GSM-7.
+pub fn is_gsm7(character: char) -> bool {
+    gsm7::septets(character).is_some()
 }
 
 /// The one pass that nearly all texts need; `None` at the first character that is not GSM-7.

@@ -19,6 +19,8 @@ pub mod scenario;
 
 pub mod content;
 
+pub mod template;
+
 pub mod civil;
 
 pub mod message;

@@ -15,9 +15,8 @@ use domain::policy::ScenarioPolicy;
 use domain::route::{Prices, Rule};
 use domain::scenario::{Priority, Scenario};
 
-/// The most segments that any message may take, whatever the settings say. Longer texts are cut apart or
-/// refused by networks.
-pub const MAX_SEGMENTS: usize = 10;
+/// The most segments that any message may take, whatever the settings say.
+pub use domain::encoding::MAX_SEGMENTS;
 
 /// The most receivers of one bulk request.
 pub const MAX_RECEIVERS: usize = 100;

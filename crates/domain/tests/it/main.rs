@@ -12,3 +12,6 @@ mod guard_traces;
 mod phone_parse;
 mod phone_properties;
 mod sender_parse;
+mod template_lint;
+mod template_properties;
+mod template_render;
