@@ -7,6 +7,7 @@ use crate::ids::{BulkId, KeyId, MessageId};
 use crate::phone::{Msisdn, SenderId};
 use crate::scenario::{Priority, Scenario, closed_set};
 use crate::secret::Body;
+use crate::template::Used;
 use crate::time::Timestamp;
 
 /// What was accepted for one receiver. Written once; what changes later is a [`MessageStatus`] and attempts.
@@ -44,6 +45,8 @@ pub struct Message {
     pub expires_at: Option<Timestamp>,
     /// When it was accepted.
     pub created_at: Timestamp,
+    /// What the text was made of, if it was made of a template.
+    pub template: Option<Used>,
 }
 
 closed_set! {

@@ -15,6 +15,7 @@ mod lint;
 mod locale;
 mod render;
 mod text;
+mod used;
 mod value;
 mod variable;
 mod worst;
@@ -27,6 +28,7 @@ pub use self::lint::{Finding, Report, Severity, WorstCase};
 pub use self::locale::{Locale, LocaleError};
 pub use self::render::{Rendered, Template};
 pub use self::text::Place;
+pub use self::used::{BUILT_IN, Used, UsedError};
 pub use self::value::{VariableError, VariableProblem, Variables};
 
 /// The longest name of a template or a variable.

@@ -149,6 +149,7 @@ impl Common {
             scheduled_at: content.scheduled_at,
             expires_at: plan.expires_at,
             created_at: self.now,
+            template: None,
         }
     }
 }

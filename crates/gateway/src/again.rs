@@ -176,6 +176,7 @@ mod tests {
             scheduled_at: None,
             expires_at: None,
             created_at: NOON,
+            template: None,
         };
         let provider = "somebody".parse().unwrap();
         let status = MessageStatus::Failed;

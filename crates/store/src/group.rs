@@ -26,6 +26,7 @@ use crate::port::queue::{AttemptEnd, Claim, Claims, Diversion, Recovery};
 use crate::port::receipts::{NewReceipt, ReceiptFate};
 use crate::port::sealing::ForgottenReceiver;
 use crate::port::spending::Charge;
+use crate::port::templates::{Draft, Publish};
 use crate::port::watches::{Settled, TakeWatches, WatchId, WatchKind};
 use crate::seal::{ResealedRows, WrappedKey};
 use domain::audit::{Act, Checkpoint, NewEntry};
@@ -96,6 +97,13 @@ pub(crate) enum KeyChange {
     Rotate(Rotation),
     Revoke(KeyId, Act),
     Used(Vec<KeyUse>),
+}
+
+/// Changes to templates.
+pub(crate) enum TemplateChange {
+    Draft(Draft),
+    Publish(Publish),
+    Retire(String, Act),
 }
 
 /// A watch that was taken. What is needed to decide is read beside the writer.
@@ -220,6 +228,7 @@ operations! {
     Claim in claims: Claim => Claims, |claim| guess(claim.total);
     Wake in wakes: Vec<ProviderName> => (), |_| 1;
     Key in keys: KeyChange => bool, |_| 1;
+    Template in templates: TemplateChange => u32, |_| 1;
     Drain in drains: Drain => bool, |_| 1;
     History in histories: KeepHistory => Forgotten, |keep| guess(keep.limit);
     Node in nodes: NodeChange => Vec<NodeId>, |_| 1;

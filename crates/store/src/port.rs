@@ -13,6 +13,7 @@ pub mod receipts;
 pub mod routes;
 pub mod sealing;
 pub mod spending;
+pub mod templates;
 pub mod watches;
 
 pub use audit::Audit;
@@ -27,6 +28,7 @@ pub use receipts::Receipts;
 pub use routes::Routes;
 pub use sealing::Sealing;
 pub use spending::Spending;
+pub use templates::Templates;
 pub use watches::Watches;
 
 use async_trait::async_trait;
@@ -48,6 +50,7 @@ pub trait Store:
     + Spending
     + Events
     + Guard
+    + Templates
     + Audit
     + std::fmt::Debug
 {

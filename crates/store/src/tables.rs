@@ -81,6 +81,7 @@ pub(crate) const TABLES: &[Table] = &[
     table(DATA_KEYS, 1, &[int("id"), bytes("wrapped"), int("in_use")]),
     table("api_keys", 1, API_KEYS),
     table("former_secrets", 1, &[bytes("hash"), id("key_id"), big("ends_at")]),
+    table("templates", 2, TEMPLATES),
     table("drained", 1, &[text("provider"), big("since")]),
     table("messages", 1, MESSAGES),
     table("states", 1, STATES),
@@ -179,6 +180,17 @@ const API_KEYS: &[Column] = &[
     big("last_used_at"),
 ];
 
+const TEMPLATES: &[Column] = &[
+    text("name"),
+    int("version"),
+    text("definition"),
+    big("created_at"),
+    text("created_by"),
+    big("published_at"),
+    text("published_by"),
+    big("retired_at"),
+];
+
 const MESSAGES: &[Column] = &[
     id("id"),
     id("bulk_id"),
@@ -198,6 +210,7 @@ const MESSAGES: &[Column] = &[
     big("created_at"),
     bytes("sealed_receiver"),
     bytes("sealed_body"),
+    text("template"),
 ];
 
 const STATES: &[Column] = &[

@@ -54,6 +54,12 @@ closed_set! {
         WorkerPaused => "worker.paused",
         /// A worker was told to work again.
         WorkerActivated => "worker.activated",
+        /// A version of a template was written.
+        TemplateDrafted => "template.drafted",
+        /// A version of a template was put in force.
+        TemplatePublished => "template.published",
+        /// A template was taken out of use.
+        TemplateDeleted => "template.deleted",
         /// The database's schema was asked to be brought up to date.
         SchemaMigrated => "schema.migrated",
     }

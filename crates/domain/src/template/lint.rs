@@ -224,7 +224,7 @@ fn check_choice(pointer: &str, values: &[String], report: &mut Report) {
     for (index, value) in values.iter().enumerate() {
         let place = format!("{pointer}/values/{index}");
         let value = encoding::to_nfc(value);
-        if value.chars().count() > LONGEST_VALUE || value.chars().any(|character| character.is_control()) {
+        if value.chars().count() > LONGEST_VALUE || value.chars().any(char::is_control) {
             report.error(&place, format!("must have up to {LONGEST_VALUE} characters that can be seen"));
         } else if let Err(problem) = check_clusters(&value) {
             report.error(&place, problem.to_string());

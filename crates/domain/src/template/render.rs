@@ -156,7 +156,7 @@ impl Template {
     }
 }
 
-/// The part of an id that is chance: the last eight bytes of a UUIDv7, but for two bits.
+/// The part of an id that is chance: the last eight bytes of a `UUIDv7`, but for two bits.
 fn chance(id: MessageId) -> u64 {
     let mut last = [0; 8];
     last.copy_from_slice(id.as_bytes().last_chunk::<8>().unwrap_or(&[0; 8]));

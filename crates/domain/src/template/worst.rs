@@ -99,10 +99,10 @@ fn ends_plainly(character: char) -> bool {
 }
 
 /// The parts of a text with their extents, by what the variables say.
-pub(super) fn sized<'a>(
-    pieces: &'a [Piece],
+pub(super) fn sized(
+    pieces: &[Piece],
     extent: impl Fn(&str, &[super::filter::Filter]) -> Option<Extent>,
-) -> Vec<Sized<'a>> {
+) -> Vec<Sized<'_>> {
     let sized = pieces.iter().filter_map(|piece| match piece {
         Piece::Literal { text, .. } => Some(Sized::Literal(text.as_str())),
         Piece::Variable { name, filters, .. } => extent(name, filters).map(Sized::Variable),

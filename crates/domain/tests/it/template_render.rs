@@ -119,7 +119,7 @@ fn every_mistake_is_named_and_no_value_is_repeated() {
     };
     assert_eq!(problem.to_string(), "has ĩ (U+0129) at position 2, which is not in its alphabet, basic");
     assert_eq!(
-        mistakes(&strict, json!({ "name": 1, "place": null, "n": "x", "code": 123456, "left": 1.5 })).len(),
+        mistakes(&strict, json!({ "name": 1, "place": null, "n": "x", "code": 123_456, "left": 1.5 })).len(),
         8
     );
 }

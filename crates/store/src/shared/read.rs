@@ -14,6 +14,8 @@ pub(super) mod keys;
 pub(super) mod queue;
 #[path = "read/spending.rs"]
 pub(super) mod spending;
+#[path = "read/templates.rs"]
+pub(super) mod templates;
 #[path = "read/watches.rs"]
 pub(super) mod watches;
 

@@ -21,10 +21,10 @@ use crate::seal::{CallbackRow, Vault};
 /// The columns of a message, for [`message`], which reads them by position.
 pub(super) const MESSAGE: &str = "m.id, m.bulk_id, m.caller, m.sealed_receiver, m.country, m.sender, m.scenario, \
      m.priority, m.sealed_body, m.encoding, m.segments, m.reference, m.group_name, m.metadata, m.scheduled_at, \
-     m.expires_at, m.created_at";
+     m.expires_at, m.created_at, m.template";
 
 /// How many columns [`MESSAGE`] has: the position of the first one after it.
-const AFTER_MESSAGE: usize = 17;
+const AFTER_MESSAGE: usize = 18;
 
 /// The columns of a state, for [`summary`], after those of the message.
 pub(super) const STATE: &str = "s.status, s.provider, s.reason, s.provider_code, s.updated_at";
@@ -48,6 +48,7 @@ pub(super) fn message(vault: &Vault, row: &Row<'_>) -> Result<Message, StoreErro
         scheduled_at: optional_time(row, 14)?,
         expires_at: optional_time(row, 15)?,
         created_at: time(row, 16)?,
+        template: optional_word(row, 17)?,
     })
 }
 

@@ -22,7 +22,7 @@ use super::sql::Statements;
 use super::{data_keys, outbox, read, write};
 use crate::answering::Answering;
 use crate::group::{
-    Backend, DataKeyChange, Drain, GroupCommit, KeyChange, LeaseChange, NodeChange, Operation,
+    Backend, DataKeyChange, Drain, GroupCommit, KeyChange, LeaseChange, NodeChange, Operation, TemplateChange,
 };
 use crate::port::audit::{Audit, AuditChain, AuditFilter, AuditPage};
 use crate::port::events::{Event, Events, Lease, Outbox, RaisedEvent};
@@ -43,6 +43,7 @@ use crate::port::receipts::{NewReceipt, ReceiptFate, Receipts};
 use crate::port::routes::Routes;
 use crate::port::sealing::{EraseTexts, Erased, ForgottenReceiver, Reseal, Resealed, Sealing};
 use crate::port::spending::{Charge, Reservation, ReservationId, Spending};
+use crate::port::templates::{Draft, InForce, KeptTemplate, Publish, Templates};
 use crate::port::watches::{Settled, TakeWatches, WatchCount, Watched, Watches};
 use crate::seal::Keyring;
 use crate::{Store, StoreError};
@@ -139,6 +140,34 @@ impl Messages for BackendStore {
 
     async fn messages(&self, filter: Filter, page: Page) -> Result<Vec<MessageSummary>, StoreError> {
         self.read(move |statements| read::messages(statements, &filter, page)).await
+    }
+}
+
+#[async_trait]
+impl Templates for BackendStore {
+    async fn draft_template(&self, draft: Draft) -> Result<u32, StoreError> {
+        self.group()?.ask(TemplateChange::Draft(draft), Operation::Template).await
+    }
+
+    async fn publish_template(&self, publish: Publish) -> Result<Option<u32>, StoreError> {
+        let version = self.group()?.ask(TemplateChange::Publish(publish), Operation::Template).await?;
+        Ok((version > 0).then_some(version))
+    }
+
+    async fn retire_template(&self, name: String, act: Act) -> Result<bool, StoreError> {
+        Ok(self.group()?.ask(TemplateChange::Retire(name, act), Operation::Template).await? > 0)
+    }
+
+    async fn templates(&self) -> Result<Vec<KeptTemplate>, StoreError> {
+        self.read(read::templates::all).await
+    }
+
+    async fn template(&self, name: String) -> Result<Vec<KeptTemplate>, StoreError> {
+        self.read(move |statements| read::templates::of_name(statements, &name)).await
+    }
+
+    async fn templates_in_force(&self) -> Result<Vec<InForce>, StoreError> {
+        self.read(read::templates::in_force).await
     }
 }
 

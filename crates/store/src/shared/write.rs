@@ -43,6 +43,8 @@ pub(super) mod resend;
 pub(super) mod spending;
 #[path = "write/sweep.rs"]
 pub(super) mod sweep;
+#[path = "write/templates.rs"]
+pub(super) mod templates;
 #[path = "write/watches.rs"]
 pub(super) mod watches;
 
@@ -87,6 +89,7 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
     answer!(batch.accepts, |accept| accept::accept(statements, accept));
     answer!(batch.claims, |claim| claim::claim(statements, claim));
     answer!(batch.keys, |change| keys::change(statements, change));
+    answer!(batch.templates, |change| templates::change(statements, change));
     answer!(batch.drains, |drain| change_drain(statements, drain));
     answer!(batch.nodes, |change| nodes::change(statements, change));
     answer!(batch.histories, |keep| history::keep(statements, keep));

@@ -25,6 +25,7 @@ mod sealing;
 mod spending;
 mod sweep;
 mod tampering;
+mod templates;
 mod watches;
 
 use crate::support::{Bench, PostgresFixture, SqliteFixture};
@@ -346,6 +347,13 @@ macro_rules! conformance {
                 feedback_counts_once_however_often_it_is_given,
                 sample_that_is_confirmed_is_counted_with_its_decision,
                 what_is_old_is_forgotten_and_what_is_not_stays,
+            );
+            conformance!(@room templates, $fixture,
+                versions_are_numbered_and_none_is_in_force_before_it_is_published,
+                version_published_last_is_in_force_also_if_it_is_an_older_one,
+                template_taken_out_of_use_is_kept_and_its_numbers_are_not_used_again,
+                message_keeps_what_its_text_was_made_of,
+                changes_of_templates_have_entries,
             );
             conformance!(@room keys, $fixture,
                 created_key_is_found_by_its_hash_with_every_field,

@@ -340,6 +340,7 @@ fn plain(n: u64, created_at: Timestamp) -> Message {
         scheduled_at: None,
         expires_at: None,
         created_at,
+        template: None,
     }
 }
 

@@ -138,5 +138,6 @@ fn message(at: Timestamp) -> anyhow::Result<Message> {
         scheduled_at: None,
         expires_at: None,
         created_at: at,
+        template: None,
     })
 }

@@ -20,9 +20,9 @@ use crate::seal::Vault;
 /// All tables by one statement, and what was drawn on quotas: each way to the server and back costs as much as a row.
 const INSERT: &str = "WITH messages AS (INSERT INTO messages (id, bulk_id, caller, receiver_hash, country, sender, scenario, \
      priority, sealed_body, encoding, segments, reference, group_name, metadata, scheduled_at, expires_at, created_at, \
-     sealed_receiver) SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::int8[], $5::text[], $6::text[], $7::text[], \
+     sealed_receiver, template) SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::int8[], $5::text[], $6::text[], $7::text[], \
      $8::text[], $9::bytea[], $10::text[], $11::int4[], $12::text[], $13::text[], $14::text[], $15::int8[], \
-     $16::int8[], $17::int8[], $22::bytea[])), \
+     $16::int8[], $17::int8[], $22::bytea[], $26::text[])), \
      states AS (INSERT INTO states (message_id, status, provider, updated_at) \
      SELECT * FROM UNNEST($1::uuid[], $18::text[], $19::text[], $17::int8[])), \
      drawn AS (UPDATE quotas q SET value = e.value, ends_at = e.ends_at \
@@ -271,6 +271,7 @@ fn insert(
         quotas,
         drawn,
         ends,
+        column(messages().map(|message| message.template.as_ref().map(ToString::to_string))),
     ];
     statements.send(INSERT, values)
 }

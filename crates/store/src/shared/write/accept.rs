@@ -18,7 +18,8 @@ use crate::port::messages::{Accept, Accepted, Idempotency, NewMessage};
 
 const INSERT_MESSAGE: &str = "INSERT INTO messages (id, bulk_id, caller, receiver_hash, country, sender, scenario, \
      priority, sealed_body, encoding, segments, reference, group_name, metadata, scheduled_at, expires_at, created_at, \
-     sealed_receiver) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+     sealed_receiver, template) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, \
+     ?19)";
 
 const INSERT_STATE: &str =
     "INSERT INTO states (message_id, status, provider, updated_at) VALUES (?1, ?2, ?3, ?4)";
@@ -126,6 +127,7 @@ fn insert(statements: &mut Statements<'_>, new: &NewMessage, receiver_hash: i64)
             message.expires_at.map(Timestamp::as_micros),
             message.created_at.as_micros(),
             vault.seal_receiver(message.id, message.receiver)?,
+            message.template.as_ref().map(ToString::to_string),
         ],
     )?;
     if message.scenario == Scenario::Otp {

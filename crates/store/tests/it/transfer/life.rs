@@ -23,6 +23,7 @@ use store::port::messages::{
     Accept, Accepted, Cancel, Filter, Idempotency, MessageRecord, NewMessage, Page, Sweep,
 };
 use store::port::queue::{LaneDepth, Stuck, Waiting};
+use store::port::templates::{Draft, Publish};
 use store::port::watches::WatchCount;
 
 use crate::support::{
@@ -31,10 +32,11 @@ use crate::support::{
 };
 
 /// Every table that is carried.
-pub(crate) const TABLES: [&str; 24] = [
+pub(crate) const TABLES: [&str; 25] = [
     "data_keys",
     "api_keys",
     "former_secrets",
+    "templates",
     "drained",
     "events",
     "messages",
@@ -304,6 +306,10 @@ async fn beside_messages<F: Fixture>(bench: &Bench<F>) {
     assert_eq!(bench.rotate_key(rotation).await, Ok(true));
     bench.note_key_uses(vec![KeyUse { id: caller(1), at: NOW.plus(HOUR) }]).await.unwrap();
     bench.revoke_key(caller(3), operator(NOW)).await.unwrap();
+    let template = Draft { name: "otp".into(), definition: "{\"é\": 1}".into(), act: operator(NOW) };
+    bench.draft_template(template).await.unwrap();
+    let publish = Publish { name: "otp".into(), version: None, act: operator(NOW) };
+    bench.publish_template(publish).await.unwrap();
     guard(bench).await;
     // The triggers of the outbox are not carried: what is filled in from now on moves no status.
     bench.keep_events(true).await.unwrap();
