@@ -105,6 +105,14 @@ id!(
     /// One decision of the guard against pumping, for one caller and block of numbers.
     DecisionId, "dec"
 );
+id!(
+    /// One message from a phone.
+    InboundId, "inb"
+);
+id!(
+    /// One change of what somebody wants: an entry of the consent ledger.
+    ConsentId, "con"
+);
 
 #[cfg(test)]
 mod tests {

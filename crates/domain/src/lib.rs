@@ -39,6 +39,10 @@ pub mod batch;
 
 pub mod receipt;
 
+pub mod consent;
+
+pub mod inbound;
+
 pub mod audit;
 
 pub mod retry;

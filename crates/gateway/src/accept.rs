@@ -11,6 +11,7 @@ mod stored;
 use std::collections::HashSet;
 use std::net::IpAddr;
 
+use domain::consent::{Class, Question};
 use domain::encoding;
 use domain::ids::{BulkId, MessageId};
 use domain::message::Message;
@@ -256,7 +257,17 @@ impl Acceptor<'_> {
         let message = common.compose(receiver, content, &plan, bulk_id);
         let weight = Weight { client: common.client, price, leaves_at: plan.leaves_at };
         let draws = self.limits.draws(&message, &weight);
-        Some(NewMessage { message, provider, held_until: plan.held_until, draws })
+        let held_until = plan.held_until;
+        Some(NewMessage { message, provider, held_until, draws, consent: self.question(common) })
+    }
+
+    /// What is asked of the consent ledger about each message of a request.
+    pub(crate) fn question(&self, common: &Common) -> Option<Question> {
+        let class = Class::of(common.scenario, common.priority);
+        match &common.sender {
+            Some(sender) => Question::about(class, [sender.clone()]),
+            None => Question::among(class, self.router.default_senders()),
+        }
     }
 
     /// When a message leaves, and until when it is of use.

@@ -10,8 +10,9 @@ use domain::route::Route;
 use domain::scenario::{Priority, Scenario};
 use domain::time::Timestamp;
 
+use crate::accept::Common;
 use crate::limits::Weight;
-use crate::request::{Caller, Reached, SendError, SendRequest};
+use crate::request::{Caller, OptedOut, Reached, SendError, SendRequest};
 use crate::service::SmsService;
 
 /// A character that makes the whole text travel in the larger encoding.
@@ -46,6 +47,8 @@ pub struct Explanation {
     pub is_held: bool,
     /// After when it would not be submitted any more.
     pub expires_at: Option<Timestamp>,
+    /// The opt-out that would hold it back.
+    pub opted_out: Option<OptedOut>,
     /// The limits that would refuse it now.
     pub reached: Vec<Reached>,
     /// Every route, best first; the first one that can be used is taken.
@@ -80,9 +83,16 @@ impl SmsService {
             leaves_at: plan.leaves_at,
             is_held: plan.held_until.is_some(),
             expires_at: plan.expires_at,
+            opted_out: self.opted_out(receiver, &common).await?,
             reached: self.reached(&message, &weight).await?,
             routes,
         })
+    }
+
+    /// The opt-out that would hold a message back.
+    async fn opted_out(&self, receiver: Msisdn, common: &Common) -> Result<Option<OptedOut>, SendError> {
+        let Some(question) = self.acceptor().question(common) else { return Ok(None) };
+        Ok(self.shared.store.held_back(receiver, question).await?.map(OptedOut))
     }
 
     /// The limits that would refuse a message now.

@@ -254,6 +254,7 @@ impl Metrics {
                 count("rate_limited");
                 self.limited(reached);
             }
+            SendError::OptedOut(_) => count("opted_out"),
             SendError::Store(_) => count("store_unavailable"),
         }
     }

@@ -131,6 +131,7 @@ impl<'a> Asked<'a> {
             SendError::NoProvider => "no_provider",
             SendError::GuardRefused { .. } => "guard_refused",
             SendError::Limited(_) => "rate_limited",
+            SendError::OptedOut(_) => "opted_out",
             SendError::Store(_) => return Vec::new(),
         };
         let code = |index: usize| match refusal {

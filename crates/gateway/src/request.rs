@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::limits::LimitRule;
+use domain::consent::{Extent, Source};
 use domain::content::RuleName;
 use domain::encoding::Encoding;
 use domain::ids::{BulkId, DecisionId, KeyId, MessageId};
@@ -16,6 +17,7 @@ use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use store::StoreError;
+use store::port::consent::HeldBack;
 
 use crate::allowed::{Allowed, NotAllowed};
 
@@ -169,9 +171,38 @@ pub enum SendError {
         /// The decision, which says why.
         decision: DecisionId,
     },
+    /// The receiver has opted out of such messages.
+    #[error("the receiver {0}")]
+    OptedOut(OptedOut),
     /// The store can't take it now.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// An opt-out that holds a message back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OptedOut(pub HeldBack);
+
+impl fmt::Display for OptedOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let HeldBack { sender, extent, source, since } = &self.0;
+        let what = match extent {
+            Extent::Promotional => "promotions",
+            Extent::All => "all messages but codes",
+        };
+        write!(f, "has opted out of {what}")?;
+        match sender {
+            Some(sender) => write!(f, " from {sender}")?,
+            None => write!(f, " from all senders")?,
+        }
+        let how = match source {
+            Source::Keyword => "by a message",
+            Source::Provider => "as the provider says",
+            Source::Api => "as a caller said",
+            Source::Import => "by an imported list",
+        };
+        write!(f, ", {how}, since {since}")
+    }
 }
 
 /// A limit that a message would have gone beyond.
@@ -294,6 +325,9 @@ pub enum FieldProblem {
     /// A limit is reached.
     #[error("{0}")]
     Limited(Reached),
+    /// The receiver has opted out of such messages.
+    #[error("{0}")]
+    OptedOut(OptedOut),
     /// No provider for this receiver.
     #[error("no provider is configured for this receiver")]
     NoProvider,
@@ -325,6 +359,7 @@ impl FieldProblem {
             Self::ExpiresTooSoon => "expires_too_soon",
             Self::RepeatedMessage => "repeated_message",
             Self::Limited(_) => "rate_limited",
+            Self::OptedOut(_) => "opted_out",
             Self::NoProvider => "no_provider",
             Self::NotAllowed(what) => what.code(),
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::phone::Msisdn;
+use domain::phone::{Msisdn, SenderId};
 use domain::route::{ProviderName, Question, Route, RoutingTable, Standing};
 use domain::scenario::{Priority, Scenario};
 use domain::time::Timestamp;
@@ -20,6 +20,7 @@ pub(crate) struct Router {
     providers: BTreeMap<ProviderName, Arc<dyn SmsProvider>>,
     health: Health,
     bulk_patience: Duration,
+    senders: Arc<[SenderId]>,
 }
 
 /// What decides a message's route.
@@ -54,7 +55,8 @@ impl Router {
         if !providers.contains_key(&table.default) {
             tracing::warn!(provider = %table.default, "the default provider is not configured");
         }
-        Self { table, providers, health, bulk_patience }
+        let senders = providers.values().filter_map(|provider| provider.default_sender()).collect();
+        Self { table, providers, health, bulk_patience, senders }
     }
 
     /// Every route for a message, best first, each with the reason for its place.
@@ -114,6 +116,11 @@ impl Router {
 
     pub(crate) fn providers(&self) -> impl Iterator<Item = &Arc<dyn SmsProvider>> {
         self.providers.values()
+    }
+
+    /// The senders that a message may show which names none: it may take any route.
+    pub(crate) fn default_senders(&self) -> &Arc<[SenderId]> {
+        &self.senders
     }
 
     pub(crate) fn is_default(&self, name: &ProviderName) -> bool {

@@ -8,6 +8,8 @@
 
 mod errors;
 
+mod incoming;
+
 mod settings;
 
 mod wire;
@@ -17,8 +19,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::attempt::{Failure, ProviderMessageId, Reason, Submission, SubmitOutcome};
+use domain::consent::Extent;
+use domain::inbound::{Inbound, ListedOptOut};
 use domain::money::Money;
-use domain::phone::Msisdn;
+use domain::phone::{Msisdn, SenderId};
 use domain::receipt::{Receipt, ReceiptStatus};
 use domain::route::ProviderName;
 use domain::secret::{ExposeSecret, SecretString};
@@ -62,6 +66,7 @@ pub struct AfricasTalking {
     username: String,
     /// The field of the sender where a message names none, encoded; may be empty.
     from: String,
+    default_sender: Option<SenderId>,
     /// The fields that are the same in each request, encoded.
     always: String,
     retry_gateway_errors: bool,
@@ -93,6 +98,7 @@ impl AfricasTalking {
                 url(&format!("/version1/user?{}", user.as_str()))?,
                 settings.credential.clone(),
             ),
+            default_sender: settings.from.clone(),
             from: settings.from.as_ref().map(|from| field("from", from.as_str())).unwrap_or_default(),
             always: always(&settings),
             username: settings.username,
@@ -143,6 +149,21 @@ impl AfricasTalking {
             }
         }
         together.into_iter().map(|(position, _)| position).collect()
+    }
+
+    /// Takes a callback by the secret in its URL, and the address that it comes from.
+    fn admit(&self, request: &CallbackRequest<'_>) -> Result<(), CallbackError> {
+        let secret =
+            self.callback_secret.as_ref().ok_or(CallbackError::Forged("no callback secret is set"))?;
+        let token = request.token.ok_or(CallbackError::Forged("no secret in the URL"))?;
+        if !bool::from(secret.expose_secret().as_bytes().ct_eq(token.as_bytes())) {
+            return Err(CallbackError::Forged("wrong secret in the URL"));
+        }
+        let is_listed = request.caller.is_some_and(|caller| self.callback_addresses.contains(caller));
+        if !self.callback_addresses.is_empty() && !is_listed {
+            return Err(CallbackError::Forged("an address that is not listed in callback_addresses"));
+        }
+        Ok(())
     }
 
     fn receipt(&self, params: &Params<'_>, request: &CallbackRequest<'_>) -> Result<Receipt, CallbackError> {
@@ -247,17 +268,28 @@ impl SmsProvider for AfricasTalking {
         if request.kind != CallbackKind::Status {
             return Err(CallbackError::Unsupported);
         }
-        let secret =
-            self.callback_secret.as_ref().ok_or(CallbackError::Forged("no callback secret is set"))?;
-        let token = request.token.ok_or(CallbackError::Forged("no secret in the URL"))?;
-        if !bool::from(secret.expose_secret().as_bytes().ct_eq(token.as_bytes())) {
-            return Err(CallbackError::Forged("wrong secret in the URL"));
-        }
-        let is_listed = request.caller.is_some_and(|caller| self.callback_addresses.contains(caller));
-        if !self.callback_addresses.is_empty() && !is_listed {
-            return Err(CallbackError::Forged("an address that is not listed in callback_addresses"));
-        }
+        self.admit(request)?;
         self.receipt(&Params::parse(request.body), request).map(|receipt| vec![receipt])
+    }
+
+    fn parse_incoming(&self, request: &CallbackRequest<'_>) -> Result<Inbound, CallbackError> {
+        self.admit(request)?;
+        incoming::read(&self.name, request)
+    }
+
+    fn parse_opt_out(&self, request: &CallbackRequest<'_>) -> Result<ListedOptOut, CallbackError> {
+        self.admit(request)?;
+        incoming::opt_out(&self.name, request)
+    }
+
+    fn default_sender(&self) -> Option<SenderId> {
+        self.default_sender.clone()
+    }
+
+    /// `UserInBlacklist` (406) is what a sender for promotions hears about everybody who has shut out promotions at the
+    /// operator: no word on anything else.
+    fn refusal_extent(&self) -> Extent {
+        Extent::Promotional
     }
 
     async fn balance(&self) -> Result<Money, ProbeError> {

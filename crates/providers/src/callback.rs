@@ -2,8 +2,14 @@
 
 use std::borrow::Cow;
 
+use domain::attempt::ProviderMessageId;
+use domain::inbound::Origin;
+use domain::phone::Msisdn;
+use domain::secret::Body;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
+
+use crate::provider::{CallbackError, INTERNATIONAL};
 
 /// The longest word of a provider that is kept.
 const LONGEST_WORD: usize = 64;
@@ -53,4 +59,35 @@ pub(crate) fn code(text: &str) -> Option<&str> {
     let digits = text.bytes().filter(u8::is_ascii_digit).count();
     (!text.is_empty() && text.len() <= LONGEST_WORD && digits < 7 && text.bytes().all(is_code))
         .then_some(text)
+}
+
+/// A provider's id of a message from a phone. It is looked for as it is, so it has no character that a database can't keep.
+pub(crate) fn message_id(text: &str) -> Result<ProviderMessageId, CallbackError> {
+    ProviderMessageId::new(text)
+        .filter(|id| !id.as_str().chars().any(char::is_control))
+        .ok_or(CallbackError::Malformed("the message id is none"))
+}
+
+/// Who wrote: a phone, if it is a number in international form, with or without its plus.
+pub(crate) fn origin(text: &str) -> Origin {
+    let is_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    // A space is what is left of a plus that was not encoded.
+    let digits = text.strip_prefix('+').or_else(|| text.strip_prefix(' '));
+    let international = match digits {
+        Some(digits) => format!("+{digits}"),
+        // Short codes have no more than eight digits.
+        None if is_digits && text.len() > 8 => format!("+{text}"),
+        None => return Origin::Other(Body::new(text)),
+    };
+    match Msisdn::parse(&international, INTERNATIONAL) {
+        Ok(number) => Origin::Phone(number),
+        Err(_no_number) => Origin::Other(Body::new(text)),
+    }
+}
+
+/// The number or short code of ours that was written to.
+pub(crate) fn address(text: &str) -> String {
+    let text: String = text.chars().filter(|character| !character.is_control()).collect();
+    let text = text.strip_prefix(' ').map_or_else(|| text.clone(), |digits| format!("+{digits}"));
+    word(&text)
 }

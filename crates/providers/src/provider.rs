@@ -5,8 +5,10 @@ use std::net::IpAddr;
 
 use async_trait::async_trait;
 use domain::attempt::{Failure, ProviderMessageId, Submission, SubmitOutcome};
+use domain::consent::Extent;
+use domain::inbound::{Inbound, ListedOptOut};
 use domain::money::Money;
-use domain::phone::{Country, Msisdn};
+use domain::phone::{Country, Msisdn, SenderId};
 use domain::receipt::{Receipt, ReceiptStatus};
 use domain::route::ProviderName;
 use domain::secret::Body;
@@ -44,6 +46,40 @@ pub trait SmsProvider: Send + Sync + fmt::Debug {
     fn parse_callback(&self, request: &CallbackRequest<'_>) -> Result<Vec<Receipt>, CallbackError> {
         let _ = request;
         Err(CallbackError::Unsupported)
+    }
+
+    /// Reads a message from a phone, in the same way.
+    fn parse_incoming(&self, request: &CallbackRequest<'_>) -> Result<Inbound, CallbackError> {
+        let _ = request;
+        Err(CallbackError::Unsupported)
+    }
+
+    /// Reads the provider's word that somebody opted out, in the same way.
+    fn parse_opt_out(&self, request: &CallbackRequest<'_>) -> Result<ListedOptOut, CallbackError> {
+        let _ = request;
+        Err(CallbackError::Unsupported)
+    }
+
+    /// Whether the answer to a message from a phone carries a reply to it. Else a reply is a message like any other.
+    fn answers_carry_replies(&self) -> bool {
+        false
+    }
+
+    /// What to answer to the callback that brings a message from a phone. `reply` is a text for that phone, where answers
+    /// carry one.
+    fn answer_incoming(&self, reply: Option<&Body>) -> CallbackAnswer {
+        let _ = reply;
+        CallbackAnswer { content_type: "text/plain; charset=utf-8", body: String::new() }
+    }
+
+    /// The sender of messages that name none; `None` where the provider picks it.
+    fn default_sender(&self) -> Option<SenderId> {
+        None
+    }
+
+    /// How far an opt-out goes that the provider tells of by refusing a message.
+    fn refusal_extent(&self) -> Extent {
+        Extent::All
     }
 
     /// Asks whether a message whose submission ended ambiguously arrived after all. `None` if it did not.
@@ -103,6 +139,21 @@ pub struct CallbackRequest<'a> {
     pub body: &'a [u8],
     /// When it came.
     pub received_at: Timestamp,
+}
+
+/// What a callback is answered.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CallbackAnswer {
+    /// The media type of the body.
+    pub content_type: &'static str,
+    /// The body. May hold the text of a reply.
+    pub body: String,
+}
+
+impl fmt::Debug for CallbackAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CallbackAnswer({} bytes of {})", self.body.len(), self.content_type)
+    }
 }
 
 /// Why a callback was not taken.

@@ -12,16 +12,21 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::attempt::{Reason, Submission, SubmitOutcome};
+use domain::consent::Extent;
+use domain::inbound::{Inbound, ListedOptOut};
 use domain::money::Money;
+use domain::phone::SenderId;
 use domain::receipt::Receipt;
 use domain::route::ProviderName;
+use domain::secret::Body;
 use domain::time::Timestamp;
 use parking_lot::RwLock;
 use tokio::sync::Notify;
 
 use crate::pace::Pace;
 use crate::provider::{
-    CallbackError, CallbackRequest, Capabilities, Found, ProbeError, SmsProvider, SubmissionQuery,
+    CallbackAnswer, CallbackError, CallbackRequest, Capabilities, Found, ProbeError, SmsProvider,
+    SubmissionQuery,
 };
 
 /// A place for a provider.
@@ -61,6 +66,21 @@ impl Renewable {
 
     fn now(&self) -> Arc<dyn SmsProvider> {
         Arc::clone(&self.held.read().now)
+    }
+
+    /// Reads a callback by the credentials of now, or for a while by those before.
+    fn parse<T>(
+        &self,
+        request: &CallbackRequest<'_>,
+        read: impl Fn(&dyn SmsProvider) -> Result<T, CallbackError>,
+    ) -> Result<T, CallbackError> {
+        let Held { now, before } = self.held.read().clone();
+        let parsed = read(&*now);
+        let is_forged = matches!(parsed, Err(CallbackError::Forged(_)));
+        match before {
+            Some((before, until)) if is_forged && request.received_at <= until => read(&*before).or(parsed),
+            _ => parsed,
+        }
     }
 
     fn hear(&self, reason: Option<Reason>) {
@@ -106,15 +126,31 @@ impl SmsProvider for Renewable {
     }
 
     fn parse_callback(&self, request: &CallbackRequest<'_>) -> Result<Vec<Receipt>, CallbackError> {
-        let Held { now, before } = self.held.read().clone();
-        let parsed = now.parse_callback(request);
-        let is_forged = matches!(parsed, Err(CallbackError::Forged(_)));
-        match before {
-            Some((before, until)) if is_forged && request.received_at <= until => {
-                before.parse_callback(request).or(parsed)
-            }
-            _ => parsed,
-        }
+        self.parse(request, |provider| provider.parse_callback(request))
+    }
+
+    fn parse_incoming(&self, request: &CallbackRequest<'_>) -> Result<Inbound, CallbackError> {
+        self.parse(request, |provider| provider.parse_incoming(request))
+    }
+
+    fn parse_opt_out(&self, request: &CallbackRequest<'_>) -> Result<ListedOptOut, CallbackError> {
+        self.parse(request, |provider| provider.parse_opt_out(request))
+    }
+
+    fn answers_carry_replies(&self) -> bool {
+        self.now().answers_carry_replies()
+    }
+
+    fn answer_incoming(&self, reply: Option<&Body>) -> CallbackAnswer {
+        self.now().answer_incoming(reply)
+    }
+
+    fn default_sender(&self) -> Option<SenderId> {
+        self.now().default_sender()
+    }
+
+    fn refusal_extent(&self) -> Extent {
+        self.now().refusal_extent()
     }
 
     async fn find_submission(&self, query: &SubmissionQuery) -> Result<Option<Found>, ProbeError> {

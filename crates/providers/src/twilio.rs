@@ -7,6 +7,8 @@
 
 mod errors;
 
+mod incoming;
+
 mod settings;
 
 mod signature;
@@ -21,10 +23,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use domain::attempt::{Failure, ProviderMessageId, Reason, Submission, SubmitOutcome};
 use domain::ids::MessageId;
+use domain::inbound::Inbound;
 use domain::money::Money;
-use domain::phone::Msisdn;
+use domain::phone::{Msisdn, SenderId};
 use domain::receipt::{Receipt, ReceiptStatus};
 use domain::route::ProviderName;
+use domain::secret::Body;
 
 use self::settings::{DefaultSender, Settings};
 use self::signature::Keys;
@@ -34,8 +38,8 @@ use crate::endpoint::{BaseUrl, Endpoint, Form, field};
 use crate::factory::{ConfigError, ProviderConfig, Registration};
 use crate::pace::Pace;
 use crate::provider::{
-    CallbackError, CallbackKind, CallbackRequest, Capabilities, Found, INTERNATIONAL, ProbeError,
-    SmsProvider, SubmissionQuery,
+    CallbackAnswer, CallbackError, CallbackKind, CallbackRequest, Capabilities, Found, INTERNATIONAL,
+    ProbeError, SmsProvider, SubmissionQuery,
 };
 
 /// What the registry knows of Twilio.
@@ -58,6 +62,7 @@ pub struct Twilio {
     keys: Keys,
     base_url: BaseUrl,
     smart_encoded: bool,
+    default_sender: Option<SenderId>,
     /// Where messages are created.
     create: Endpoint,
     /// Something to read, at a URL that is put in for each request.
@@ -92,9 +97,9 @@ impl Twilio {
         let client = HttpClient::new(settings.base_url.url(), &config.pace)
             .map_err(|error| config.invalid(error.to_string()))?;
         let callback = callback_field(config, &settings)?;
-        let (service, from) = match &settings.sender {
-            DefaultSender::From(sender) => (String::new(), field("From", sender.as_str())),
-            DefaultSender::Service(sid) => (field("MessagingServiceSid", sid), String::new()),
+        let (service, from, default_sender) = match settings.sender {
+            DefaultSender::From(sender) => (String::new(), field("From", sender.as_str()), Some(sender)),
+            DefaultSender::Service(sid) => (field("MessagingServiceSid", &sid), String::new(), None),
         };
         Ok(Self {
             name: config.name.clone(),
@@ -113,6 +118,7 @@ impl Twilio {
             by_api_key: settings.by_api_key,
             keys: Keys { auth_tokens: settings.auth_tokens, shared: settings.shared_key },
             smart_encoded: settings.smart_encoded,
+            default_sender,
             base_url: settings.base_url,
         })
     }
@@ -143,6 +149,23 @@ impl Twilio {
         let url = url.or(Err(ProbeError::Refused(Failure::new(Reason::Config))))?;
         let answer = self.client.get(&self.read.at(url), ANSWER_LIMIT).await?;
         wire::shown::<wire::Page<'_>>(&answer).map(drop)
+    }
+
+    /// The parameters of a callback that Twilio has signed.
+    fn signed<'a>(&self, request: &CallbackRequest<'a>) -> Result<Params<'a>, CallbackError> {
+        if !self.keys.are_set() {
+            return Err(CallbackError::Forged("no auth token is set to check it by"));
+        }
+        let form = Params::parse(request.body);
+        self.keys.check(request, &form).map_err(CallbackError::Forged)?;
+        if request.body.is_empty() {
+            // An account may be set to call by GET: then everything stands in the URL, which is signed.
+            return Ok(Params::parse(callback::query(request.url).as_bytes()));
+        }
+        if !callback::is_form(request.headers) {
+            return Err(CallbackError::Malformed("not a form"));
+        }
+        Ok(form)
     }
 
     fn receipt(&self, params: &Params<'_>, request: &CallbackRequest<'_>) -> Result<Receipt, CallbackError> {
@@ -229,20 +252,23 @@ impl SmsProvider for Twilio {
         if request.kind != CallbackKind::Status {
             return Err(CallbackError::Unsupported);
         }
-        if !self.keys.are_set() {
-            return Err(CallbackError::Forged("no auth token is set to check it by"));
-        }
-        let form = Params::parse(request.body);
-        self.keys.check(request, &form).map_err(CallbackError::Forged)?;
-        if request.body.is_empty() {
-            // An account may be set to call by GET: then everything stands in the URL, which is signed.
-            let query = Params::parse(callback::query(request.url).as_bytes());
-            return self.receipt(&query, request).map(|receipt| vec![receipt]);
-        }
-        if !callback::is_form(request.headers) {
-            return Err(CallbackError::Malformed("not a form"));
-        }
-        self.receipt(&form, request).map(|receipt| vec![receipt])
+        self.receipt(&self.signed(request)?, request).map(|receipt| vec![receipt])
+    }
+
+    fn parse_incoming(&self, request: &CallbackRequest<'_>) -> Result<Inbound, CallbackError> {
+        incoming::read(&self.name, &self.account_sid, &self.signed(request)?, request)
+    }
+
+    fn answers_carry_replies(&self) -> bool {
+        true
+    }
+
+    fn answer_incoming(&self, reply: Option<&Body>) -> CallbackAnswer {
+        incoming::answer(reply)
+    }
+
+    fn default_sender(&self) -> Option<SenderId> {
+        self.default_sender.clone()
     }
 
     async fn find_submission(&self, query: &SubmissionQuery) -> Result<Option<Found>, ProbeError> {

@@ -16,9 +16,11 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::StoreError;
 use crate::answering::Answering;
+use crate::port::consent::{ChangeConsent, Changed};
 use crate::port::events::Lease;
 use crate::port::guard::{Feedback, ForgetGuard, KeptByGuard};
 use crate::port::history::{Forgotten, KeepHistory};
+use crate::port::inbound::{NewInbound, Received};
 use crate::port::keys::{ApiKey, KeyUse, Rotation};
 use crate::port::messages::{Accept, Accepted, Cancel, Moved, Resend, Resent, Sweep, Swept};
 use crate::port::nodes::{Beat, Leave};
@@ -136,6 +138,8 @@ pub(crate) struct ServedTexts {
     pub(crate) texts: Vec<[u8; 16]>,
     /// Messages that are as old and have not ended: their texts are erased when they have served.
     pub(crate) later: Vec<[u8; 16]>,
+    /// Messages from phones that were kept for as long.
+    pub(crate) inbound: Vec<[u8; 16]>,
     /// How far all of these are gone through.
     pub(crate) mark: Option<[u8; 16]>,
 }
@@ -216,6 +220,8 @@ macro_rules! operations {
 operations! {
     Finish in finishes: Vec<AttemptEnd> => (), Vec::len;
     Receipts in receipts: Vec<NewReceipt> => Vec<ReceiptFate>, Vec::len;
+    Inbound in inbound: NewInbound => Received, |_| 1;
+    Consent in consents: ChangeConsent => Vec<Changed>, |change| change.changes.len();
     SettleWatches in settlements: Vec<Settled> => (), Vec::len;
     TakeWatches in watch_takes: TakeWatches => Vec<Taken>, |take| guess(take.limit);
     Cancel in cancels: Cancel => Vec<Option<Moved>>, |cancel| cancel.messages.len();
@@ -238,7 +244,7 @@ operations! {
     Lease in leases: LeaseChange => bool, |_| 1;
     DataKey in data_keys: DataKeyChange => u64, |_| 1;
     Reseal in resealed: ResealedRows => (), ResealedRows::resealed;
-    Erase in erasures: ServedTexts => (), |served| served.codes.len() + served.texts.len();
+    Erase in erasures: ServedTexts => (), |served| served.codes.len() + served.texts.len() + served.inbound.len();
     ForgetReceiver in forgotten_receivers: (Msisdn, Act) => ForgottenReceiver, |_| MAX_ROWS;
     Keep in keeps: bool => (), |_| 1;
     Note in notes: Vec<NewEntry> => (), Vec::len;
@@ -258,6 +264,8 @@ impl Batch {
     pub(crate) fn seals(&self) -> bool {
         !(self.accepts.is_empty()
             && self.receipts.is_empty()
+            && self.inbound.is_empty()
+            && self.consents.is_empty()
             && self.resealed.is_empty()
             && self.pings.is_empty())
     }

@@ -2,9 +2,11 @@
 //! leaves this crate.
 
 pub mod audit;
+pub mod consent;
 pub mod events;
 pub mod guard;
 pub mod history;
+pub mod inbound;
 pub mod keys;
 pub mod messages;
 pub mod nodes;
@@ -17,9 +19,11 @@ pub mod templates;
 pub mod watches;
 
 pub use audit::Audit;
+pub use consent::Consents;
 pub use events::Events;
 pub use guard::Guard;
 pub use history::History;
+pub use inbound::InboundMessages;
 pub use keys::Keys;
 pub use messages::Messages;
 pub use nodes::Nodes;
@@ -41,6 +45,8 @@ pub trait Store:
     Messages
     + Queue
     + Receipts
+    + InboundMessages
+    + Consents
     + Watches
     + Routes
     + Nodes

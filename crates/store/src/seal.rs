@@ -48,6 +48,10 @@ pub(crate) enum Column {
     Body,
     Callback,
     EventData,
+    InboundFrom,
+    InboundText,
+    InboundRaw,
+    ConsentNumber,
 }
 
 impl Column {
@@ -57,6 +61,10 @@ impl Column {
             Self::Body => b"messages.body",
             Self::Callback => b"callbacks.raw",
             Self::EventData => b"events.data",
+            Self::InboundFrom => b"inbound.from",
+            Self::InboundText => b"inbound.text",
+            Self::InboundRaw => b"inbound.raw",
+            Self::ConsentNumber => b"consents.number",
         }
     }
 }

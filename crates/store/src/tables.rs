@@ -103,6 +103,9 @@ pub(crate) const TABLES: &[Table] = &[
     table("audit_checkpoints", 1, AUDIT_CHECKPOINTS),
     table("reservations", 2, &[id("message_id"), big("quota"), big("amount"), int("after_attempt")]),
     table("quotas", 1, &[big("quota"), big("value"), big("ends_at")]),
+    table("inbound", 1, INBOUND),
+    table("consents", 1, CONSENTS),
+    table("opt_outs", 3, OPT_OUTS),
     table("watches", 2, WATCHES),
     table("queue", 4, QUEUE),
 ];
@@ -284,6 +287,43 @@ const AUDIT_HEADS: &[Column] = &[
 
 const AUDIT_CHECKPOINTS: &[Column] =
     &[big("number"), big("at"), bytes("seen"), bytes("previous"), bytes("hash"), bytes("signature")];
+
+const INBOUND: &[Column] = &[
+    id("id"),
+    big("received_at"),
+    text("provider"),
+    text("provider_message_id"),
+    big("from_hash"),
+    text("country"),
+    bytes("sealed_from"),
+    text("sent_to"),
+    bytes("sealed_text"),
+    bytes("sealed_raw"),
+    int("segments"),
+    text("keyword"),
+    text("word"),
+    id("caller"),
+    text("handling"),
+];
+
+const CONSENTS: &[Column] = &[
+    id("id"),
+    big("at"),
+    big("number_hash"),
+    text("country"),
+    bytes("sealed_number"),
+    text("sender"),
+    text("direction"),
+    text("extent"),
+    text("source"),
+    text("provider"),
+    id("inbound_id"),
+    text("detail"),
+    text("actor"),
+];
+
+const OPT_OUTS: &[Column] =
+    &[big("number_hash"), text("sender"), text("extent"), id("consent_id"), text("source"), big("since")];
 
 const WATCHES: &[Column] = &[
     big("due_at"),

@@ -32,6 +32,12 @@ closed_set! {
         SmsRetried => "sms.retried",
         /// A caller said what the receiver did with it.
         SmsFeedback => "sms.feedback",
+        /// A message from a phone came in.
+        InboundReceived => "inbound.received",
+        /// Somebody does not want messages any more.
+        ConsentOptedOut => "consent.opted_out",
+        /// Somebody wants messages again.
+        ConsentOptedIn => "consent.opted_in",
         /// An API key was made.
         KeyCreated => "key.created",
         /// An API key was given another secret.

@@ -10,10 +10,10 @@ use domain::time::Timestamp;
 use store::StoreError;
 use store::port::messages::{Accept, Accepted, Idempotency, Limited, NewMessage};
 
-use super::{Acceptor, Common, Prepared, Prospect, Repeatable, Stored};
+use super::{Acceptor, Common, Prepared, Prospect, Repeatable, Stored, refusals};
 use crate::fresh;
 use crate::limits::Allows;
-use crate::request::{Caller, FieldProblem, Reached, Remaining, Reply, ReplyVerdict, SendError};
+use crate::request::{Caller, FieldProblem, OptedOut, Reached, Remaining, Reply, ReplyVerdict, SendError};
 
 /// How often a request is looked at again of which a part was refused.
 const TRIES: usize = 4;
@@ -67,6 +67,18 @@ impl Acceptor<'_> {
                     prepared.refuse(|id| repeated.contains(&id).then_some(FieldProblem::RepeatedMessage));
                     if prepared.messages.is_empty() {
                         return Err(SendError::Repeated);
+                    }
+                }
+                Accepted::OptedOut(opted_out) => {
+                    let mut by: HashMap<_, _> =
+                        opted_out.into_iter().map(|it| (it.message_id, OptedOut(it.by))).collect();
+                    prepared.refuse(|id| by.get(&id).cloned().map(FieldProblem::OptedOut));
+                    if prepared.messages.is_empty() && prepared.bulk_id.is_none() {
+                        let only = by.drain().next().ok_or(StoreError::Corrupt)?;
+                        return Err(SendError::OptedOut(only.1));
+                    }
+                    if prepared.messages.is_empty() {
+                        return Err(SendError::Invalid(refusals(prepared.verdicts)));
                     }
                 }
                 Accepted::Limited(limited) => {

@@ -126,7 +126,7 @@ fn report_without_an_id_or_a_status_is_malformed() {
 }
 
 #[test]
-fn other_callbacks_are_unsupported() {
+fn what_is_no_report_is_not_read_as_one() {
     for kind in [CallbackKind::Incoming, CallbackKind::OptOut] {
         let callback = Callback { kind, ..report("id=1&text=Habari") };
         assert_eq!(parse_with(json!({}), &callback), Err(CallbackError::Unsupported));

@@ -35,6 +35,8 @@ mod twilio_find;
 
 mod twilio_probe;
 
+mod twilio_incoming;
+
 mod twilio_openapi;
 
 mod africastalking_configure;
@@ -42,5 +44,7 @@ mod africastalking_configure;
 mod africastalking_send;
 
 mod africastalking_callback;
+
+mod africastalking_incoming;
 
 mod africastalking_probe;

@@ -63,7 +63,7 @@ fn form(params: &[(String, String)]) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(params).finish()
 }
 
-fn params(params: &[(&str, &str)]) -> Vec<(String, String)> {
+pub(crate) fn params(params: &[(&str, &str)]) -> Vec<(String, String)> {
     params.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
@@ -83,7 +83,7 @@ fn status_params(status: &str, more: &[(&str, &str)]) -> Vec<(String, String)> {
     all
 }
 
-fn signed(url: &str, params: &[(String, String)]) -> Callback {
+pub(crate) fn signed(url: &str, params: &[(String, String)]) -> Callback {
     Callback::form(url, form(params)).header("x-twilio-signature", &sign(AUTH_TOKEN, url, params))
 }
 
@@ -285,7 +285,7 @@ fn signed_callback_without_what_it_needs_is_malformed() {
 }
 
 #[test]
-fn other_callbacks_are_unsupported() {
+fn what_is_no_report_is_not_read_as_one() {
     for kind in [CallbackKind::Incoming, CallbackKind::OptOut] {
         let callback = Callback { kind, ..signed(URL, &status_params("received", &[])) };
         assert_eq!(parse(json!({}), &callback), Err(CallbackError::Unsupported));

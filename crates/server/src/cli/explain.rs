@@ -110,6 +110,9 @@ fn show(explanation: &Explanation, drained: &Drained, now: Timestamp) {
     };
     row("leaves", leaves);
     row("expires", explanation.expires_at.map_or_else(|| "never".into(), |at| at.to_string()));
+    if let Some(by) = &explanation.opted_out {
+        row("refused", format!("the receiver {by}"));
+    }
     for reached in &explanation.reached {
         row("refused", reached.to_string());
     }

@@ -77,6 +77,8 @@ codes! {
     NoProvider => UNPROCESSABLE_ENTITY, "no_provider", "No provider is configured for this receiver";
     /// A limit is reached.
     RateLimited => TOO_MANY_REQUESTS, "rate_limited", "A limit is reached";
+    /// The receiver does not want such messages.
+    OptedOut => FORBIDDEN, "opted_out", "The receiver has opted out of such messages";
     /// The guard against SMS pumping found it suspicious.
     GuardRefused => FORBIDDEN, "guard_refused", "The guard against SMS pumping refused the message";
     /// No key, or none that is valid.
@@ -300,6 +302,14 @@ impl From<SendError> for Problem {
             SendError::GuardRefused { decision } => {
                 Self { decision: Some(decision), ..Self::new(Code::GuardRefused, error.to_string()) }
             }
+            SendError::OptedOut(ref by) => Self {
+                errors: vec![FieldProblem {
+                    pointer: "/receiver".into(),
+                    code: Code::OptedOut.as_str(),
+                    detail: by.to_string(),
+                }],
+                ..Self::new(Code::OptedOut, error.to_string())
+            },
             SendError::Store(error) => error.into(),
         }
     }

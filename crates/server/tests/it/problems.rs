@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use domain::consent::{Extent, Source};
 use domain::content::ContentRules;
 use domain::ids::DecisionId;
 use domain::phone::{PhoneError, SenderId};
 use domain::scenario::Scenario;
 use gateway::allowed::NotAllowed;
 use gateway::limits::{Allows, LimitBy, LimitRule};
-use gateway::request::{FieldProblem, Reached};
+use gateway::request::{FieldProblem, OptedOut, Reached};
 use reqwest::Method;
 use serde_json::{Value, json};
 use server::http::problem::Code;
+use store::port::consent::HeldBack;
 use testkit::sim::{Fault, FaultRule};
 use testkit::wait::LONG;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -54,6 +56,12 @@ fn field_problems() -> Vec<FieldProblem> {
         by: LimitBy::All,
         allows: Allows::Messages { limit: 1, period: std::time::Duration::from_hours(1) },
     });
+    let held_back = HeldBack {
+        sender: None,
+        extent: Extent::All,
+        source: Source::Keyword,
+        since: domain::time::Timestamp::from_micros(0),
+    };
     let all = vec![
         FieldProblem::Missing,
         FieldProblem::Receiver(PhoneError::TooShort),
@@ -74,6 +82,7 @@ fn field_problems() -> Vec<FieldProblem> {
         FieldProblem::ExpiresTooSoon,
         FieldProblem::RepeatedMessage,
         FieldProblem::Limited(Reached { limit, again_in: std::time::Duration::from_secs(1) }),
+        FieldProblem::OptedOut(OptedOut(held_back)),
         FieldProblem::NoProvider,
         FieldProblem::NotAllowed(NotAllowed::Scenario),
         FieldProblem::NotAllowed(NotAllowed::Country),
@@ -100,6 +109,7 @@ fn field_problems() -> Vec<FieldProblem> {
             | FieldProblem::ExpiresTooSoon
             | FieldProblem::RepeatedMessage
             | FieldProblem::Limited(_)
+            | FieldProblem::OptedOut(_)
             | FieldProblem::NoProvider
             | FieldProblem::NotAllowed(NotAllowed::Scenario | NotAllowed::Country | NotAllowed::Sender) => {}
         }
@@ -117,7 +127,7 @@ fn every_problem_code_has_a_heading_in_the_documentation_and_no_other_heading_is
 fn every_field_code_has_a_heading_in_the_documentation_and_no_other_heading_is_there() {
     let problems = field_problems();
     // These are problems of their own as well, and described there.
-    let described = ["no_provider", "repeated_message", "guard_refused", "rate_limited"];
+    let described = ["no_provider", "repeated_message", "guard_refused", "rate_limited", "opted_out"];
     let codes = problems.iter().map(FieldProblem::code).chain(OF_HTTP.iter().copied());
     let codes: BTreeSet<_> = codes.filter(|code| !described.contains(code)).collect();
     assert_eq!(headings("Field codes"), codes);

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use domain::attempt::{Acceptance, Attempt, Failure, SubmitOutcome};
 use domain::audit::Actor;
+use domain::consent::Question;
 use domain::ids::{BulkId, KeyId, MessageId};
 use domain::message::{Message, MessageStatus};
 use domain::money::Money;
@@ -15,6 +16,7 @@ use domain::scenario::Scenario;
 use domain::time::Timestamp;
 
 use crate::StoreError;
+use crate::port::consent::OptedOut;
 
 /// Messages, from the accepting side.
 #[async_trait]
@@ -73,6 +75,8 @@ pub struct NewMessage {
     pub held_until: Option<Timestamp>,
     /// What it uses up. All of it is there, or the message is not stored.
     pub draws: Vec<Draw>,
+    /// Whether its receiver wants it; `None` for one that no opt-out holds back.
+    pub consent: Option<Question>,
 }
 
 impl NewMessage {
@@ -119,6 +123,8 @@ pub enum Accepted {
     StoredWithin(Vec<Left>),
     /// These of the messages want more than a quota has. Nothing was stored, and nothing drawn.
     Limited(Vec<Limited>),
+    /// Receivers of these of the messages have opted out of them. Nothing was stored, and nothing drawn.
+    OptedOut(Vec<OptedOut>),
 }
 
 impl Accepted {

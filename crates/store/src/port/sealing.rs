@@ -37,7 +37,8 @@ pub trait Sealing: Send + Sync {
     /// Erases texts that have served: of one-time codes, and of what is older than texts are kept. A part at a time.
     async fn erase_texts(&self, erase: EraseTexts) -> Result<Erased, StoreError>;
 
-    /// Forgets all that is known of a person: the messages to a number that have ended, with all that happened to them.
+    /// Forgets all that is known of a person: the messages to a number that have ended, with all that happened to them,
+    /// and those from it. An opt-out goes on, by the hash of the number alone.
     /// What the audit trail says of them stays: it knows the number by its hash.
     /// Answers how many were forgotten, and which still wait or are under way.
     async fn forget_receiver(&self, receiver: Msisdn, act: Act) -> Result<ForgottenReceiver, StoreError>;
@@ -106,7 +107,7 @@ pub struct EraseTexts {
 pub struct Erased {
     /// Texts of one-time codes.
     pub codes: u64,
-    /// Texts that were kept for as long as texts are.
+    /// Texts that were kept for as long as texts are, also those from phones.
     pub texts: u64,
     /// Nothing is left to erase now.
     pub is_done: bool,
@@ -119,6 +120,8 @@ pub struct ForgottenReceiver {
     pub messages: u64,
     /// Callbacks that belonged to no message.
     pub callbacks: u64,
+    /// Messages from the phone that are gone.
+    pub inbound: u64,
     /// Messages that have not ended: cancel them, or wait.
     pub waiting: Vec<MessageId>,
 }

@@ -7,6 +7,7 @@
 
 mod accept;
 mod claim;
+mod consent;
 mod erase;
 mod events;
 mod finish;

@@ -2,12 +2,16 @@
 
 #[path = "read/audit.rs"]
 pub(super) mod audit;
+#[path = "read/consent.rs"]
+pub(super) mod consent;
 #[path = "read/erase.rs"]
 pub(super) mod erase;
 #[path = "read/events.rs"]
 pub(super) mod events;
 #[path = "read/guard.rs"]
 pub(super) mod guard;
+#[path = "read/inbound.rs"]
+pub(super) mod inbound;
 #[path = "read/keys.rs"]
 pub(super) mod keys;
 #[path = "read/queue.rs"]

@@ -18,13 +18,33 @@ struct Sealed {
     columns: &'static [(&'static str, Column)],
 }
 
-const TABLES: &[Sealed] = &[Sealed {
-    name: "events",
-    key: "number",
-    first: RowKey::Number(i64::MIN),
-    place: "subject",
-    columns: &[("sealed_data", Column::EventData)],
-}];
+const TABLES: &[Sealed] = &[
+    Sealed {
+        name: "events",
+        key: "number",
+        first: RowKey::Number(i64::MIN),
+        place: "subject",
+        columns: &[("sealed_data", Column::EventData)],
+    },
+    Sealed {
+        name: "inbound",
+        key: "id",
+        first: RowKey::Id([0; 16]),
+        place: "id",
+        columns: &[
+            ("sealed_from", Column::InboundFrom),
+            ("sealed_text", Column::InboundText),
+            ("sealed_raw", Column::InboundRaw),
+        ],
+    },
+    Sealed {
+        name: "consents",
+        key: "id",
+        first: RowKey::Id([0; 16]),
+        place: "id",
+        columns: &[("sealed_number", Column::ConsentNumber)],
+    },
+];
 
 /// Before the first row of a table; `None` behind the last table.
 pub(super) fn first_of(table: u16) -> Option<SealedRow> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::audit::{Act, Checkpoint, Entry, NewEntry, Part, Sealed};
+use domain::consent::Question;
 use domain::event::NewEvent;
 use domain::guard::ledger::Entered;
 use domain::guard::{Count, Subject};
@@ -25,11 +26,13 @@ use crate::group::{
     Backend, DataKeyChange, Drain, GroupCommit, KeyChange, LeaseChange, NodeChange, Operation, TemplateChange,
 };
 use crate::port::audit::{Audit, AuditChain, AuditFilter, AuditPage};
+use crate::port::consent::{ChangeConsent, Changed, ConsentRecord, Consents, HeldBack, OptOutFilter};
 use crate::port::events::{Event, Events, Lease, Outbox, RaisedEvent};
 use crate::port::guard::{
     AskedCounts, Days, Decision, DecisionFilter, Feedback, ForgetGuard, Guard, KeptByGuard,
 };
 use crate::port::history::{Forgotten, History, KeepHistory};
+use crate::port::inbound::{InboundFilter, InboundMessages, InboundRecord, NewInbound, Received};
 use crate::port::keys::{ApiKey, FoundKey, KeyUse, Keys, Rotation};
 use crate::port::messages::{
     Accept, Accepted, Cancel, Filter, Idempotency, MessageRecord, MessageSummary, Messages, Moved, Page,
@@ -210,6 +213,36 @@ impl Receipts for BackendStore {
 }
 
 #[async_trait]
+impl InboundMessages for BackendStore {
+    async fn receive_inbound(&self, new: NewInbound) -> Result<Received, StoreError> {
+        self.group()?.ask(new, Operation::Inbound).await
+    }
+
+    async fn inbound(&self, filter: InboundFilter) -> Result<Vec<InboundRecord>, StoreError> {
+        self.read(move |statements| read::inbound::inbound(statements, &filter)).await
+    }
+}
+
+#[async_trait]
+impl Consents for BackendStore {
+    async fn change_consent(&self, change: ChangeConsent) -> Result<Vec<Changed>, StoreError> {
+        self.group()?.ask(change, Operation::Consent).await
+    }
+
+    async fn held_back(&self, number: Msisdn, question: Question) -> Result<Option<HeldBack>, StoreError> {
+        self.read(move |statements| read::consent::held_back(statements, number, &question)).await
+    }
+
+    async fn opt_outs(&self, filter: OptOutFilter) -> Result<Vec<ConsentRecord>, StoreError> {
+        self.read(move |statements| read::consent::opt_outs(statements, &filter)).await
+    }
+
+    async fn consent_history(&self, number: Msisdn, limit: u32) -> Result<Vec<ConsentRecord>, StoreError> {
+        self.read(move |statements| read::consent::history(statements, number, limit)).await
+    }
+}
+
+#[async_trait]
 impl Watches for BackendStore {
     async fn take_watches(&self, take: TakeWatches) -> Result<Vec<Watched>, StoreError> {
         let taken = self.group()?.ask(take, Operation::TakeWatches).await?;
@@ -357,8 +390,9 @@ impl Sealing for BackendStore {
     async fn erase_texts(&self, erase: EraseTexts) -> Result<Erased, StoreError> {
         // Beside the writer: to find them takes longer than a commit should.
         let (served, is_done) = self.read(move |statements| read::erase::served(statements, &erase)).await?;
-        let erased = Erased { codes: served.codes.len() as u64, texts: served.texts.len() as u64, is_done };
-        if served.mark.is_some() || erased.codes > 0 {
+        let texts = (served.texts.len() + served.inbound.len()) as u64;
+        let erased = Erased { codes: served.codes.len() as u64, texts, is_done };
+        if served.mark.is_some() || erased.codes > 0 || texts > 0 {
             self.group()?.ask(served, Operation::Erase).await?;
         }
         Ok(erased)

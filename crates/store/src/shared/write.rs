@@ -11,6 +11,8 @@ pub(super) mod audit;
 pub(super) mod cancel;
 #[path = "write/claim.rs"]
 pub(super) mod claim;
+#[path = "write/consent.rs"]
+pub(super) mod consent;
 #[path = "write/divert.rs"]
 pub(super) mod divert;
 #[path = "write/doubt.rs"]
@@ -25,6 +27,8 @@ pub(super) mod finish;
 pub(super) mod guard;
 #[path = "write/history.rs"]
 pub(super) mod history;
+#[path = "write/inbound.rs"]
+pub(super) mod inbound;
 #[path = "write/keys.rs"]
 pub(super) mod keys;
 #[path = "write/nodes.rs"]
@@ -78,6 +82,8 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
     }
     answer!(batch.finishes, |ends| finish::finish(statements, ends));
     answer!(batch.receipts, |receipts| receipts::record(statements, receipts));
+    answer!(batch.inbound, |new| inbound::receive(statements, new));
+    answer!(batch.consents, |change| consent::change(statements, change));
     answer!(batch.settlements, |settled| watches::settle(statements, settled));
     answer!(batch.watch_takes, |take| watches::take(statements, *take));
     answer!(batch.cancels, |cancel| cancel::cancel(statements, cancel));
@@ -86,7 +92,8 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
     answer!(batch.recoveries, |recovery| recover::recover(statements, *recovery));
     answer!(batch.sweeps, |sweep| sweep::sweep(statements, sweep));
     answer!(batch.charges, |charges| spending::settle(statements, charges));
-    answer!(batch.accepts, |accept| accept::accept(statements, accept));
+    let opt_outs = consent::OptOuts::look(statements, &batch.accepts)?;
+    answer!(batch.accepts, |accept| accept::accept(statements, accept, opt_outs));
     answer!(batch.claims, |claim| claim::claim(statements, claim));
     answer!(batch.keys, |change| keys::change(statements, change));
     answer!(batch.templates, |change| templates::change(statements, change));

@@ -44,7 +44,10 @@ fn code_that_is_queued_again_meanwhile_keeps_its_text_for_now() {
     let mut file = two_messages();
     file.execute_batch("INSERT INTO erasable (message_id) SELECT id FROM messages").unwrap();
     let codes = vec![FAILED, AGAIN];
-    erase(&mut file, &ServedTexts { codes, texts: Vec::new(), later: Vec::new(), mark: None });
+    erase(
+        &mut file,
+        &ServedTexts { codes, texts: Vec::new(), later: Vec::new(), inbound: Vec::new(), mark: None },
+    );
     assert_eq!((ids(&file, WITHOUT_TEXT), ids(&file, TO_ERASE)), (vec![FAILED], vec![AGAIN]));
 }
 
@@ -52,6 +55,9 @@ fn code_that_is_queued_again_meanwhile_keeps_its_text_for_now() {
 fn text_that_is_queued_again_meanwhile_is_erased_when_it_has_served() {
     let mut file = two_messages();
     let texts = vec![FAILED, AGAIN];
-    erase(&mut file, &ServedTexts { codes: Vec::new(), texts, later: Vec::new(), mark: Some(AGAIN) });
+    erase(
+        &mut file,
+        &ServedTexts { codes: Vec::new(), texts, later: Vec::new(), inbound: Vec::new(), mark: Some(AGAIN) },
+    );
     assert_eq!((ids(&file, WITHOUT_TEXT), ids(&file, TO_ERASE)), (vec![FAILED], vec![AGAIN]));
 }

@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0013_last_checkpoint.sql"),
     include_str!("../../migrations/sqlite/0014_events.sql"),
     include_str!("../../migrations/sqlite/0015_templates.sql"),
+    include_str!("../../migrations/sqlite/0016_inbound.sql"),
 ];
 
 /// Marks the file as ours: "Tuma" in ASCII (SQLite, "PRAGMA `application_id`").

@@ -2,12 +2,14 @@
 
 use std::fmt::Write as _;
 
+use domain::consent::Keyword;
 use domain::receipt::ReceiptStatus;
 use domain::scenario::Scenario;
 use domain::secret::Body;
 use store::port::messages::NewMessage;
 use store::port::receipts::NewReceipt;
 
+use crate::conformance::inbound::from_phone;
 use crate::support::{
     Bench, Fixture, PostgresFixture, SqliteFixture, With as _, message, receipt_by, receipt_for, receiver,
 };
@@ -45,6 +47,9 @@ async fn fill<F: Fixture>(bench: &Bench<F>) {
     bench.add_and_doubt(message(2).with(|message| message.receiver = receiver(1))).await;
     let waiting = message(3).with(|message| message.receiver = receiver(1));
     bench.add([waiting]).await;
+    let mut from_phone = from_phone(1, TEXT, Some(Keyword::Stop));
+    from_phone.raw = CALLBACK.to_vec();
+    bench.receive_inbound(from_phone).await.unwrap();
     assert_eq!(bench.show(id).await.summary.message.body, Body::new(TEXT));
     assert_eq!(bench.show(id).await.receipts[0].raw, CALLBACK);
 }

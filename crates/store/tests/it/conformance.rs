@@ -4,6 +4,7 @@
 //! listed is dead code, and so a warning.
 
 pub(crate) mod audit;
+pub(crate) mod consent;
 mod doubts;
 mod events;
 mod finish;
@@ -11,6 +12,7 @@ mod group;
 mod guard;
 pub(crate) mod history;
 mod idempotency;
+pub(crate) mod inbound;
 mod keys;
 mod lists;
 mod messages;
@@ -80,6 +82,26 @@ macro_rules! conformance {
                 chain_that_was_taken_out_as_a_whole_is_named,
                 chain_that_knows_of_a_checkpoint_can_not_be_made_to_forget_it,
                 change_of_any_column_is_found,
+            );
+            conformance!(@room inbound, $fixture,
+                message_from_a_phone_reads_back_with_every_character,
+                name_that_is_no_phone_is_kept_and_asks_for_nothing,
+                repeated_callback_is_known_and_changes_nothing,
+                of_equal_callbacks_at_once_one_is_stored,
+                yes_is_an_opt_in_only_for_who_has_opted_out,
+                messages_from_phones_are_found_by_each_condition,
+                texts_from_phones_go_when_texts_go_and_the_rest_when_messages_go,
+                person_is_forgotten_and_the_opt_out_goes_on,
+            );
+            conformance!(@room consent, $fixture,
+                message_that_its_receiver_does_not_want_is_not_stored,
+                of_many_those_that_are_not_wanted_are_named_and_none_is_stored,
+                repeated_request_is_answered_as_before_whatever_was_opted_out_since,
+                opt_in_ends_what_it_is_about,
+                ledger_keeps_every_change_with_who_made_it_and_the_same_change_once,
+                opt_outs_that_hold_are_listed_by_what_is_asked_for,
+                what_waits_for_somebody_who_opts_out_is_stopped,
+                whoever_opts_out_while_many_are_accepted_gets_none_of_them,
             );
             conformance!(@room quotas, $fixture,
                 quota_is_drawn_on_to_the_last_and_survives_reopening,

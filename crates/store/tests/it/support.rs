@@ -309,6 +309,7 @@ pub(crate) fn message(n: u64) -> NewMessage {
         provider: provider("twilio"),
         held_until: None,
         draws: Vec::new(),
+        consent: None,
     }
 }
 
@@ -319,6 +320,7 @@ pub(crate) fn message_at(n: u64, created_at: Timestamp) -> NewMessage {
         provider: provider("twilio"),
         held_until: None,
         draws: Vec::new(),
+        consent: None,
     }
 }
 

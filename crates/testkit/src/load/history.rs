@@ -61,6 +61,7 @@ async fn some(store: &dyn Store, at: Timestamp) -> anyhow::Result<()> {
             provider: provider.clone(),
             held_until: None,
             draws: Vec::new(),
+            consent: None,
         })
     };
     let messages = (0..TOGETHER).map(|_| new()).collect::<anyhow::Result<_>>()?;

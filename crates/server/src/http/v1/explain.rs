@@ -51,6 +51,11 @@ pub(super) struct ExplainedMessage {
     expires_at: Option<String>,
     /// What it would cost by the route that it would take; `null` where no price is set.
     price: Option<Cost>,
+    /// The opt-out that would hold it back, in a line for people; `null` if the receiver wants it.
+    #[schema(
+        example = "has opted out of promotions from SAFESHOP, by a message, since 2026-11-28T08:00:00Z"
+    )]
+    opted_out: Option<String>,
     /// The limits that would refuse it now.
     limits: Vec<ShownLimit>,
     /// Every route, best first. The first one that is usable is taken.
@@ -122,6 +127,7 @@ impl ExplainedMessage {
             held_by_quiet_hours: explanation.is_held,
             expires_at: explanation.expires_at.map(|at| at.to_string()),
             price: taken.and_then(|route| route.price).map(Cost::from),
+            opted_out: explanation.opted_out.as_ref().map(ToString::to_string),
             limits: explanation.reached.iter().map(ShownLimit::from).collect(),
             routes: explanation.routes.iter().enumerate().map(ShownRoute::from).collect(),
         }

@@ -7,7 +7,7 @@ use domain::message::Message;
 use domain::phone::SenderId;
 use domain::time::Timestamp;
 
-use super::{ids, quotas, spending};
+use super::{consent, ids, quotas, spending};
 use crate::StoreError;
 use crate::group::Pending;
 use crate::port::messages::{Accept, Accepted, Idempotency, NewMessage};
@@ -59,10 +59,13 @@ pub(super) fn run(
     // To look for repetitions is for the other way.
     let plain: Vec<&Accept> =
         pendings.iter().map(|pending| &pending.question).filter(|accept| is_plain(accept)).collect();
+    let is_consent_asked = consent::ask(statements, &plain)?;
     let has_quotas = quotas::lock(statements, &plain, quotas_of_others)?;
     statements.flush();
     let mut sealed = seal(&statements.vault(), &plain)?;
     let mut book = if has_quotas { quotas::book(statements)? } else { Book::default() };
+    let opt_outs = if is_consent_asked { consent::answer(statements)? } else { consent::OptOuts::default() };
+    let vault = statements.vault();
     let (mut fresh, mut new) = (BTreeMap::new(), Vec::new());
     for (at, pending) in pendings.iter_mut().enumerate() {
         let accept = &pending.question;
@@ -70,6 +73,9 @@ pub(super) fn run(
             Some(wanted) => {
                 let earlier = known.get(&wanted.key).filter(|it| it.created_at >= wanted.since);
                 pending.answer = earlier.map(|it| it.answer(wanted));
+                if pending.answer.is_none() {
+                    pending.answer = opt_outs.hold_back(&vault, &accept.messages);
+                }
                 if pending.answer.is_none() {
                     match book.draw(&accept.messages) {
                         Ok(left) => {
@@ -82,9 +88,12 @@ pub(super) fn run(
                 }
             }
             None if !is_plain(accept) => {}
-            None => match book.draw(&accept.messages) {
-                Ok(left) => new.push((at, left)),
-                Err(limited) => pending.answer = Some(Accepted::Limited(limited)),
+            None => match opt_outs.hold_back(&vault, &accept.messages) {
+                Some(held_back) => pending.answer = Some(held_back),
+                None => match book.draw(&accept.messages) {
+                    Ok(left) => new.push((at, left)),
+                    Err(limited) => pending.answer = Some(Accepted::Limited(limited)),
+                },
             },
         }
     }

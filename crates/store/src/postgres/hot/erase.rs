@@ -6,6 +6,7 @@ use crate::StoreError;
 use crate::group::{Pending, ServedTexts};
 use crate::postgres::data_keys;
 use crate::postgres::sql::{Statements, column, get, params};
+use crate::postgres::write;
 use crate::seal::ResealedRows;
 
 /// Asked when it is done: somebody may have asked to send it again since it was looked for. What another node decides about
@@ -31,7 +32,8 @@ pub(super) fn texts(
     pendings: &mut [Pending<ServedTexts, ()>],
 ) -> Result<(), StoreError> {
     for pending in pendings {
-        let ServedTexts { codes, texts, later, mark } = &pending.question;
+        let ServedTexts { codes, texts, later, inbound, mark } = &pending.question;
+        write::erase::inbound(statements, inbound)?;
         let served = have_served(statements, &codes.iter().chain(texts).collect::<Vec<_>>())?;
         statements.execute(ERASE, params![column(&served)])?;
         let codes: Vec<_> = codes.iter().filter(|id| served.contains(*id)).collect();

@@ -23,6 +23,10 @@ const MARK: &str = "SELECT mark FROM progress WHERE chore = 'erase'";
 pub(in super::super) const OLD: &str = "SELECT s.message_id, s.status FROM states s \
      WHERE s.message_id > ?1 AND s.message_id < ?2 ORDER BY s.message_id LIMIT ?3";
 
+/// Texts from phones that came before a time. Repeats the condition of the partial index.
+pub(in super::super) const INBOUND: &str =
+    "SELECT id FROM inbound WHERE sealed_text IS NOT NULL AND id < ?1 ORDER BY id LIMIT ?2";
+
 /// A part of them; also whether it is the last.
 pub(in super::super) fn served(
     statements: &mut Statements<'_>,
@@ -31,8 +35,12 @@ pub(in super::super) fn served(
     let values = params![erase.now.as_micros(), erase.codes_before.as_micros(), erase.limit];
     let codes: Vec<[u8; 16]> = statements.collect(CODES, values, |row| get(row, 0))?;
     let are_all = codes.len() < erase.limit as usize;
-    let mut served = ServedTexts { codes, texts: Vec::new(), later: Vec::new(), mark: None };
+    let mut served =
+        ServedTexts { codes, texts: Vec::new(), later: Vec::new(), inbound: Vec::new(), mark: None };
     let Some(before) = erase.accepted_before else { return Ok((served, are_all)) };
+    let values = params![first_id(before), erase.limit];
+    served.inbound = statements.collect(INBOUND, values, |row| get(row, 0))?;
+    let are_all = are_all && served.inbound.len() < erase.limit as usize;
     let mark = statements.first(MARK, params![], |row| get::<Vec<u8>>(row, 0))?;
     // Goes on where the last one ended.
     let behind = mark.and_then(|mark| mark.try_into().ok()).unwrap_or([0; 16]);

@@ -12,6 +12,7 @@ use domain::time::Timestamp;
 use super::super::read::HOUR;
 use super::super::row;
 use super::super::sql::{Row, Statements, get, params};
+use super::consent::OptOuts;
 use super::{quotas, spending};
 use crate::StoreError;
 use crate::port::messages::{Accept, Accepted, Idempotency, NewMessage};
@@ -43,7 +44,11 @@ const REMEMBER: &str = "INSERT INTO idempotency (day, key, request, reply, creat
      VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (day, key) DO UPDATE SET request = excluded.request, \
      reply = excluded.reply, created_at = excluded.created_at";
 
-pub(super) fn accept(statements: &mut Statements<'_>, accept: &Accept) -> Result<Accepted, StoreError> {
+pub(super) fn accept(
+    statements: &mut Statements<'_>,
+    accept: &Accept,
+    opt_outs: OptOuts,
+) -> Result<Accepted, StoreError> {
     if let Some(idempotency) = &accept.idempotency {
         if let Some(earlier) = earlier(statements, idempotency)? {
             return Ok(earlier);
@@ -53,6 +58,10 @@ pub(super) fn accept(statements: &mut Statements<'_>, accept: &Accept) -> Result
         if !repeated.is_empty() {
             return Ok(Accepted::Duplicates(repeated));
         }
+    }
+    let held_back = opt_outs.held_back(statements, &accept.messages)?;
+    if !held_back.is_empty() {
+        return Ok(Accepted::OptedOut(held_back));
     }
     let left = match quotas::draw(statements, &accept.messages)? {
         Ok(left) => left,

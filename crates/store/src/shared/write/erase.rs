@@ -23,6 +23,8 @@ pub(in super::super) const ERASE_LATER: &str =
 
 const IS_ERASED: &str = "DELETE FROM erasable WHERE message_id = ?1";
 
+const ERASE_INBOUND: &str = "UPDATE inbound SET sealed_text = NULL, sealed_raw = NULL WHERE id = ?1";
+
 const SET_MARK: &str = "INSERT INTO progress (chore, mark) VALUES ('erase', ?1) \
      ON CONFLICT (chore) DO UPDATE SET mark = excluded.mark";
 
@@ -46,10 +48,19 @@ pub(in super::super) fn texts(
     for id in &served.later {
         statements.execute(ERASE_LATER, params![id])?;
     }
+    inbound(statements, &served.inbound)?;
     match served.mark {
         Some(mark) => statements.execute(SET_MARK, params![mark.to_vec()]).map(|_set| ()),
         None => Ok(()),
     }
+}
+
+/// Of phones: there is nothing that a text could still be needed for.
+pub(in super::super) fn inbound(statements: &mut Statements<'_>, ids: &[[u8; 16]]) -> Result<(), StoreError> {
+    for id in ids {
+        statements.execute(ERASE_INBOUND, params![id])?;
+    }
+    Ok(())
 }
 
 /// The messages to a number that were accepted in an hour.
@@ -57,6 +68,16 @@ pub(in super::super) const OF_RECEIVER: &str = "SELECT m.id, s.status FROM messa
      JOIN states s ON s.message_id = m.id WHERE m.created_at / 3600000000 = ?1 AND m.receiver_hash = ?2";
 
 const PARKED: &str = "DELETE FROM callbacks WHERE message_id IS NULL AND receiver_hash = ?1";
+
+const FROM_PHONE: &str = "DELETE FROM inbound WHERE from_hash = ?1";
+
+/// An opt-out must go on, or the person would hear from us again: it needs no number, only its hash.
+const NUMBER_OF_CONSENT: &str =
+    "UPDATE consents SET sealed_number = NULL, inbound_id = NULL WHERE number_hash = ?1";
+
+/// What ended long ago needs no evidence any more.
+const PAST_CONSENT: &str = "DELETE FROM consents WHERE number_hash = ?1 \
+     AND id NOT IN (SELECT consent_id FROM opt_outs WHERE number_hash = ?1)";
 
 /// Nothing tells of a message that is gone.
 const OF_A_MESSAGE: [&str; 7] = [
@@ -93,6 +114,9 @@ pub(super) fn receiver(
         }
     }
     forgotten.callbacks = statements.execute(PARKED, params![hash])? as u64;
+    forgotten.inbound = statements.execute(FROM_PHONE, params![hash])? as u64;
+    statements.execute(PAST_CONSENT, params![hash])?;
+    statements.execute(NUMBER_OF_CONSENT, params![hash])?;
     let how_many = format!("{} messages", forgotten.messages);
     let told = NewEntry::of_act(act, Event::ReceiverForgotten, how_many);
     statements.tell(NewEntry { receiver: Some(hash), ..told });

@@ -2,6 +2,7 @@
 
 use super::super::history;
 use super::super::quotas;
+use super::super::read::first_id;
 use super::super::sql::{Statements, params};
 use super::accept::day;
 use crate::StoreError;
@@ -9,6 +10,10 @@ use crate::port::history::{Forgotten, KeepHistory};
 
 const FORGET_REPLIES: &str = "DELETE FROM idempotency WHERE (day, key) IN \
      (SELECT day, key FROM idempotency WHERE day < ?1 ORDER BY day, key LIMIT ?2)";
+
+/// Messages from phones are kept for as long as those to them.
+const FORGET_INBOUND: &str =
+    "DELETE FROM inbound WHERE id IN (SELECT id FROM inbound WHERE id < ?1 ORDER BY id LIMIT ?2)";
 
 pub(super) fn keep(statements: &mut Statements<'_>, keep: &KeepHistory) -> Result<Forgotten, StoreError> {
     let (messages, are_all) = history::keep(statements, keep)?;
@@ -26,5 +31,13 @@ pub(in super::super) fn forget_replies(
     let replies = statements.execute(FORGET_REPLIES, params![first_day, keep.limit])?;
     let quotas = quotas::forget(statements, keep.now, keep.limit)?;
     let limit = keep.limit as usize;
-    Ok(Forgotten { messages: 0, replies: replies as u64, is_done: replies < limit && quotas < limit })
+    let inbound = match keep.messages_since {
+        Some(since) => statements.execute(FORGET_INBOUND, params![first_id(since), keep.limit])?,
+        None => 0,
+    };
+    Ok(Forgotten {
+        messages: 0,
+        replies: replies as u64,
+        is_done: replies < limit && quotas < limit && inbound < limit,
+    })
 }

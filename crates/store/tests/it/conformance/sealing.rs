@@ -2,7 +2,9 @@
 
 use domain::attempt::Reason;
 use domain::audit::Actor;
+use domain::consent::Keyword;
 use domain::ids::MessageId;
+use domain::inbound::Origin;
 use domain::message::MessageStatus;
 use domain::receipt::ReceiptStatus;
 use domain::scenario::Scenario;
@@ -13,6 +15,7 @@ use store::port::messages::{Accept, Cancel, Filter};
 use store::port::queue::Next;
 use store::port::sealing::{EraseTexts, Erased, Reseal, SealedRow};
 
+use super::inbound::{all, from_phone};
 use crate::support::{
     Bench, DAY, Fixture, HOUR, MINUTE, NOW, With as _, accepted, message, operator, receipt_by, receipt_for,
     receiver, resend,
@@ -75,10 +78,12 @@ pub(crate) async fn all_that_is_sealed_is_read_under_a_new_key_and_the_old_one_c
     let key = bench.add_data_key(operator(NOW)).await.unwrap();
     assert_eq!(bench.add_data_key(operator(NOW)).await, Ok(key), "one that waits is not doubled");
     assert_eq!(reseal(&bench).await, 0, "it is not in use yet");
+    bench.receive_inbound(from_phone(5, "STOP", Some(Keyword::Stop))).await.unwrap();
     bench.use_data_key(key, operator(NOW)).await.unwrap();
     bench.add([message(4)]).await;
-    // Three messages, their callbacks, and the one of nobody: the fourth message has the new key.
-    assert_eq!(reseal(&bench).await, 7);
+    // Three messages, their callbacks, and the one of nobody; the three values of a message from a phone, and the number of
+    // the opt-out that it was. The fourth message has the new key.
+    assert_eq!(reseal(&bench).await, 11);
     assert_eq!(reseal(&bench).await, 0);
     assert_eq!(bench.forget_data_keys(key, operator(NOW)).await, Ok(1));
     bench.reopen().await;
@@ -88,6 +93,9 @@ pub(crate) async fn all_that_is_sealed_is_read_under_a_new_key_and_the_old_one_c
         assert_eq!(record.receipts[0].raw, b"MessageStatus=x");
     }
     assert_eq!(bench.take(NOW.plus(MINUTE)).await.len(), 1);
+    let from = &bench.inbound(all()).await.unwrap()[0];
+    assert_eq!((&from.from, from.body.as_ref().unwrap().expose()), (&Origin::Phone(receiver(5)), "STOP"));
+    assert_eq!(bench.consent_history(receiver(5), 1).await.unwrap()[0].number, Some(receiver(5)));
     // By number as before.
     assert_eq!(bench.list(Filter { receiver: Some(receiver(2)), ..Filter::default() }).await, [ids[1]]);
     let late = bench.add_and_send(message(99), "SM99").await;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::audit::Actor;
+use domain::consent::Keyword;
 use domain::event::{EventData, EventKind, NewEvent};
 use domain::guard::ledger::Entered;
 use domain::guard::{Count, Grain, Mode, Subject};
@@ -15,9 +16,11 @@ use domain::route::ProviderName;
 use domain::scenario::{Priority, Scenario};
 use domain::time::Timestamp;
 use store::Store;
+use store::port::consent::{ConsentRecord, OptOutFilter};
 use store::port::events::RaisedEvent;
 use store::port::guard::{Decision, Feedback, FeedbackOutcome, KeptByGuard};
 use store::port::history::KeepHistory;
+use store::port::inbound::InboundRecord;
 use store::port::keys::{ApiKey, KeyUse, Only, Rotation};
 use store::port::messages::{
     Accept, Accepted, Cancel, Filter, Idempotency, MessageRecord, NewMessage, Page, Sweep,
@@ -26,13 +29,14 @@ use store::port::queue::{LaneDepth, Stuck, Waiting};
 use store::port::templates::{Draft, Publish};
 use store::port::watches::WatchCount;
 
+use crate::conformance::inbound::{all, from_phone};
 use crate::support::{
     Bench, DAY, Fixture, HOUR, MINUTE, NOW, SECOND, With, caller, entropy, message, message_at,
     not_submitted, operator, provider, receipt_by, receipt_for, receiver, rejected, resend, retry,
 };
 
 /// Every table that is carried.
-pub(crate) const TABLES: [&str; 25] = [
+pub(crate) const TABLES: [&str; 28] = [
     "data_keys",
     "api_keys",
     "former_secrets",
@@ -56,6 +60,9 @@ pub(crate) const TABLES: [&str; 25] = [
     "audit",
     "audit_heads",
     "audit_checkpoints",
+    "inbound",
+    "consents",
+    "opt_outs",
     "watches",
     "queue",
 ];
@@ -70,6 +77,8 @@ pub(crate) struct Answers {
     watches: Vec<WatchCount>,
     earlier: Option<Accepted>,
     of_bulk: Vec<MessageId>,
+    inbound: Vec<InboundRecord>,
+    opt_outs: Vec<ConsentRecord>,
     /// What waits at the first provider, in its order.
     pub(crate) waiting: Vec<MessageId>,
     raised: Vec<RaisedEvent>,
@@ -97,6 +106,8 @@ impl Answers {
             stuck: store.stuck(later, 1_000).await.unwrap(),
             watches: store.watch_counts().await.unwrap(),
             earlier: store.earlier(request()).await.unwrap(),
+            inbound: store.inbound(all()).await.unwrap(),
+            opt_outs: store.opt_outs(OptOutFilter { limit: 10, ..OptOutFilter::default() }).await.unwrap(),
             of_bulk: of_bulk.iter().map(|summary| summary.message.id).collect(),
             raised: store.raised_events(10).await.unwrap(),
             waiting: waiting.iter().map(|waiter| waiter.place.message_id).collect(),
@@ -122,6 +133,8 @@ impl Answers {
         assert_eq!(self.earlier, other.earlier);
         assert!(self.earlier.is_some());
         assert_eq!(self.of_bulk, other.of_bulk);
+        assert_eq!((&self.inbound, &self.opt_outs), (&other.inbound, &other.opt_outs));
+        assert_eq!((self.inbound.len(), self.opt_outs.len()), (1, 1));
         assert_eq!(self.waiting, other.waiting);
         assert_eq!(self.raised, other.raised);
         assert!(!self.waiting.is_empty());
@@ -322,6 +335,7 @@ async fn beside_messages<F: Fixture>(bench: &Bench<F>) {
     };
     bench.raise_events(vec![told]).await.unwrap();
     bench.keep_events(false).await.unwrap();
+    bench.receive_inbound(from_phone(90, "Ondoa \0 👍", Some(Keyword::Unsubscribe))).await.unwrap();
     for name in ["africastalking", "zebra"] {
         assert_eq!(bench.set_drained(provider(name), Some(NOW), operator(NOW)).await, Ok(true));
     }

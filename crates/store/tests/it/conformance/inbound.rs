@@ -1,0 +1,208 @@
+//! Messages from phones: stored once, heard in order, and kept for their time.
+
+use domain::consent::{Class, Keyword, Question};
+use domain::ids::{ConsentId, InboundId};
+use domain::inbound::{Handling, Inbound, Origin};
+use domain::secret::Body;
+use store::port::history::KeepHistory;
+use store::port::inbound::{InboundFilter, InboundRecord, NewInbound, Received};
+use store::port::sealing::EraseTexts;
+
+use crate::support::{
+    Bench, DAY, Fixture, HOUR, MINUTE, NOW, SECOND, caller, entropy, operator, provider, receiver,
+};
+
+/// The `n`-th message from a phone, which the provider calls by that number.
+pub(crate) fn from_phone(n: u64, text: &str, keyword: Option<Keyword>) -> NewInbound {
+    let received_at = NOW.plus(SECOND * u32::try_from(n).unwrap());
+    NewInbound {
+        id: InboundId::new(received_at, entropy(n)),
+        inbound: Inbound {
+            provider: provider("twilio"),
+            provider_message_id: domain::attempt::ProviderMessageId::new(format!("SMin{n}")).unwrap(),
+            from: Origin::Phone(receiver(n)),
+            to: "+12025550123".into(),
+            body: Body::new(text),
+            segments: Some(1),
+            understood: None,
+            received_at,
+        },
+        keyword,
+        about: None,
+        consent_id: ConsentId::new(received_at, entropy(n)),
+        caller: None,
+        word: None,
+        raw: format!("Body={text}").into_bytes(),
+    }
+}
+
+pub(crate) fn all() -> InboundFilter {
+    InboundFilter { limit: 100, ..InboundFilter::default() }
+}
+
+async fn list<F: Fixture>(bench: &Bench<F>, filter: InboundFilter) -> Vec<InboundRecord> {
+    bench.inbound(filter).await.unwrap()
+}
+
+async fn ids<F: Fixture>(bench: &Bench<F>, filter: InboundFilter) -> Vec<InboundId> {
+    list(bench, filter).await.into_iter().map(|record| record.id).collect()
+}
+
+pub(crate) async fn message_from_a_phone_reads_back_with_every_character<F: Fixture>(mut bench: Bench<F>) {
+    let texts = ["", "\0", "a\0b", "👍🏽 poa", "שלום\u{202e}", "مرحبا", &"é".repeat(1_600), "Habari\r\n\t"];
+    for (n, text) in (1..).zip(texts) {
+        let new =
+            NewInbound { word: Some("LOAN".into()), caller: Some(caller(7)), ..from_phone(n, text, None) };
+        let received = bench.receive_inbound(new.clone()).await.unwrap();
+        assert_eq!(received, Received { id: new.id, handling: Handling::PassedOn, is_repeated: false });
+    }
+    bench.reopen().await;
+    let found = list(&bench, all()).await;
+    assert_eq!(found.len(), texts.len());
+    for (record, (n, text)) in found.iter().rev().zip((1..).zip(texts)) {
+        assert_eq!(record.body, Some(Body::new(text)), "{n}");
+        let new = from_phone(n, text, None);
+        assert_eq!(record.from, new.inbound.from);
+        assert_eq!((record.id, record.received_at), (new.id, new.inbound.received_at));
+        assert_eq!((record.to.as_str(), record.segments), ("+12025550123", Some(1)));
+        assert_eq!(
+            (record.caller, record.word.as_deref(), record.keyword),
+            (Some(caller(7)), Some("LOAN"), None)
+        );
+    }
+}
+
+pub(crate) async fn name_that_is_no_phone_is_kept_and_asks_for_nothing<F: Fixture>(bench: Bench<F>) {
+    let mut new = from_phone(1, "STOP", Some(Keyword::Stop));
+    new.inbound.from = Origin::Other(Body::new("MTN"));
+    assert_eq!(bench.receive_inbound(new.clone()).await.unwrap().handling, Handling::PassedOn);
+    assert_eq!(list(&bench, all()).await[0].from, new.inbound.from);
+    assert_eq!(bench.fixture.counts(vec!["SELECT count(*) FROM consents".into()]), [0]);
+}
+
+pub(crate) async fn repeated_callback_is_known_and_changes_nothing<F: Fixture>(bench: Bench<F>) {
+    let first = from_phone(1, "STOP", Some(Keyword::Stop));
+    let stopped = bench.receive_inbound(first.clone()).await.unwrap();
+    assert_eq!((stopped.handling, stopped.is_repeated), (Handling::OptedOut, false));
+    // In between, the person has come back.
+    bench
+        .receive_inbound(NewInbound {
+            inbound: Inbound { from: Origin::Phone(receiver(1)), ..from_phone(2, "START", None).inbound },
+            ..from_phone(2, "START", Some(Keyword::Start))
+        })
+        .await
+        .unwrap();
+    let again = NewInbound { id: from_phone(9, "", None).id, ..first.clone() };
+    let repeated = bench.receive_inbound(again).await.unwrap();
+    assert_eq!(repeated, Received { id: first.id, handling: Handling::OptedOut, is_repeated: true });
+    let counts = ["inbound", "consents", "opt_outs"].map(|table| format!("SELECT count(*) FROM {table}"));
+    assert_eq!(bench.fixture.counts(counts.to_vec()), [2, 2, 0]);
+    // The same id from somebody else is another message.
+    let mut other = from_phone(1, "STOP", Some(Keyword::Stop));
+    (other.inbound.provider, other.id) = (provider("africastalking"), from_phone(8, "", None).id);
+    other.consent_id = from_phone(8, "", None).consent_id;
+    assert!(!bench.receive_inbound(other).await.unwrap().is_repeated);
+}
+
+pub(crate) async fn of_equal_callbacks_at_once_one_is_stored<F: Fixture>(bench: Bench<F>) {
+    let store = &bench.store;
+    let receive = (1..=20).map(|n| async move {
+        let id = InboundId::new(NOW, entropy(n));
+        let new = NewInbound { id, ..from_phone(1, "STOP", Some(Keyword::Stop)) };
+        store.receive_inbound(new).await.unwrap()
+    });
+    let received = futures_util::future::join_all(receive).await;
+    assert_eq!(received.iter().filter(|it| !it.is_repeated).count(), 1);
+    assert!(received.iter().all(|it| it.id == received[0].id && it.handling == Handling::OptedOut));
+}
+
+pub(crate) async fn yes_is_an_opt_in_only_for_who_has_opted_out<F: Fixture>(bench: Bench<F>) {
+    let yes = |n| {
+        let mut new = from_phone(n, "YES", Some(Keyword::Resume));
+        new.inbound.from = Origin::Phone(receiver(1));
+        new
+    };
+    assert_eq!(bench.receive_inbound(yes(1)).await.unwrap().handling, Handling::PassedOn);
+    let stop = NewInbound {
+        inbound: Inbound { from: Origin::Phone(receiver(1)), ..from_phone(2, "STOP", None).inbound },
+        ..from_phone(2, "STOP", Some(Keyword::Stop))
+    };
+    bench.receive_inbound(stop).await.unwrap();
+    let question = || Question::about(Class::Service, []).unwrap();
+    assert!(bench.held_back(receiver(1), question()).await.unwrap().is_some());
+    assert_eq!(bench.receive_inbound(yes(3)).await.unwrap().handling, Handling::OptedIn);
+    assert!(bench.held_back(receiver(1), question()).await.unwrap().is_none());
+    let help = from_phone(4, "HELP", Some(Keyword::Help));
+    assert_eq!(bench.receive_inbound(help).await.unwrap().handling, Handling::Helped);
+}
+
+pub(crate) async fn messages_from_phones_are_found_by_each_condition<F: Fixture>(bench: Bench<F>) {
+    for n in 1..=5 {
+        let mut new = from_phone(n, "Habari", None);
+        new.caller = (n == 2).then(|| caller(1)).or((n == 3).then(|| caller(2)));
+        if n == 4 {
+            new.inbound.to = "21512".into();
+        }
+        new.keyword = (n == 5).then_some(Keyword::Help);
+        bench.receive_inbound(new).await.unwrap();
+    }
+    let id = |n| from_phone(n, "", None).id;
+    assert_eq!(ids(&bench, all()).await, [id(5), id(4), id(3), id(2), id(1)]);
+    let page = InboundFilter { after: Some(id(4)), limit: 2, ..all() };
+    assert_eq!(ids(&bench, page).await, [id(3), id(2)]);
+    assert_eq!(ids(&bench, InboundFilter { from: Some(receiver(2)), ..all() }).await, [id(2)]);
+    assert_eq!(ids(&bench, InboundFilter { id: Some(id(3)), ..all() }).await, [id(3)]);
+    assert_eq!(ids(&bench, InboundFilter { to: Some("21512".into()), ..all() }).await, [id(4)]);
+    assert_eq!(ids(&bench, InboundFilter { handling: Some(Handling::Helped), ..all() }).await, [id(5)]);
+    let within =
+        InboundFilter { since: Some(NOW.plus(2 * SECOND)), until: Some(NOW.plus(4 * SECOND)), ..all() };
+    assert_eq!(ids(&bench, within).await, [id(3), id(2)]);
+    assert_eq!(ids(&bench, InboundFilter { caller: Some(caller(1)), ..all() }).await, [id(2)]);
+}
+
+pub(crate) async fn texts_from_phones_go_when_texts_go_and_the_rest_when_messages_go<F: Fixture>(
+    bench: Bench<F>,
+) {
+    for n in 1..=3 {
+        bench.receive_inbound(from_phone(n, "Habari", None)).await.unwrap();
+    }
+    let erase = |accepted_before| EraseTexts {
+        now: NOW.plus(30 * DAY),
+        accepted_before: Some(accepted_before),
+        codes_before: NOW,
+        limit: 2,
+    };
+    let before = NOW.plus(2 * SECOND + MINUTE / 120);
+    let mut erased = 0;
+    loop {
+        let part = bench.erase_texts(erase(before)).await.unwrap();
+        erased += part.texts;
+        if part.is_done {
+            break;
+        }
+    }
+    assert_eq!(erased, 2);
+    let texts: Vec<_> = list(&bench, all()).await.into_iter().map(|record| record.body).collect();
+    assert_eq!(texts, [Some(Body::new("Habari")), None, None]);
+    let keep = KeepHistory {
+        now: NOW.plus(90 * DAY),
+        messages_since: Some(before),
+        replies_since: NOW,
+        audit_since: NOW.minus(DAY),
+        limit: 1,
+    };
+    while !bench.keep_history(keep).await.unwrap().is_done {}
+    assert_eq!(ids(&bench, all()).await, [from_phone(3, "", None).id]);
+}
+
+pub(crate) async fn person_is_forgotten_and_the_opt_out_goes_on<F: Fixture>(bench: Bench<F>) {
+    bench.receive_inbound(from_phone(1, "STOP", Some(Keyword::Stop))).await.unwrap();
+    bench.receive_inbound(from_phone(2, "STOP", Some(Keyword::Stop))).await.unwrap();
+    let forgotten = bench.forget_receiver(receiver(1), operator(NOW.plus(HOUR))).await.unwrap();
+    assert_eq!((forgotten.inbound, forgotten.messages), (1, 0));
+    assert_eq!(ids(&bench, all()).await, [from_phone(2, "", None).id]);
+    let question = Question::about(Class::Promotional, []).unwrap();
+    assert!(bench.held_back(receiver(1), question).await.unwrap().is_some());
+    let history = bench.consent_history(receiver(1), 10).await.unwrap();
+    assert_eq!((history.len(), history[0].number, history[0].inbound_id), (1, None, None));
+}
