@@ -1,7 +1,7 @@
 //! Bodies of `POST /sms/bulk`, by the reader of the handler.
 
 use gateway::BulkRequest;
-use serde_json::Value;
+use serde_json::{Value, json};
 use server::http::read_bulk;
 
 /// As `http.max_body_bytes`.
@@ -20,6 +20,11 @@ pub fn check(data: &[u8]) {
 
 fn written(request: &BulkRequest) -> String {
     let mut fields = super::written(&request.content, request.idempotency_key.as_deref());
-    fields.insert("receivers".into(), request.receivers.clone().into());
+    let mut own = request.own.iter();
+    let receivers = request.receivers.iter().map(|receiver| match own.next() {
+        Some(own) => json!({ "receiver": receiver, "variables": own.variables, "locale": own.locale }),
+        None => receiver.clone().into(),
+    });
+    fields.insert("receivers".into(), receivers.collect::<Vec<Value>>().into());
     Value::Object(fields).to_string()
 }

@@ -23,6 +23,8 @@ pub mod sender;
 
 pub mod settings;
 
+pub mod template;
+
 pub mod twilio_callback;
 
 use domain::receipt::Receipt;
@@ -45,6 +47,7 @@ pub const TARGETS: &[(&str, Check)] = &[
     ("send_body", send_body::check),
     ("sender", sender::check),
     ("settings", settings::check),
+    ("template", template::check),
     ("twilio_callback", twilio_callback::check),
 ];
 
@@ -62,6 +65,11 @@ fn first_line(data: &[u8]) -> (&str, &[u8]) {
 fn written(content: &Content, idempotency_key: Option<&str>) -> Map<String, Value> {
     let mut fields = Map::new();
     fields.insert("message".into(), content.message.clone().into());
+    if let Some(template) = &content.template {
+        fields.insert("template".into(), template.clone().into());
+    }
+    fields.insert("variables".into(), serde_json::to_value(&content.variables).unwrap());
+    fields.insert("locale".into(), content.locale.clone().into());
     let texts = [
         ("scenario", &content.scenario),
         ("sender", &content.sender),

@@ -7,9 +7,11 @@ mod check;
 mod commit;
 mod judge;
 mod stored;
+mod text;
 
 use std::collections::HashSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use domain::consent::{Class, Question};
 use domain::encoding;
@@ -19,6 +21,7 @@ use domain::phone::{Msisdn, SenderId};
 use domain::route::Route;
 use domain::scenario::{Priority, Scenario};
 use domain::secret::Body;
+use domain::template::{Locale, Used};
 use domain::time::Timestamp;
 use store::Store;
 use store::port::messages::NewMessage;
@@ -26,10 +29,11 @@ use store::port::messages::NewMessage;
 use crate::fresh;
 use crate::guard::{Guard, Opinion};
 use crate::limits::{Limits, Weight};
-use crate::request::{BulkRequest, Caller, Content, FieldError, FieldProblem, SendError, SendRequest};
+use crate::request::{BulkRequest, Caller, Content, FieldError, FieldProblem, Own, SendError, SendRequest};
 use crate::request_key::RequestKey;
 use crate::routing::{Router, Traveler};
 use crate::settings::{MAX_RECEIVERS, Settings};
+use crate::templates::{Ready, Templates};
 
 use self::check::{field, reach};
 pub(crate) use self::judge::Refused;
@@ -47,6 +51,7 @@ pub(crate) struct Acceptor<'a> {
     pub(crate) requests: &'a RequestKey,
     pub(crate) limits: &'a Limits,
     pub(crate) guard: &'a Guard,
+    pub(crate) templates: &'a Templates,
 }
 
 /// A request that was checked, on its way into the store.
@@ -65,6 +70,7 @@ pub(crate) struct Prepared {
 pub(crate) struct Repeatable<'a> {
     kind: &'static str,
     receivers: &'a [String],
+    own: &'a [Own],
     content: &'a Content,
     key: Option<&'a str>,
 }
@@ -74,6 +80,7 @@ impl<'a> From<&'a SendRequest> for Repeatable<'a> {
         Self {
             kind: ONE,
             receivers: std::slice::from_ref(&request.receiver),
+            own: &[],
             content: &request.content,
             key: request.idempotency_key.as_deref(),
         }
@@ -85,6 +92,7 @@ impl<'a> From<&'a BulkRequest> for Repeatable<'a> {
         Self {
             kind: BULK,
             receivers: &request.receivers,
+            own: &request.own,
             content: &request.content,
             key: request.idempotency_key.as_deref(),
         }
@@ -103,11 +111,33 @@ pub(crate) struct Common {
     pub(crate) scenario: Scenario,
     pub(crate) priority: Priority,
     sender: Option<SenderId>,
-    body: Body,
-    pub(crate) encoding: encoding::Encoding,
-    pub(crate) segments: u16,
+    wording: Wording,
     client: Option<IpAddr>,
     now: Timestamp,
+}
+
+/// Where the texts come from.
+enum Wording {
+    /// All have the same.
+    Same(Text),
+    /// Each has its own, made of a template.
+    Own(Arc<Ready>, Option<Locale>),
+}
+
+/// A text that was checked and measured.
+#[derive(Clone)]
+pub(crate) struct Text {
+    pub(crate) body: Body,
+    pub(crate) encoding: encoding::Encoding,
+    pub(crate) segments: u16,
+    pub(crate) template: Option<Used>,
+}
+
+/// A message on its way to one receiver.
+pub(crate) struct Letter {
+    pub(crate) id: MessageId,
+    pub(crate) receiver: Msisdn,
+    pub(crate) text: Text,
 }
 
 /// When a message leaves, and until when it is of use.
@@ -120,37 +150,39 @@ pub(crate) struct Plan {
 
 impl Common {
     /// What decides the route to a receiver.
-    pub(crate) fn traveler(&self, receiver: Msisdn) -> Traveler<'static> {
-        let Self { scenario, priority, segments, .. } = *self;
+    pub(crate) fn traveler(&self, letter: &Letter) -> Traveler<'static> {
+        let Self { scenario, priority, .. } = *self;
+        let (receiver, segments) = (letter.receiver, letter.text.segments);
         Traveler { receiver, scenario, priority, segments, refused_by: &[] }
     }
 
     /// The message to one receiver.
     pub(crate) fn compose(
         &self,
-        receiver: Msisdn,
+        letter: Letter,
         content: &Content,
         plan: &Plan,
         bulk_id: Option<BulkId>,
     ) -> Message {
+        let Letter { id, receiver, text } = letter;
         Message {
-            id: fresh::message_id(self.now),
+            id,
             bulk_id,
             caller: self.caller.key,
             receiver,
             sender: self.sender.clone(),
             scenario: self.scenario,
             priority: self.priority,
-            body: self.body.clone(),
-            encoding: self.encoding,
-            segments: self.segments,
+            body: text.body,
+            encoding: text.encoding,
+            segments: text.segments,
             reference: content.reference.clone(),
             group: content.group.clone(),
             metadata: content.metadata.clone(),
             scheduled_at: content.scheduled_at,
             expires_at: plan.expires_at,
             created_at: self.now,
-            template: None,
+            template: text.template,
         }
     }
 }
@@ -163,13 +195,14 @@ impl Acceptor<'_> {
         request: &SendRequest,
         now: Timestamp,
     ) -> Result<Prepared, SendError> {
-        let (receiver, common) = self.check_one(caller, request, now).map_err(SendError::Invalid)?;
+        let (letter, common) = self.check_one(caller, request, now).map_err(SendError::Invalid)?;
+        let receiver = letter.receiver;
         let receivers = std::slice::from_ref(&request.receiver);
         let idempotency = request
             .idempotency_key
             .as_ref()
-            .map(|key| (key.clone(), self.fingerprint(ONE, receivers, &request.content)));
-        let message = self.message(receiver, &request.content, &common, None).ok_or(SendError::NoProvider)?;
+            .map(|key| (key.clone(), self.fingerprint(ONE, receivers, &[], &request.content)));
+        let message = self.message(letter, &request.content, &common, None).ok_or(SendError::NoProvider)?;
         let verdicts = vec![Prospect::Accepted(message.message.id, receiver)];
         let messages = vec![message];
         Ok(Prepared { messages, verdicts, common, bulk_id: None, idempotency, opinions: Vec::new() })
@@ -181,14 +214,19 @@ impl Acceptor<'_> {
         caller: &Caller,
         request: &SendRequest,
         now: Timestamp,
-    ) -> Result<(Msisdn, Common), Vec<FieldError>> {
+    ) -> Result<(Letter, Common), Vec<FieldError>> {
         let mut errors = Vec::new();
         let receiver = self.allowed(&request.receiver).and_then(|receiver| reach(caller, receiver));
         let receiver = receiver.map_err(|problem| errors.push(field("/receiver", problem)));
         let common = self.common(caller, &request.content, Scenario::priority, now, &mut errors);
-        match (receiver, common) {
-            (Ok(receiver), Some(common)) => Ok((receiver, common)),
-            _ => Err(errors),
+        let id = fresh::message_id(now);
+        let text = common.as_ref().map(|common| self.text(common, &request.content, None, id));
+        match (receiver, common, text) {
+            (Ok(receiver), Some(common), Some(Ok(text))) => Ok((Letter { id, receiver, text }, common)),
+            (_, _, text) => {
+                errors.extend(text.and_then(Result::err).into_iter().flatten());
+                Err(errors)
+            }
         }
     }
 
@@ -205,6 +243,9 @@ impl Acceptor<'_> {
         if !(1..=MAX_RECEIVERS).contains(&found) {
             errors.push(field("/receivers", FieldProblem::ReceiverCount { found, max: MAX_RECEIVERS }));
         }
+        if !request.own.is_empty() && request.content.template.is_none() {
+            errors.push(field("/receivers", FieldProblem::WithoutTemplate));
+        }
         let common = self.common(caller, &request.content, Scenario::bulk_priority, now, &mut errors);
         let (Some(common), true) = (common, errors.is_empty()) else {
             return Err(SendError::Invalid(errors));
@@ -213,13 +254,16 @@ impl Acceptor<'_> {
         let mut seen = HashSet::with_capacity(found);
         let mut messages = Vec::with_capacity(found);
         let mut verdicts = Vec::with_capacity(found);
-        for text in &request.receivers {
+        for (index, text) in request.receivers.iter().enumerate() {
             let checked = self.allowed(text).and_then(|receiver| {
                 if !seen.insert(receiver) {
                     return Err(FieldProblem::DuplicateReceiver);
                 }
                 let receiver = reach(caller, receiver)?;
-                self.message(receiver, &request.content, &common, Some(bulk_id))
+                let id = fresh::message_id(now);
+                let text = self.text(&common, &request.content, request.own.get(index), id);
+                let text = text.map_err(first)?;
+                self.message(Letter { id, receiver, text }, &request.content, &common, Some(bulk_id))
                     .ok_or(FieldProblem::NoProvider)
             });
             verdicts.push(match checked {
@@ -234,10 +278,9 @@ impl Acceptor<'_> {
         if messages.is_empty() {
             return Err(SendError::Invalid(refusals(verdicts)));
         }
-        let idempotency = request
-            .idempotency_key
-            .as_ref()
-            .map(|key| (key.clone(), self.fingerprint(BULK, &request.receivers, &request.content)));
+        let idempotency = request.idempotency_key.as_ref().map(|key| {
+            (key.clone(), self.fingerprint(BULK, &request.receivers, &request.own, &request.content))
+        });
         let opinions = Vec::new();
         Ok(Prepared { messages, verdicts, common, bulk_id: Some(bulk_id), idempotency, opinions })
     }
@@ -245,16 +288,16 @@ impl Acceptor<'_> {
     /// A message with its first route; `None` if there is no route.
     fn message(
         &self,
-        receiver: Msisdn,
+        letter: Letter,
         content: &Content,
         common: &Common,
         bulk_id: Option<BulkId>,
     ) -> Option<NewMessage> {
-        let plan = self.plan(receiver, content, common);
+        let plan = self.plan(letter.receiver, content, common);
         let leaves_now = plan.leaves_at == common.now;
         let Route { provider, price, .. } =
-            self.router.choose(&common.traveler(receiver), leaves_now, common.now)?;
-        let message = common.compose(receiver, content, &plan, bulk_id);
+            self.router.choose(&common.traveler(&letter), leaves_now, common.now)?;
+        let message = common.compose(letter, content, &plan, bulk_id);
         let weight = Weight { client: common.client, price, leaves_at: plan.leaves_at };
         let draws = self.limits.draws(&message, &weight);
         let held_until = plan.held_until;
@@ -280,13 +323,18 @@ impl Acceptor<'_> {
         Plan { leaves_at, held_until, expires_at }
     }
 
-    fn fingerprint(&self, kind: &str, receivers: &[String], content: &Content) -> [u8; 32] {
-        self.requests.fingerprint(kind, receivers, content)
+    fn fingerprint(&self, kind: &str, receivers: &[String], own: &[Own], content: &Content) -> [u8; 32] {
+        self.requests.fingerprint(kind, receivers, own, content)
     }
 
     fn scoped_key(&self, caller: &Caller, key: &str) -> [u8; 32] {
         self.requests.scoped(caller, key)
     }
+}
+
+/// Of all that is wrong with a receiver's text, what its verdict says.
+fn first(errors: Vec<FieldError>) -> FieldProblem {
+    errors.into_iter().next().map_or(FieldProblem::EmptyMessage, |error| error.problem)
 }
 
 fn refusals(verdicts: Vec<Prospect>) -> Vec<FieldError> {

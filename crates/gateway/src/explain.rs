@@ -8,6 +8,8 @@ use domain::phone::Msisdn;
 use domain::quota::Drawn;
 use domain::route::Route;
 use domain::scenario::{Priority, Scenario};
+use domain::secret::Body;
+use domain::template::Used;
 use domain::time::Timestamp;
 
 use crate::accept::Common;
@@ -41,6 +43,10 @@ pub struct Explanation {
     pub segments: u16,
     /// The characters that are not in the plain alphabet, each where it is first.
     pub offenders: Vec<Offender>,
+    /// What the text was made of.
+    pub template: Option<Used>,
+    /// The text itself, for whoever may see it.
+    pub text: Body,
     /// When it would leave at the earliest.
     pub leaves_at: Timestamp,
     /// Held back by quiet hours.
@@ -59,14 +65,13 @@ impl SmsService {
     /// Says what would become of a message, or what is wrong with the request.
     pub async fn explain(&self, caller: &Caller, request: &SendRequest) -> Result<Explanation, SendError> {
         let now = self.now();
-        let text = encoding::to_nfc(&request.content.message);
         // A request that can't be sent for want of a provider can be explained all the same.
-        let (receiver, common) =
-            self.acceptor().check_one(caller, request, now).map_err(SendError::Invalid)?;
+        let (letter, common) = self.acceptor().check_one(caller, request, now).map_err(SendError::Invalid)?;
+        let (receiver, text) = (letter.receiver, letter.text.clone());
         let plan = self.acceptor().plan(receiver, &request.content, &common);
-        let routes = self.shared.router.rank(&common.traveler(receiver), now);
+        let routes = self.shared.router.rank(&common.traveler(&letter), now);
         let taken = routes.iter().find(|route| route.is_usable());
-        let message = common.compose(receiver, &request.content, &plan, None);
+        let message = common.compose(letter, &request.content, &plan, None);
         let weight = Weight {
             client: request.content.client_ip,
             price: taken.and_then(|route| route.price),
@@ -76,10 +81,12 @@ impl SmsService {
             receiver,
             scenario: common.scenario,
             priority: common.priority,
-            encoding: common.encoding,
-            characters: text.chars().count(),
-            segments: common.segments,
-            offenders: offenders(&text),
+            encoding: text.encoding,
+            characters: text.body.chars(),
+            segments: text.segments,
+            offenders: offenders(text.body.expose()),
+            template: text.template,
+            text: text.body,
             leaves_at: plan.leaves_at,
             is_held: plan.held_until.is_some(),
             expires_at: plan.expires_at,
@@ -117,7 +124,7 @@ impl SmsService {
 }
 
 /// Each offending character where it is first.
-fn offenders(text: &str) -> Vec<Offender> {
+pub(crate) fn offenders(text: &str) -> Vec<Offender> {
     let mut found: Vec<Offender> = Vec::new();
     for (position, character) in encoding::offenders(text) {
         if found.iter().all(|offender| offender.character != character) {

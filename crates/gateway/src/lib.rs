@@ -18,6 +18,8 @@ mod fresh;
 
 pub mod fault;
 
+pub mod templates;
+
 pub mod allowed;
 
 pub mod request;
@@ -81,6 +83,8 @@ pub mod operate;
 mod feedback;
 
 pub mod explain;
+
+pub mod authoring;
 
 pub use clock::SystemClock;
 pub use fresh::{jitter, node_id};

@@ -160,11 +160,17 @@ impl<'a> Asked<'a> {
         refused.map(|(index, code)| self.entry(self.receivers.get(*index), code, teller)).collect()
     }
 
+    fn length(self) -> Option<u32> {
+        let has_text = self.content.template.is_none();
+        has_text.then(|| u32::try_from(self.content.message.chars().count()).ok()).flatten()
+    }
+
     fn entry(self, receiver: Option<&String>, code: &'static str, teller: Teller<'_>) -> NewEntry {
         let receiver = receiver.and_then(|text| Msisdn::parse(text, teller.region).ok());
         NewEntry {
             receiver: receiver.map(|receiver| teller.store.receiver_hash(receiver)),
-            length: u32::try_from(self.content.message.chars().count()).ok(),
+            // Of a template there is no text yet.
+            length: self.length(),
             outcome: Some(code),
             ..NewEntry::new(teller.now, Actor::Key(self.caller.key), Event::SmsRefused)
         }

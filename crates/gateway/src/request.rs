@@ -13,6 +13,7 @@ use domain::ids::{BulkId, DecisionId, KeyId, MessageId};
 use domain::message::MessageStatus;
 use domain::phone::{Msisdn, PhoneError, SenderError};
 use domain::scenario::{Priority, Scenario};
+use domain::template::{LocaleError, VariableError, VariableProblem, Variables};
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -40,9 +41,15 @@ impl Caller {
 /// What one message shares with the others of a bulk request.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Content {
-    /// The text.
+    /// The text; none where it is made of a template.
     pub message: String,
-    /// What it is for, by name; `general` where none is given.
+    /// The template that the text is made of, by name.
+    pub template: Option<String>,
+    /// What stands in the place of the template's variables.
+    pub variables: Variables,
+    /// The language wanted of the template.
+    pub locale: Option<String>,
+    /// What it is for, by name; what the template says, or `general`, where none is given.
     pub scenario: Option<String>,
     /// The sender ID asked for.
     pub sender: Option<String>,
@@ -71,15 +78,26 @@ pub struct SendRequest {
     pub idempotency_key: Option<String>,
 }
 
-/// One text to many receivers, as asked for.
+/// One text, or one template, to many receivers, as asked for.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BulkRequest {
     /// The receivers in any form that people write phone numbers.
     pub receivers: Vec<String>,
+    /// What each receiver has of its own, in their order; none where nobody has anything.
+    pub own: Vec<Own>,
     /// The rest.
     pub content: Content,
     /// What makes the request repeatable.
     pub idempotency_key: Option<String>,
+}
+
+/// What a receiver has of its own, for a text that is made of a template.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Own {
+    /// Values that go before those that all have in common.
+    pub variables: Variables,
+    /// Its language, if it is not that of all.
+    pub locale: Option<String>,
 }
 
 impl fmt::Debug for Content {
@@ -270,6 +288,26 @@ pub enum FieldProblem {
     /// Has a character that no text may have.
     #[error("has the character U+0000, which no text may have")]
     NulCharacter,
+    /// Neither a text nor a template, or both.
+    #[error("must be there, or else message, and not both")]
+    MessageOrTemplate,
+    /// No template of that name.
+    #[error("is no template, or none of it is published")]
+    UnknownTemplate,
+    /// Something for a template where there is none.
+    #[error("is for a template, and none is asked for")]
+    WithoutTemplate,
+    /// No language tag.
+    #[error("{0}")]
+    Locale(LocaleError),
+    /// A variable is wrong.
+    #[error("{problem}")]
+    Variable {
+        /// Which one, where its name is one.
+        variable: Option<String>,
+        /// What is wrong with it.
+        problem: VariableProblem,
+    },
     /// Longer than the scenario allows.
     #[error("has {found} characters, {max} are allowed")]
     MessageTooLong {
@@ -336,7 +374,22 @@ pub enum FieldProblem {
     NotAllowed(#[from] NotAllowed),
 }
 
+impl From<VariableError> for FieldProblem {
+    fn from(error: VariableError) -> Self {
+        Self::Variable { variable: error.variable, problem: error.problem }
+    }
+}
+
 impl FieldProblem {
+    /// The problem as a receiver's verdict says it, which has no pointer.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::Variable { variable: Some(name), problem } => format!("the variable {name} {problem}"),
+            Self::Variable { variable: None, problem } => format!("a variable {problem}"),
+            other => other.to_string(),
+        }
+    }
+
     /// A stable word for callers to decide on. Each one is described in docs/api.md.
     pub const fn code(&self) -> &'static str {
         match self {
@@ -348,6 +401,11 @@ impl FieldProblem {
             Self::ReceiverCount { .. } => "receiver_count",
             Self::EmptyMessage => "message_empty",
             Self::NulCharacter => "nul_character",
+            Self::MessageOrTemplate => "message_or_template",
+            Self::UnknownTemplate => "unknown_template",
+            Self::WithoutTemplate => "without_template",
+            Self::Locale(_) => "invalid_locale",
+            Self::Variable { problem, .. } => problem.code(),
             Self::MessageTooLong { .. } => "message_too_long",
             Self::TooManySegments { .. } => "too_many_segments",
             Self::SensitiveContent { .. } => "sensitive_content",

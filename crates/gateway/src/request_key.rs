@@ -3,10 +3,11 @@
 //! A request holds a number and, for a one-time code, a text that is soon guessed: so its fingerprint is made under a key,
 //! and tells nothing to whoever finds it in the database.
 
+use domain::template::Variables;
 use store::Store;
 
 use crate::keyed::KeyedHash;
-use crate::request::{Caller, Content};
+use crate::request::{Caller, Content, Own};
 
 /// What the key is derived for.
 const PURPOSE: &str = "idempotency";
@@ -27,7 +28,13 @@ impl RequestKey {
     }
 
     /// What identifies a request: every field.
-    pub(crate) fn fingerprint(&self, kind: &str, receivers: &[String], content: &Content) -> [u8; 32] {
+    pub(crate) fn fingerprint(
+        &self,
+        kind: &str,
+        receivers: &[String],
+        own: &[Own],
+        content: &Content,
+    ) -> [u8; 32] {
         let mut hash = self.0.clone();
         let mut feed = |text: &str| hash.feed(text);
         feed(kind);
@@ -47,6 +54,14 @@ impl RequestKey {
             feed(name);
             feed(value);
         });
+        if let Some(template) = &content.template {
+            feed("template");
+            feed(template);
+            feed_own(&mut feed, &content.variables, content.locale.as_deref());
+            for Own { variables, locale } in own {
+                feed_own(&mut feed, variables, locale.as_deref());
+            }
+        }
         hash.finish()
     }
 
@@ -56,5 +71,15 @@ impl RequestKey {
         hash.feed(caller.key.as_bytes());
         hash.feed(key);
         hash.finish()
+    }
+}
+
+/// A language, and values with their count: so that none can be taken for those of the next receiver.
+fn feed_own(feed: &mut impl FnMut(&str), variables: &Variables, locale: Option<&str>) {
+    feed(locale.unwrap_or_default());
+    feed(&variables.names().count().to_string());
+    for (name, value) in variables.written() {
+        feed(name);
+        feed(&value);
     }
 }

@@ -91,8 +91,8 @@ impl SmsService {
     }
 
     pub(crate) fn acceptor(&self) -> Acceptor<'_> {
-        let Shared { store, router, settings, requests, limits, guard, .. } = &*self.shared;
-        Acceptor { store: &**store, router, settings, requests, limits, guard }
+        let Shared { store, router, settings, requests, limits, guard, templates, .. } = &*self.shared;
+        Acceptor { store: &**store, router, settings, requests, limits, guard, templates }
     }
 
     async fn store(&self, asked: Asked<'_>, mut prepared: Prepared) -> Result<Stored, SendError> {

@@ -35,6 +35,7 @@ use crate::shared::Shared;
 use crate::silence::Silence;
 use crate::spending::Tariff;
 use crate::stop::Stop;
+use crate::templates::Templates;
 use crate::workers::Workers;
 use crate::{audit, bookkeeping, divert, fresh, nodes, settle, sweep};
 
@@ -92,6 +93,7 @@ impl SmsService {
             outcomes: Outcomes::default(),
             silence: Silence::new(settings.silence_cap_percent),
             guard: Guard::new(&settings),
+            templates: Templates::new(),
             nodes: Nodes::default(),
             refusals: Refusals::default(),
             metrics: Metrics::new(&meter, &names, Arc::clone(&clock)),
@@ -123,6 +125,10 @@ impl SmsService {
         for (provider, since) in shared.store.drained().await? {
             tracing::warn!(%provider, "the provider is drained: it gets no messages until it is resumed");
             shared.router.health().set_drained(&provider, Some(since));
+        }
+        shared.templates.renew(&*shared.store).await?;
+        if shared.store.is_shared() {
+            self.start_worker("templates", sweep::TEMPLATES_TURN, sweep::renew_templates_regularly);
         }
         bookkeeping::open(shared).await?;
         if shared.guard.mode() != Mode::Off {

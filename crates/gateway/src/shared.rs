@@ -17,6 +17,7 @@ use crate::routing::Router;
 use crate::settings::Settings;
 use crate::share::Nodes;
 use crate::silence::Silence;
+use crate::templates::Templates;
 
 /// Parts of one service.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) outcomes: Outcomes,
     pub(crate) silence: Silence,
     pub(crate) guard: Guard,
+    pub(crate) templates: Templates,
     pub(crate) nodes: Nodes,
     pub(crate) refusals: Refusals,
     pub(crate) metrics: Metrics,

@@ -34,6 +34,9 @@ pub(crate) const ERASE_TURN: Duration = Duration::from_secs(5);
 /// How often data keys are looked for that others have made. A new one is put to use only after three times as long.
 pub const DATA_KEYS_TURN: Duration = Duration::from_secs(10);
 
+/// How often it is looked which templates other nodes have published.
+pub(crate) const TEMPLATES_TURN: Duration = Duration::from_secs(2);
+
 /// Who looks. It never rests: without the newest keys, a node can neither read what others wrote nor accept anything.
 pub(crate) const DATA_KEYS: &str = "data-keys";
 
@@ -112,6 +115,15 @@ async fn sweep(shared: &Shared) -> Result<u32, StoreError> {
     let swept = shared.store.sweep(sweep).await?;
     shared.metrics.swept(swept);
     Ok(swept.seen)
+}
+
+/// Looks regularly which templates other nodes have published.
+pub(crate) async fn renew_templates_regularly(shared: Arc<Shared>, stop: Stop) {
+    while pause(&*shared.clock, TEMPLATES_TURN, &stop).await {
+        if let Err(problem) = shared.templates.renew(&*shared.store).await {
+            tracing::error!(%problem, "it can't be looked which templates are in force");
+        }
+    }
 }
 
 /// Measures the queue.

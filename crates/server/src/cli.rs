@@ -13,6 +13,7 @@ mod move_;
 mod queue;
 mod send;
 mod serve;
+mod template;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,7 +43,7 @@ enum Verb {
     /// Run the gateway against simulated networks, with nothing configured.
     Demo(demo::Demo),
     /// Send a message through a running gateway.
-    Send(send::Send),
+    Send(Box<send::Send>),
     /// Ask a running gateway whether it can accept messages.
     Health(health::Health),
     /// Say what is wrong with the settings, where secrets come from, and whether each provider's credentials work.
@@ -53,6 +54,8 @@ enum Verb {
     Explain(explain::Explain),
     /// Show what the guard against SMS pumping counted and decided.
     Guard(guard::Guard),
+    /// Look for mistakes in templates, and say what their texts take to send at most.
+    Template(template::Template),
     /// Make, list, rotate and end API keys.
     Keys(keys::Keys),
     /// Erase what is known of a person.
@@ -77,6 +80,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
         Verb::Send(send) => send.run(&environment).await,
         Verb::Health(health) => health.run().await,
+        Verb::Template(template) => template.run(),
         Verb::Move(move_) => {
             telemetry::start_log(crate::config::LogFormat::Pretty, Some(level.as_deref().unwrap_or("warn")))?;
             move_.run().await
@@ -102,7 +106,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
                 Verb::Audit(audit) => audit.run(&config).await,
                 Verb::Forget(forget) => forget.run(&config).await,
                 Verb::Migrate => migrate::run(&config).await,
-                Verb::Demo(_) | Verb::Send(_) | Verb::Health(_) | Verb::Move(_) => Ok(()),
+                Verb::Demo(_) | Verb::Send(_) | Verb::Health(_) | Verb::Template(_) | Verb::Move(_) => Ok(()),
             }
         }
     }

@@ -107,18 +107,20 @@ impl Template {
         let given = self.given(variables, region)?;
         let locale = self.locale(wanted);
         let (variant, pieces) = self.chosen(locale, id);
-        let mut text = String::new();
-        for piece in pieces {
-            match piece {
-                Piece::Literal { text: literal, .. } => text.push_str(literal),
-                Piece::Variable { name, filters, .. } => {
-                    if let Some(value) = given.get(name.as_str()) {
-                        text.push_str(&value.show(filters));
-                    }
-                }
-            }
-        }
-        Ok(Rendered { text: encoding::to_nfc(&text).into_owned(), locale: locale.clone(), variant })
+        Ok(written(locale, variant, pieces, &given))
+    }
+
+    /// Writes every variant that a receiver might get.
+    pub fn render_all(
+        &self,
+        wanted: Option<&Locale>,
+        variables: &Variables,
+        region: Country,
+    ) -> Result<Vec<Rendered>, Vec<VariableError>> {
+        let given = self.given(variables, region)?;
+        let locale = self.locale(wanted);
+        let variants = self.locales.get(locale).map_or(&[][..], Vec::as_slice).iter().enumerate();
+        Ok(variants.map(|(variant, read)| written(locale, variant, &read.pieces, &given)).collect())
     }
 
     /// The values, each of its type and within its bounds.
@@ -154,6 +156,21 @@ impl Template {
         }
         (0, &[])
     }
+}
+
+fn written(locale: &Locale, variant: usize, pieces: &[Piece], given: &HashMap<&str, Given>) -> Rendered {
+    let mut text = String::new();
+    for piece in pieces {
+        match piece {
+            Piece::Literal { text: literal, .. } => text.push_str(literal),
+            Piece::Variable { name, filters, .. } => {
+                if let Some(value) = given.get(name.as_str()) {
+                    text.push_str(&value.show(filters));
+                }
+            }
+        }
+    }
+    Rendered { text: encoding::to_nfc(&text).into_owned(), locale: locale.clone(), variant }
 }
 
 /// The part of an id that is chance: the last eight bytes of a `UUIDv7`, but for two bits.

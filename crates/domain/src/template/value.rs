@@ -12,7 +12,7 @@ use super::is_name;
 use crate::phone::PhoneError;
 
 /// The values of variables, by name. Names, amounts and codes of people: `Debug` shows none of them.
-#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Variables(BTreeMap<String, Value>);
 

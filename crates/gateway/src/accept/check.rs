@@ -1,9 +1,7 @@
 //! What can be wrong with a request, field by field.
 
-use domain::encoding;
 use domain::phone::{Msisdn, SenderId};
 use domain::scenario::{Priority, Scenario};
-use domain::secret::Body;
 use domain::time::Timestamp;
 
 use super::{Acceptor, Common};
@@ -39,35 +37,43 @@ impl Acceptor<'_> {
         errors: &mut Vec<FieldError>,
     ) -> Option<Common> {
         let before = errors.len();
-        let scenario = scenario(caller, content.scenario.as_deref()).unwrap_or_else(|problem| {
+        let template = content.template.as_deref().and_then(|name| self.templates.get(name));
+        let said = template.as_ref().and_then(|template| template.scenario()).map(Scenario::as_str);
+        let scenario = scenario(caller, content.scenario.as_deref().or(said)).unwrap_or_else(|problem| {
             errors.push(field("/scenario", problem));
             Scenario::General
         });
-        let text = encoding::to_nfc(&content.message);
-        let measured = encoding::measure(&text);
-        if let Err(problem) = self.check_text(&text, measured.segments, scenario) {
-            errors.push(field("/message", problem));
-        }
+        let wording = self.wording(content, template, scenario, errors);
         let sender = sender(caller, content.sender.as_deref()).unwrap_or_else(|problem| {
             errors.push(field("/sender", problem));
             None
         });
         check_names(content, errors);
         self.check_times(content, now, errors);
+        let wording = wording?;
         (errors.len() == before).then(|| Common {
             caller: caller.clone(),
             scenario,
             priority: lane(scenario),
             sender,
-            body: Body::new(text.as_ref()),
-            encoding: measured.encoding,
-            segments: u16::try_from(measured.segments).unwrap_or(u16::MAX),
+            wording,
             client: content.client_ip,
             now,
         })
     }
 
-    fn check_text(&self, text: &str, segments: usize, scenario: Scenario) -> Result<(), FieldProblem> {
+    /// What a caller writes is held to a length. What a template makes is held to the template's own promise.
+    pub(super) fn check_length(&self, text: &str, scenario: Scenario) -> Result<(), FieldProblem> {
+        let (found, max) = (text.chars().count(), self.settings.max_characters(scenario));
+        if found > max { Err(FieldProblem::MessageTooLong { found, max }) } else { Ok(()) }
+    }
+
+    pub(super) fn check_text(
+        &self,
+        text: &str,
+        segments: usize,
+        scenario: Scenario,
+    ) -> Result<(), FieldProblem> {
         if text.is_empty() {
             return Err(FieldProblem::Missing);
         }
@@ -77,10 +83,6 @@ impl Acceptor<'_> {
         // No alphabet of an SMS has it, and PostgreSQL keeps no text with it.
         if text.contains('\0') {
             return Err(FieldProblem::NulCharacter);
-        }
-        let (found, max) = (text.chars().count(), self.settings.max_characters(scenario));
-        if found > max {
-            return Err(FieldProblem::MessageTooLong { found, max });
         }
         if segments > MAX_SEGMENTS {
             return Err(FieldProblem::TooManySegments { found: segments, max: MAX_SEGMENTS });

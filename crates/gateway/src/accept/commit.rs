@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use domain::encoding::Encoding;
 use domain::ids::MessageId;
 use domain::message::MessageStatus;
 use domain::quota::Left;
@@ -30,7 +31,7 @@ impl Acceptor<'_> {
         let Some(key) = request.key else { return Ok(None) };
         let asked = Idempotency {
             key: self.scoped_key(caller, key),
-            request: self.fingerprint(request.kind, request.receivers, request.content),
+            request: self.fingerprint(request.kind, request.receivers, request.own, request.content),
             reply: String::new(),
             now,
             since: now.minus(self.settings.idempotency_window),
@@ -160,13 +161,15 @@ impl Prepared {
     }
 
     fn reply(&self) -> Reply {
+        let messages = || self.messages.iter().map(|new| &new.message);
         Reply {
             bulk_id: self.bulk_id,
             created_at: self.common.now,
             scenario: self.common.scenario,
             priority: self.common.priority,
-            encoding: self.common.encoding,
-            segments: self.common.segments,
+            // Texts of a template differ: what is said of all is the most.
+            encoding: messages().map(|message| message.encoding).max().unwrap_or(Encoding::Gsm7),
+            segments: messages().map(|message| message.segments).max().unwrap_or(1),
             status: self.messages.first().map_or(MessageStatus::Queued, NewMessage::status),
             verdicts: self
                 .verdicts
@@ -174,7 +177,7 @@ impl Prepared {
                 .map(|verdict| match verdict {
                     Prospect::Accepted(id, _) => ReplyVerdict::Accepted(*id),
                     Prospect::Rejected(problem) => {
-                        ReplyVerdict::Rejected { code: problem.code().into(), detail: problem.to_string() }
+                        ReplyVerdict::Rejected { code: problem.code().into(), detail: problem.in_words() }
                     }
                 })
                 .collect(),

@@ -73,7 +73,7 @@ impl Stored {
             // Accepted then, and by today's settings no longer: what was answered then holds, but the number
             // can't be shown.
             (ReplyVerdict::Accepted(_), Prospect::Rejected(problem)) => {
-                Verdict::Rejected { code: problem.code().into(), detail: problem.to_string() }
+                Verdict::Rejected { code: problem.code().into(), detail: problem.in_words() }
             }
         })
         .collect()

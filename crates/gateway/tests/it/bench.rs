@@ -109,7 +109,8 @@ impl Bench {
         receivers: &[String],
         content: Content,
     ) -> Result<BulkAnswer, SendError> {
-        let request = BulkRequest { receivers: receivers.to_vec(), content, idempotency_key: None };
+        let request =
+            BulkRequest { receivers: receivers.to_vec(), own: Vec::new(), content, idempotency_key: None };
         self.service.send_bulk_sms(caller(), request).await
     }
 

@@ -17,6 +17,8 @@ mod message_accept;
 
 mod bulk_accept;
 
+mod template_send;
+
 mod route_choose;
 
 mod refusal_tell;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use domain::encoding::Encoding;
 use domain::message::MessageStatus;
 use domain::scenario::{Priority, Scenario};
+use domain::template::Variables;
 use gateway::SendError;
 use gateway::request::Content;
 use testkit::clock::FakeClock;
@@ -92,6 +93,9 @@ async fn every_mistake_of_a_request_is_named() {
         sender: Some("?".into()),
         reference: Some("r".repeat(129)),
         group: Some("g".repeat(129)),
+        template: None,
+        variables: Variables::default(),
+        locale: None,
         client_ip: None,
         metadata: (0..21).map(|n| (n.to_string(), String::new())).collect(),
         scheduled_at: Some(FakeClock::START.plus(seconds(36 * 86_400))),

@@ -42,7 +42,7 @@ async fn a_caller_that_runs_wild_writes_twenty_entries_a_minute_and_one_for_the_
 async fn refusals_of_a_bulk_are_told_though_its_caller_has_hung_up() {
     let bench = Bench::start().await;
     let receivers = vec![KENYAN.to_owned(), "12345".to_owned()];
-    let request = BulkRequest { receivers, content: text("Karibu"), idempotency_key: None };
+    let request = BulkRequest { receivers, own: Vec::new(), content: text("Karibu"), idempotency_key: None };
     let mut sending = Box::pin(bench.service.send_bulk_sms(caller(), request));
     tokio::select! {
         biased;

@@ -74,7 +74,12 @@ async fn a_key_is_forgotten_when_its_window_is_over() {
 async fn a_repeated_bulk_request_gets_the_same_verdicts_also_after_a_restart() {
     let bench = Bench::start().await;
     let receivers = [KENYAN, "12345", AMERICAN].map(ToOwned::to_owned).to_vec();
-    let bulk = BulkRequest { receivers, content: text("Karibu"), idempotency_key: Some("b".into()) };
+    let bulk = BulkRequest {
+        receivers,
+        own: Vec::new(),
+        content: text("Karibu"),
+        idempotency_key: Some("b".into()),
+    };
     let first = bench.service.send_bulk_sms(caller(), bulk.clone()).await.unwrap();
     let bench = bench.restart().await;
     assert_eq!(bench.service.send_bulk_sms(caller(), bulk).await.unwrap(), first);

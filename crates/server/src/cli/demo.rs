@@ -141,7 +141,7 @@ async fn send_samples(service: &SmsService, caller: Caller) -> anyhow::Result<Ve
             ids.push(service.send_sms(caller.clone(), request).await?.id);
         } else {
             let receivers = receivers.iter().map(|receiver| (*receiver).into()).collect();
-            let request = BulkRequest { receivers, content, idempotency_key: None };
+            let request = BulkRequest { receivers, own: Vec::new(), content, idempotency_key: None };
             ids.extend(
                 service.send_bulk_sms(caller.clone(), request).await?.verdicts.into_iter().filter_map(
                     |verdict| match verdict {

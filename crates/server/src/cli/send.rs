@@ -1,5 +1,10 @@
 //! `tuma send`.
 
+mod batch;
+mod members;
+mod progress;
+
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -17,11 +22,30 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 #[derive(Debug, Args)]
 pub(super) struct Send {
     /// The receiver; give it several times to send to many.
-    #[arg(long, required = true, value_name = "NUMBER")]
+    #[arg(long, required_unless_present = "csv", value_name = "NUMBER")]
     to: Vec<String>,
     /// The text.
-    #[arg(long, short)]
-    message: String,
+    #[arg(long, short, required_unless_present = "template", conflicts_with = "template")]
+    message: Option<String>,
+    /// The template that the text is made of, by name.
+    #[arg(long, value_name = "NAME")]
+    template: Option<String>,
+    /// A value for a variable of the template; give it for each.
+    #[arg(long = "var", value_name = "NAME=VALUE", requires = "template", value_parser = variable)]
+    variables: Vec<(String, String)>,
+    /// The language wanted of the template.
+    #[arg(long, requires = "template")]
+    locale: Option<String>,
+    /// Send to each row of this file. The column `receiver` is the number, `locale` the language where it is there, and all
+    /// others are variables of the template.
+    #[arg(long, value_name = "FILE", requires = "template", conflicts_with_all = ["to", "wait"])]
+    csv: Option<PathBuf>,
+    /// Where it is kept how far the file is sent: running it again goes on there [default: FILE.progress]
+    #[arg(long, value_name = "FILE", requires = "csv")]
+    progress: Option<PathBuf>,
+    /// Ask the gateway about each row, and send nothing.
+    #[arg(long, requires = "csv")]
+    dry_run: bool,
     /// What it is for: otp, transaction, `chama_invite`, `chama_withdrawal`, alert or general.
     #[arg(long)]
     scenario: Option<String>,
@@ -31,6 +55,9 @@ pub(super) struct Send {
     /// Your own name for the message.
     #[arg(long)]
     reference: Option<String>,
+    /// The savings group or campaign that it belongs to.
+    #[arg(long)]
+    group: Option<String>,
     /// Wait up to this many seconds for the provider's answer.
     #[arg(long, value_name = "SECONDS")]
     wait: Option<u8>,
@@ -46,8 +73,13 @@ impl Send {
     /// Prints the gateway's answer; fails if it refused.
     pub(super) async fn run(self, environment: &[(String, String)]) -> anyhow::Result<()> {
         let key = self.key(environment)?;
-        let (path, body) = self.request();
         let client = providers::client::plain(&self.url, TIMEOUT).context("no HTTP client can be made")?;
+        if let Some(file) = &self.csv {
+            let gateway = batch::Gateway { client, url: self.url.clone(), key };
+            return members::send(file, self.progress.as_deref(), self.dry_run, self.common(), &gateway)
+                .await;
+        }
+        let (path, body) = self.request();
         let mut request = client
             .post(self.url.join(path)?)
             .bearer_auth(key.expose_secret())
@@ -84,16 +116,32 @@ impl Send {
         Ok(text.trim().into())
     }
 
-    fn request(&self) -> (&'static str, Value) {
+    /// The fields that all receivers have in common.
+    fn common(&self) -> Map<String, Value> {
         let mut body = Map::new();
-        body.insert("message".into(), self.message.clone().into());
-        let optional =
-            [("scenario", &self.scenario), ("sender", &self.sender), ("reference", &self.reference)];
+        let optional = [
+            ("message", &self.message),
+            ("template", &self.template),
+            ("locale", &self.locale),
+            ("scenario", &self.scenario),
+            ("sender", &self.sender),
+            ("reference", &self.reference),
+            ("group", &self.group),
+        ];
         for (name, value) in optional {
             if let Some(value) = value {
                 body.insert(name.into(), value.clone().into());
             }
         }
+        if !self.variables.is_empty() {
+            let variables = self.variables.iter().map(|(name, value)| (name.clone(), value.clone().into()));
+            body.insert("variables".into(), Value::Object(variables.collect()));
+        }
+        body
+    }
+
+    fn request(&self) -> (&'static str, Value) {
+        let mut body = self.common();
         let path = match self.to.as_slice() {
             [single] => {
                 body.insert("receiver".into(), single.clone().into());
@@ -106,4 +154,9 @@ impl Send {
         };
         (path, body.into())
     }
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.into(), value.into()))
 }

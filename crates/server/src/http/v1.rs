@@ -12,6 +12,7 @@ pub(super) mod prefer;
 mod providers;
 mod queue;
 mod raw;
+mod templates;
 mod timeline;
 mod view;
 mod words;
@@ -49,6 +50,10 @@ pub(super) fn routes() -> OpenApiRouter<State> {
         .routes(routes!(workers::list))
         .routes(routes!(workers::pause))
         .routes(routes!(workers::activate))
+        .routes(routes!(templates::list))
+        .routes(routes!(templates::show, templates::write, templates::delete))
+        .routes(routes!(templates::publish))
+        .routes(routes!(templates::preview))
         .routes(routes!(audit::list))
 }
 
@@ -62,6 +67,7 @@ pub(super) fn routes() -> OpenApiRouter<State> {
     ),
     tags(
         (name = "messages", description = "Send messages and see what became of them"),
+        (name = "templates", description = "Texts with variables, checked before they are used"),
         (name = "operators", description = "See and change what the gateway does"),
         (name = "keys", description = "Who may call"),
         (name = "callbacks", description = "What providers call"),

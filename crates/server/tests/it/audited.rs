@@ -113,12 +113,44 @@ impl Bench {
         }
     }
 
+    /// Calls an operation on templates.
+    async fn call_templates(&self, operation: &str) -> Left {
+        let nothing = json!({});
+        let draft = async || {
+            let definition = json!({"locales": {"en": "Habari"}});
+            self.ask(Method::PUT, "/templates/greeting", &definition).await
+        };
+        match operation {
+            "put /templates/{name}" => {
+                draft().await;
+                Left::Entry("template.drafted")
+            }
+            "post /templates/{name}/publish" => {
+                draft().await;
+                self.post("/templates/greeting/publish", &nothing).await;
+                Left::Entry("template.published")
+            }
+            "delete /templates/{name}" => {
+                draft().await;
+                let deleted = self.app.anonymous(Method::DELETE, "/templates/greeting").key(&self.admin);
+                assert_eq!(deleted.send().await.status, 204);
+                Left::Entry("template.deleted")
+            }
+            "post /templates/{name}/preview" => {
+                self.post("/templates/otp/preview", &json!({"variables": {"code": "482913"}})).await;
+                Left::Nothing
+            }
+            other => panic!("a new operation on templates: call {other} here"),
+        }
+    }
+
     /// Calls an operation that may change something.
     async fn call(&self, operation: &str) -> Left {
         let nothing = json!({});
         let path = operation.strip_prefix("post ").unwrap_or(operation);
         match path {
             _ if operation.contains("/api-keys") => self.call_keys(operation).await,
+            _ if operation.contains("/templates") => self.call_templates(operation).await,
             "/sms/{id}/feedback" => {
                 let sent = self.post("/sms", &json!({"receiver": KENYAN, "message": "Habari"})).await;
                 let path = format!("/sms/{}/feedback", text(&sent["id"]));
@@ -262,6 +294,7 @@ async fn run(site: &Site, verb: &str, [waiting, canceled]: [&str; 2]) -> Option<
         | "check"
         | "explain"
         | "guard report"
+        | "template check"
         | "keys list"
         | "keys generate-data-key"
         | "queue stuck"

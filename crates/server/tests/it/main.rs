@@ -112,6 +112,10 @@ mod tls;
 
 mod program_send;
 
+mod program_template;
+
+mod templates;
+
 mod program_health;
 
 mod program_queue;

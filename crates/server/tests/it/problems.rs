@@ -7,6 +7,7 @@ use domain::content::ContentRules;
 use domain::ids::DecisionId;
 use domain::phone::{PhoneError, SenderId};
 use domain::scenario::Scenario;
+use domain::template::{Alphabet, AmountError, LocaleError, VariableProblem};
 use gateway::allowed::NotAllowed;
 use gateway::limits::{Allows, LimitBy, LimitRule};
 use gateway::request::{FieldProblem, OptedOut, Reached};
@@ -33,6 +34,7 @@ const OF_HTTP: &[&str] = &[
     "unknown_provider",
     "invalid_cursor",
     "unknown_parameter",
+    "template_mistake",
     "unknown_scope",
     "unknown_country",
     "invalid_name",
@@ -43,6 +45,43 @@ fn headings(section: &str) -> BTreeSet<&'static str> {
     let after = API.split_once(&format!("\n## {section}\n")).map_or("", |(_, after)| after);
     let within = after.split_once("\n## ").map_or(after, |(within, _)| within);
     within.lines().filter_map(|line| line.strip_prefix("### ")).collect()
+}
+
+/// What can be wrong with a variable.
+fn variable_problems() -> Vec<VariableProblem> {
+    let all = vec![
+        VariableProblem::Unknown,
+        VariableProblem::Missing,
+        VariableProblem::WrongType { expected: "a text" },
+        VariableProblem::TooLong { found: 31, max: 30 },
+        VariableProblem::Character { character: 'ĩ', position: 3, alphabet: Alphabet::Basic },
+        VariableProblem::LooseMark,
+        VariableProblem::TooManyMarks,
+        VariableProblem::OutOfBounds { min: "1".into(), max: "9".into() },
+        VariableProblem::Amount(AmountError::Decimals),
+        VariableProblem::NotWhole,
+        VariableProblem::Code { min: 6, max: 6 },
+        VariableProblem::Phone(PhoneError::TooShort),
+        VariableProblem::NotAChoice,
+    ];
+    for problem in &all {
+        match problem {
+            VariableProblem::Unknown
+            | VariableProblem::Missing
+            | VariableProblem::WrongType { .. }
+            | VariableProblem::TooLong { .. }
+            | VariableProblem::Character { .. }
+            | VariableProblem::LooseMark
+            | VariableProblem::TooManyMarks
+            | VariableProblem::OutOfBounds { .. }
+            | VariableProblem::Amount(_)
+            | VariableProblem::NotWhole
+            | VariableProblem::Code { .. }
+            | VariableProblem::Phone(_)
+            | VariableProblem::NotAChoice => {}
+        }
+    }
+    all
 }
 
 /// One of each, in a list that does not compile when there is another.
@@ -71,6 +110,10 @@ fn field_problems() -> Vec<FieldProblem> {
         FieldProblem::ReceiverCount { found: 101, max: 100 },
         FieldProblem::EmptyMessage,
         FieldProblem::NulCharacter,
+        FieldProblem::MessageOrTemplate,
+        FieldProblem::UnknownTemplate,
+        FieldProblem::WithoutTemplate,
+        FieldProblem::Locale(LocaleError),
         FieldProblem::MessageTooLong { found: 161, max: 160 },
         FieldProblem::TooManySegments { found: 11, max: 10 },
         FieldProblem::SensitiveContent { rule },
@@ -98,6 +141,11 @@ fn field_problems() -> Vec<FieldProblem> {
             | FieldProblem::ReceiverCount { .. }
             | FieldProblem::EmptyMessage
             | FieldProblem::NulCharacter
+            | FieldProblem::MessageOrTemplate
+            | FieldProblem::UnknownTemplate
+            | FieldProblem::WithoutTemplate
+            | FieldProblem::Locale(_)
+            | FieldProblem::Variable { .. }
             | FieldProblem::MessageTooLong { .. }
             | FieldProblem::TooManySegments { .. }
             | FieldProblem::SensitiveContent { .. }
@@ -128,7 +176,9 @@ fn every_field_code_has_a_heading_in_the_documentation_and_no_other_heading_is_t
     let problems = field_problems();
     // These are problems of their own as well, and described there.
     let described = ["no_provider", "repeated_message", "guard_refused", "rate_limited", "opted_out"];
-    let codes = problems.iter().map(FieldProblem::code).chain(OF_HTTP.iter().copied());
+    let of_variables = variable_problems();
+    let of_variables = of_variables.iter().map(VariableProblem::code);
+    let codes = problems.iter().map(FieldProblem::code).chain(of_variables).chain(OF_HTTP.iter().copied());
     let codes: BTreeSet<_> = codes.filter(|code| !described.contains(code)).collect();
     assert_eq!(headings("Field codes"), codes);
 }

@@ -80,7 +80,7 @@ struct ShownLimit {
 
 /// A character that is not in the plain alphabet.
 #[derive(Serialize, ToSchema)]
-struct ShownOffender {
+pub(super) struct ShownOffender {
     /// The character.
     #[schema(example = "’")]
     character: char,
@@ -91,7 +91,7 @@ struct ShownOffender {
 
 /// A route.
 #[derive(Serialize, ToSchema)]
-struct ShownRoute {
+pub(super) struct ShownRoute {
     /// Its place, counted from 1.
     #[schema(example = 1)]
     rank: usize,

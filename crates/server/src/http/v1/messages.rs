@@ -7,8 +7,9 @@ use axum::Json;
 use axum::extract::State as Shared;
 use axum::response::{IntoResponse, Response};
 use domain::ids::MessageId;
+use domain::template::Variables;
 use domain::time::Timestamp;
-use gateway::request::{Content, Remaining};
+use gateway::request::{Content, Own, Remaining};
 use gateway::{BulkRequest, SendRequest, Verdict};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -33,10 +34,19 @@ pub(super) struct SendBody {
     /// The receiver's phone number: in international form, or in the default country's national form.
     #[schema(required = true, example = "0712345678")]
     receiver: Option<String>,
-    /// The text.
-    #[schema(required = true, example = "Habari")]
+    /// The text, unless it is made of a template.
+    #[schema(example = "Habari")]
     message: Option<String>,
-    /// What it is for: otp, transaction, `chama_invite`, `chama_withdrawal`, alert or general.
+    /// The template that the text is made of, by name, in the place of `message`.
+    #[schema(example = "otp")]
+    template: Option<String>,
+    /// Values of the template's variables, by name.
+    #[schema(value_type = Option<Object>)]
+    variables: Option<Variables>,
+    /// The language wanted of the template, such as `sw`: it may fall back to another.
+    locale: Option<String>,
+    /// What it is for: otp, transaction, `chama_invite`, `chama_withdrawal`, alert or general. What the template says, or
+    /// general, if not given.
     #[schema(example = "general")]
     scenario: Option<String>,
     /// The sender ID to show; the account's own if not given.
@@ -64,6 +74,9 @@ impl SendBody {
             receiver: self.receiver.unwrap_or_default(),
             content: Content {
                 message: self.message.unwrap_or_default(),
+                template: self.template,
+                variables: self.variables.unwrap_or_default(),
+                locale: self.locale,
                 scenario: self.scenario,
                 sender: self.sender,
                 reference: self.reference,
@@ -87,17 +100,66 @@ pub fn read(body: &[u8], key: &str, max_bytes: usize) -> Result<SendRequest, Pro
     Ok(extract::read::<SendBody>(body)?.into_request(key))
 }
 
-/// One text to many receivers.
+/// A receiver of many.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum BulkReceiver {
+    /// A phone number.
+    Number(String),
+    /// A phone number with what is its own.
+    Own(OwnReceiver),
+}
+
+/// A phone number, and what a template makes of it alone.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OwnReceiver {
+    /// The phone number.
+    receiver: String,
+    /// Values of the template's variables, before those that all have in common.
+    #[schema(value_type = Option<Object>)]
+    variables: Option<Variables>,
+    /// The language of this receiver.
+    locale: Option<String>,
+}
+
+/// The numbers, and what each has of its own if any has.
+fn parted(receivers: Vec<BulkReceiver>) -> (Vec<String>, Vec<Own>) {
+    let is_own = receivers.iter().any(|receiver| matches!(receiver, BulkReceiver::Own(_)));
+    let (mut numbers, mut own) = (Vec::with_capacity(receivers.len()), Vec::new());
+    for receiver in receivers {
+        let (number, of_its_own) = match receiver {
+            BulkReceiver::Number(number) => (number, Own::default()),
+            BulkReceiver::Own(OwnReceiver { receiver, variables, locale }) => {
+                (receiver, Own { variables: variables.unwrap_or_default(), locale })
+            }
+        };
+        numbers.push(number);
+        if is_own {
+            own.push(of_its_own);
+        }
+    }
+    (numbers, own)
+}
+
+/// One text, or one template, to many receivers.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
 pub(super) struct BulkBody {
-    /// 1 to 100 phone numbers.
+    /// 1 to 100 phone numbers; for a template, each may be an object with values of its own.
     #[schema(required = true, min_items = 1, max_items = 100)]
-    receivers: Option<Vec<String>>,
-    /// The text.
-    #[schema(required = true, example = "Karibu chama chetu")]
+    receivers: Option<Vec<BulkReceiver>>,
+    /// The text, unless it is made of a template.
+    #[schema(example = "Karibu chama chetu")]
     message: Option<String>,
+    /// The template that the texts are made of, by name, in the place of `message`.
+    template: Option<String>,
+    /// Values of the template's variables that all have in common.
+    #[schema(value_type = Option<Object>)]
+    variables: Option<Variables>,
+    /// The language wanted of the template, for all that name no other.
+    locale: Option<String>,
     /// What it is for.
     scenario: Option<String>,
     /// The sender ID to show.
@@ -121,10 +183,15 @@ pub(super) struct BulkBody {
 
 impl BulkBody {
     fn into_request(self, idempotency_key: Option<String>) -> BulkRequest {
+        let (receivers, own) = parted(self.receivers.unwrap_or_default());
         BulkRequest {
-            receivers: self.receivers.unwrap_or_default(),
+            receivers,
+            own,
             content: Content {
                 message: self.message.unwrap_or_default(),
+                template: self.template,
+                variables: self.variables.unwrap_or_default(),
+                locale: self.locale,
                 scenario: self.scenario,
                 sender: self.sender,
                 reference: self.reference,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use domain::attempt::{Attempt, SubmitOutcome};
 use domain::civil::QuietHours;
 use domain::money::Money;
+use domain::template::Used;
 use gateway::SendAnswer;
 use serde::Serialize;
 use store::port::messages::{MessageRecord, MessageSummary};
@@ -68,6 +69,30 @@ impl AcceptedMessage {
     }
 }
 
+/// The template that a text was made of.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct UsedTemplate {
+    /// Its name.
+    #[schema(example = "otp")]
+    name: String,
+    /// Its version; 0 is the built-in one.
+    #[schema(example = 3)]
+    version: u32,
+    /// The language.
+    #[schema(example = "sw")]
+    locale: String,
+    /// Which of the texts of that language, counted from 0.
+    #[schema(example = 0)]
+    variant: usize,
+}
+
+impl From<Used> for UsedTemplate {
+    fn from(used: Used) -> Self {
+        let Used { name, version, locale, variant } = used;
+        Self { name, version, locale: locale.to_string(), variant }
+    }
+}
+
 /// A message as a list shows it. Its text is not shown.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ListedMessage {
@@ -116,6 +141,9 @@ pub(super) struct ListedMessage {
     /// Not to be submitted after.
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<String>,
+    /// What the text was made of, if it was made of a template.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    template: Option<UsedTemplate>,
     /// When it was accepted.
     created_at: String,
     /// When the status last moved.
@@ -144,6 +172,7 @@ impl ListedMessage {
             provider_code: failure.and_then(|failure| failure.provider_code),
             scheduled_at: message.scheduled_at.map(|at| at.to_string()),
             expires_at: message.expires_at.map(|at| at.to_string()),
+            template: message.template.map(UsedTemplate::from),
             created_at: message.created_at.to_string(),
             updated_at: updated_at.to_string(),
         }

@@ -1,0 +1,116 @@
+//! `tuma template check`, and `tuma send --template`.
+
+use std::fs;
+
+use testkit::sim::{SimConfig, Simulator};
+use testkit::wait::{LONG, wait_for};
+
+use crate::program::{Served, Site};
+
+const WELCOME: &str = r#"{
+  "variables": { "name": { "type": "text", "max_length": 20 } },
+  "locales": { "en": "Karibu {{ name }}", "sw": "It’s {{ name }}" }
+}"#;
+
+#[tokio::test]
+async fn check_names_the_character_and_its_place_and_fails() {
+    let site = Site::bare();
+    fs::write(site.path("wrong.json"), WELCOME).unwrap();
+    fs::write(site.path("right.json"), WELCOME.replace('’', "'")).unwrap();
+    let checked = site.run(&["template", "check", "right.json", "wrong.json"]).await;
+    assert_eq!(checked.code, Some(1), "{checked:?}");
+    let lines: Vec<_> = checked.stdout.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "right.json: en, variant 0: at most 27 units of gsm7, segments: 1",
+            "right.json: sw, variant 0: at most 25 units of gsm7, segments: 1",
+            "wrong.json: error: /locales/sw, line 1, column 3 (character 2): ’ (U+2019) is not in GSM-7; with \
+             transliterate it is written as \"'\"",
+            "wrong.json: en, variant 0: at most 27 units of gsm7, segments: 1",
+            "wrong.json: sw, variant 0: at most 25 units of ucs2, segments: 1",
+        ]
+    );
+    assert!(checked.stderr.contains("1 of 2 templates can't be used"), "{}", checked.stderr);
+    let right = site.run(&["template", "check", "right.json"]).await;
+    assert_eq!(right.code, Some(0), "{}", right.stderr);
+    fs::write(site.path("torn.json"), r#"{"locales": {"en": 1}}"#).unwrap();
+    let torn = site.run(&["template", "check", "torn.json"]).await;
+    assert_eq!(torn.code, Some(1));
+    assert!(torn.stdout.starts_with("torn.json: error: locales.en: "), "{}", torn.stdout);
+}
+
+/// Another machine, with a key of the gateway.
+fn elsewhere(served: &Served, key: &str) -> Site {
+    Site::bare().set("TUMA_URL", &format!("http://{}", served.address)).set("TUMA_API_KEY", key)
+}
+
+#[tokio::test]
+async fn send_makes_a_text_of_a_template() {
+    let sim = Simulator::start(SimConfig::default()).await.unwrap();
+    let site = Site::new(sim.base_url());
+    let key = site.key("sms:send,sms:read").await;
+    let served = site.serve().await;
+    let there = elsewhere(&served, &key);
+    let arguments =
+        ["send", "--to", "0712345678", "--template", "otp", "--var", "code=482913", "--locale", "sw"];
+    let sent = there.run(&arguments).await;
+    assert_eq!(sent.code, Some(0), "{sent:?}");
+    assert!(sent.stdout.contains("\"scenario\": \"otp\""), "{}", sent.stdout);
+}
+
+/// 250 members, of whom two have no number and one is there twice.
+fn members() -> String {
+    let mut file = String::from("receiver,inviter,chama,locale\n");
+    for n in 0..250 {
+        let receiver = match n {
+            7 => "12345".to_owned(),
+            120 => "nobody".to_owned(),
+            200 => "0712000003".to_owned(),
+            n => format!("0712{n:06}"),
+        };
+        let locale = if n % 2 == 0 { "sw" } else { "" };
+        file = format!("{file}{receiver},Wanjiku,Umoja {n},{locale}\n");
+    }
+    file
+}
+
+#[tokio::test]
+async fn each_row_of_a_file_is_sent_once_however_often_it_is_run() {
+    let sim = Simulator::start(SimConfig::default()).await.unwrap();
+    let site = Site::new(sim.base_url());
+    let key = site.key("sms:send,sms:read").await;
+    let served = site.serve().await;
+    let there = elsewhere(&served, &key);
+    let (file, kept) = (there.path("members.csv"), there.path("members.csv.progress"));
+    fs::write(&file, members()).unwrap();
+    let arguments = ["send", "--template", "chama_invite", "--csv", "members.csv"];
+    let dry = there.run(&[&arguments[..], &["--dry-run"]].concat()).await;
+    assert_eq!((dry.code, dry.stdout.as_str()), (Some(1), "247 rows would be sent, 3 not\n"), "{dry:?}");
+    assert_eq!(sim.ledger().count(), 0);
+    let bad: Vec<_> = dry.stderr.lines().filter(|line| line.starts_with("line ")).collect();
+    assert_eq!(bad.len(), 3, "{bad:?}");
+    assert!(bad[0].starts_with("line 9: ") && bad[1].starts_with("line 122: "), "{bad:?}");
+    assert_eq!(bad[2], "line 202: has the number of line 5");
+    for _ in 0..2 {
+        let sent = there.run(&arguments).await;
+        assert_eq!((sent.code, sent.stdout.as_str()), (Some(1), "247 rows sent, 3 not\n"), "{sent:?}");
+    }
+    // Without the answers of the second and the third batch, they are asked for again, and nothing is sent twice.
+    let progress = fs::read_to_string(&kept).unwrap();
+    let cut: String = progress.lines().take(4).flat_map(|line| [line, "\n"]).collect();
+    fs::write(&kept, cut).unwrap();
+    let again = there.run(&arguments).await;
+    assert_eq!(again.stdout, "247 rows sent, 3 not\n", "{again:?}");
+    let ids = |progress: &str| {
+        progress.lines().filter(|line| line.contains("ended")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&fs::read_to_string(&kept).unwrap()), ids(&progress), "the same ids");
+    let all = async || (sim.ledger().count() >= 247).then_some(());
+    wait_for(all, LONG).await.unwrap();
+    assert_eq!(sim.ledger().count(), 247);
+    assert!(!progress.contains("\"0712"), "{progress}");
+    fs::write(&file, members().replace("Wanjiku", "Otieno")).unwrap();
+    let other = there.run(&arguments).await;
+    assert!(other.stderr.contains("is of another file"), "{}", other.stderr);
+}
