@@ -113,6 +113,10 @@ id!(
     /// One change of what somebody wants: an entry of the consent ledger.
     ConsentId, "con"
 );
+id!(
+    /// One question to many, whose replies are counted.
+    PromptId, "prm"
+);
 
 #[cfg(test)]
 mod tests {

@@ -56,3 +56,7 @@ pub mod quota;
 pub mod sender_pace;
 
 pub mod guard;
+
+pub mod reply;
+
+pub mod prompt;

@@ -68,6 +68,14 @@ closed_set! {
         TemplateDeleted => "template.deleted",
         /// The database's schema was asked to be brought up to date.
         SchemaMigrated => "schema.migrated",
+        /// A question was put to many.
+        PromptOpened => "prompt.opened",
+        /// Somebody answered one.
+        PromptReplied => "prompt.replied",
+        /// Those who had not answered were asked again.
+        PromptReminded => "prompt.reminded",
+        /// It has its outcome.
+        PromptClosed => "prompt.closed",
     }
 }
 
