@@ -24,6 +24,7 @@ use crate::port::inbound::{NewInbound, Received};
 use crate::port::keys::{ApiKey, KeyUse, Rotation};
 use crate::port::messages::{Accept, Accepted, Cancel, Moved, Resend, Resent, Sweep, Swept};
 use crate::port::nodes::{Beat, Leave};
+use crate::port::prompts::{ForgetPrompts, NewReply, OpenPrompt, PromptOpened, Remind, ReplyFate};
 use crate::port::queue::{AttemptEnd, Claim, Claims, Diversion, Recovery};
 use crate::port::receipts::{NewReceipt, ReceiptFate};
 use crate::port::sealing::ForgottenReceiver;
@@ -33,7 +34,7 @@ use crate::port::watches::{Settled, TakeWatches, WatchId, WatchKind};
 use crate::seal::{ResealedRows, WrappedKey};
 use domain::audit::{Act, Checkpoint, NewEntry};
 use domain::event::NewEvent;
-use domain::ids::{KeyId, NodeId};
+use domain::ids::{KeyId, MessageId, NodeId, PromptId};
 use domain::phone::Msisdn;
 use domain::route::ProviderName;
 use domain::time::Timestamp;
@@ -231,6 +232,12 @@ operations! {
     Sweep in sweeps: Sweep => Swept, |sweep| guess(sweep.limit);
     Charge in charges: Vec<Charge> => u64, Vec::len;
     Accept in accepts: Accept => Accepted, |accept| accept.messages.len();
+    OpenPrompt in prompts: OpenPrompt => PromptOpened, |open| open.accept.messages.len();
+    Reply in replies: NewReply => ReplyFate, |_| 1;
+    ClosePrompt in prompt_ends: (PromptId, Act) => Option<bool>, |_| 1;
+    ExpirePrompts in prompt_expiries: (Timestamp, u32) => u64, |(_, limit)| guess(*limit);
+    Remind in reminders: Remind => Vec<MessageId>, |remind| remind.messages.len();
+    ForgetPrompts in prompt_forgets: ForgetPrompts => bool, |forget| guess(forget.limit);
     Claim in claims: Claim => Claims, |claim| guess(claim.total);
     Wake in wakes: Vec<ProviderName> => (), |_| 1;
     Key in keys: KeyChange => bool, |_| 1;
@@ -263,6 +270,9 @@ impl Batch {
     /// Whether the batch seals anything, or asks whether this node could.
     pub(crate) fn seals(&self) -> bool {
         !(self.accepts.is_empty()
+            && self.prompts.is_empty()
+            && self.replies.is_empty()
+            && self.reminders.is_empty()
             && self.receipts.is_empty()
             && self.inbound.is_empty()
             && self.consents.is_empty()

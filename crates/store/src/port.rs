@@ -10,6 +10,7 @@ pub mod inbound;
 pub mod keys;
 pub mod messages;
 pub mod nodes;
+pub mod prompts;
 pub mod queue;
 pub mod receipts;
 pub mod routes;
@@ -27,6 +28,7 @@ pub use inbound::InboundMessages;
 pub use keys::Keys;
 pub use messages::Messages;
 pub use nodes::Nodes;
+pub use prompts::Prompts;
 pub use queue::Queue;
 pub use receipts::Receipts;
 pub use routes::Routes;
@@ -57,6 +59,7 @@ pub trait Store:
     + Events
     + Guard
     + Templates
+    + Prompts
     + Audit
     + std::fmt::Debug
 {

@@ -52,6 +52,7 @@ pub(crate) enum Column {
     InboundText,
     InboundRaw,
     ConsentNumber,
+    ReplyWords,
 }
 
 impl Column {
@@ -65,6 +66,7 @@ impl Column {
             Self::InboundText => b"inbound.text",
             Self::InboundRaw => b"inbound.raw",
             Self::ConsentNumber => b"consents.number",
+            Self::ReplyWords => b"prompt_replies.words",
         }
     }
 }

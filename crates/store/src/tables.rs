@@ -95,6 +95,11 @@ pub(crate) const TABLES: &[Table] = &[
     table("guard_decisions", 1, GUARD_DECISIONS),
     table("guard_samples", 1, &[id("message_id"), id("decision_id")]),
     table("feedback", 1, &[id("message_id"), text("outcome"), big("at")]),
+    table("prompts", 1, PROMPTS),
+    table("prompt_receivers", 2, &[id("prompt_id"), int("place"), big("receiver_hash")]),
+    table("prompt_messages", 3, &[id("prompt_id"), int("place"), int("number"), id("message_id")]),
+    table("prompt_replies", 1, PROMPT_REPLIES),
+    table("prompt_asks", 1, &[big("receiver_hash"), id("inbound_id"), big("asked_at")]),
     table("outbox", 1, OUTBOX),
     table("events", 1, EVENTS),
     table("erasable", 1, &[id("message_id")]),
@@ -118,6 +123,32 @@ pub(crate) const NOT_CARRIED: &[&str] =
 
 /// How far a move has come is told beside how far the chores have come, and is about this database alone.
 const NO_MARK_OF_A_MOVE: &str = "substr(chore, 1, 5) <> 'move:'";
+
+const PROMPTS: &[Column] = &[
+    id("id"),
+    id("caller"),
+    text("kind"),
+    text("reference"),
+    text("policy"),
+    int("veto"),
+    big("created_at"),
+    big("closes_at"),
+    text("reminders"),
+    big("remind_at"),
+    big("closed_at"),
+    text("closed_by"),
+    text("outcome"),
+];
+
+const PROMPT_REPLIES: &[Column] = &[
+    id("inbound_id"),
+    id("prompt_id"),
+    int("place"),
+    big("received_at"),
+    text("fate"),
+    text("answer"),
+    bytes("sealed_words"),
+];
 
 const OUTBOX: &[Column] = &[
     big("id"),

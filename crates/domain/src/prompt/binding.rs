@@ -38,8 +38,16 @@ impl Candidate {
         self.closed_at.map_or(self.closes_at, |closed| closed.min(self.closes_at))
     }
 
-    /// Whether it takes answers that come at this time.
-    pub fn is_open_at(&self, at: Timestamp) -> bool {
+    /// Whether it takes answers that come at this time: it is open, and its sender can have read it.
+    pub fn takes_answers_at(&self, at: Timestamp) -> bool {
+        self.was_asked_by(at) && self.is_open_at(at)
+    }
+
+    fn was_asked_by(&self, at: Timestamp) -> bool {
+        self.asked_at.is_some_and(|asked| asked <= at)
+    }
+
+    fn is_open_at(&self, at: Timestamp) -> bool {
         self.closed_at.is_none() && at < self.closes_at
     }
 }
@@ -62,8 +70,7 @@ pub enum Bound {
 /// Finds what a reply is about that came at a time, among all prompts of its sender. `doubt` is for how long after a prompt was
 /// closed a word without a name may still be meant for it.
 pub fn bind(text: &str, received_at: Timestamp, candidates: &[Candidate], doubt: Duration) -> Bound {
-    let was_asked = |one: &&Candidate| one.asked_at.is_some_and(|asked| asked <= received_at);
-    let asked: Vec<&Candidate> = candidates.iter().filter(was_asked).collect();
+    let asked: Vec<&Candidate> = candidates.iter().filter(|one| one.was_asked_by(received_at)).collect();
     let open: Vec<&Candidate> = asked.iter().copied().filter(|one| one.is_open_at(received_at)).collect();
     let reading = Reading::of(text, &asked.iter().map(|one| &one.reference).collect::<Vec<_>>());
     let answer = if let Says::Plainly(answer, _) = reading.says { Some(answer) } else { None };

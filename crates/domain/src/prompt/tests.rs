@@ -11,7 +11,7 @@ fn outcome(policy: Policy, veto: bool, asked: u32, approve: u32, reject: u32) ->
 #[test]
 fn each_policy_ends_as_it_says() {
     use Outcome::{Approved, Rejected};
-    let cases: &[(Policy, bool, u32, u32, u32, Option<Outcome>)] = &[
+    let cases = [
         (Policy::Any, false, 3, 0, 0, None),
         (Policy::Any, false, 3, 1, 0, Some(Approved)),
         (Policy::Any, false, 3, 0, 2, None),
@@ -29,7 +29,7 @@ fn each_policy_ends_as_it_says() {
         (Policy::AtLeast(2), false, 3, 0, 2, Some(Rejected)),
         (Policy::AtLeast(2), true, 3, 1, 1, Some(Rejected)),
     ];
-    for (policy, veto, asked, approve, reject, expected) in cases.iter().copied() {
+    for (policy, veto, asked, approve, reject, expected) in cases {
         let found = outcome(policy, veto, asked, approve, reject);
         assert_eq!(found, expected, "{policy} of {asked}, veto {veto}: {approve} and {reject}");
     }

@@ -75,7 +75,7 @@ impl FromStr for Reference {
         let is_part =
             |part: &&str| !part.is_empty() && part.chars().all(|character| character.is_ascii_alphanumeric());
         let key = parts.concat().to_ascii_uppercase();
-        if !parts.iter().all(|part| is_part(&part)) || key.len() < MIN || text.len() > MAX {
+        if !parts.iter().all(is_part) || key.len() < MIN || text.len() > MAX {
             return Err(ReferenceError::Form);
         }
         if words::meaning(&key).is_some() {

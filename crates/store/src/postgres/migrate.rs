@@ -25,6 +25,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0014_events.sql"),
     include_str!("../../migrations/postgres/0015_templates.sql"),
     include_str!("../../migrations/postgres/0016_inbound.sql"),
+    include_str!("../../migrations/postgres/0017_prompts.sql"),
 ];
 
 /// The lock of whoever migrates: "Tuma" in ASCII, and a one.

@@ -14,6 +14,8 @@ pub(super) mod guard;
 pub(super) mod inbound;
 #[path = "read/keys.rs"]
 pub(super) mod keys;
+#[path = "read/prompts.rs"]
+pub(super) mod prompts;
 #[path = "read/queue.rs"]
 pub(super) mod queue;
 #[path = "read/spending.rs"]

@@ -24,7 +24,7 @@ pub(super) const MESSAGE: &str = "m.id, m.bulk_id, m.caller, m.sealed_receiver, 
      m.expires_at, m.created_at, m.template";
 
 /// How many columns [`MESSAGE`] has: the position of the first one after it.
-const AFTER_MESSAGE: usize = 18;
+pub(super) const AFTER_MESSAGE: usize = 18;
 
 /// The columns of a state, for [`summary`], after those of the message.
 pub(super) const STATE: &str = "s.status, s.provider, s.reason, s.provider_code, s.updated_at";

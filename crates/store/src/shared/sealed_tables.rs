@@ -44,6 +44,13 @@ const TABLES: &[Sealed] = &[
         place: "id",
         columns: &[("sealed_number", Column::ConsentNumber)],
     },
+    Sealed {
+        name: "prompt_replies",
+        key: "inbound_id",
+        first: RowKey::Id([0; 16]),
+        place: "inbound_id",
+        columns: &[("sealed_words", Column::ReplyWords)],
+    },
 ];
 
 /// Before the first row of a table; `None` behind the last table.

@@ -8,7 +8,7 @@ use domain::consent::Question;
 use domain::event::NewEvent;
 use domain::guard::ledger::Entered;
 use domain::guard::{Count, Subject};
-use domain::ids::{BulkId, KeyId, MessageId, NodeId};
+use domain::ids::{BulkId, KeyId, MessageId, NodeId, PromptId};
 use domain::message::MessageStatus;
 use domain::phone::Msisdn;
 use domain::quota::Draw;
@@ -39,6 +39,10 @@ use crate::port::messages::{
     Resend, Resent, Sweep, Swept,
 };
 use crate::port::nodes::{Beat, Leave, Nodes};
+use crate::port::prompts::{
+    DueReminder, ForgetPrompts, NewReply, OpenPrompt, PromptFilter, PromptOpened, PromptRecord,
+    PromptSummary, Prompts, Remind, ReplyFate,
+};
 use crate::port::queue::{
     AttemptEnd, Claim, Claims, Diversion, LaneDepth, Queue, Recovery, Stuck, Waiter, Waiting,
 };
@@ -502,6 +506,50 @@ impl Guard for BackendStore {
 
     async fn forget_guard(&self, forget: ForgetGuard) -> Result<bool, StoreError> {
         self.group()?.ask(forget, Operation::ForgetGuard).await
+    }
+}
+
+#[async_trait]
+impl Prompts for BackendStore {
+    async fn open_prompt(&self, open: OpenPrompt) -> Result<PromptOpened, StoreError> {
+        self.group()?.ask(open, Operation::OpenPrompt).await
+    }
+
+    async fn reply(&self, reply: NewReply) -> Result<ReplyFate, StoreError> {
+        self.group()?.ask(reply, Operation::Reply).await
+    }
+
+    async fn close_prompt(&self, id: PromptId, act: Act) -> Result<Option<bool>, StoreError> {
+        self.group()?.ask((id, act), Operation::ClosePrompt).await
+    }
+
+    async fn expire_prompts(&self, now: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        // Nearly always there is none: the writer, who would have to be alone, is not asked.
+        if self.read(move |statements| read::prompts::is_any_overdue(statements, now)).await? {
+            self.group()?.ask((now, limit), Operation::ExpirePrompts).await
+        } else {
+            Ok(0)
+        }
+    }
+
+    async fn due_reminders(&self, now: Timestamp, limit: u32) -> Result<Vec<DueReminder>, StoreError> {
+        self.read(move |statements| read::prompts::due(statements, now, limit)).await
+    }
+
+    async fn remind(&self, remind: Remind) -> Result<Vec<MessageId>, StoreError> {
+        self.group()?.ask(remind, Operation::Remind).await
+    }
+
+    async fn prompt(&self, id: PromptId) -> Result<Option<PromptRecord>, StoreError> {
+        self.read(move |statements| read::prompts::record(statements, id)).await
+    }
+
+    async fn prompts(&self, filter: PromptFilter) -> Result<Vec<PromptSummary>, StoreError> {
+        self.read(move |statements| read::prompts::list(statements, &filter)).await
+    }
+
+    async fn forget_prompts(&self, forget: ForgetPrompts) -> Result<bool, StoreError> {
+        self.group()?.ask(forget, Operation::ForgetPrompts).await
     }
 }
 

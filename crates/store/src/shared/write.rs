@@ -35,6 +35,8 @@ pub(super) mod keys;
 pub(super) mod nodes;
 #[path = "write/place.rs"]
 pub(super) mod place;
+#[path = "write/prompts.rs"]
+pub(super) mod prompts;
 #[path = "write/quotas.rs"]
 pub(super) mod quotas;
 #[path = "write/receipts.rs"]
@@ -94,6 +96,12 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
     answer!(batch.charges, |charges| spending::settle(statements, charges));
     let opt_outs = consent::OptOuts::look(statements, &batch.accepts)?;
     answer!(batch.accepts, |accept| accept::accept(statements, accept, opt_outs));
+    answer!(batch.prompts, |open| prompts::open(statements, open));
+    answer!(batch.replies, |reply| prompts::reply(statements, reply));
+    answer!(batch.prompt_ends, |end| prompts::cancel_one(statements, end.0, &end.1));
+    answer!(batch.prompt_expiries, |due| prompts::expire(statements, due.0, due.1));
+    answer!(batch.reminders, |remind| prompts::remind(statements, remind));
+    answer!(batch.prompt_forgets, |forget| prompts::forget(statements, forget));
     answer!(batch.claims, |claim| claim::claim(statements, claim));
     answer!(batch.keys, |change| keys::change(statements, change));
     answer!(batch.templates, |change| templates::change(statements, change));

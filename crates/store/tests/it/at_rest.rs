@@ -10,8 +10,10 @@ use store::port::messages::NewMessage;
 use store::port::receipts::NewReceipt;
 
 use crate::conformance::inbound::from_phone;
+use crate::conformance::prompts::{approval, ask, said};
 use crate::support::{
-    Bench, Fixture, PostgresFixture, SqliteFixture, With as _, message, receipt_by, receipt_for, receiver,
+    Bench, Fixture, MINUTE, NOW, PostgresFixture, SqliteFixture, With as _, message, receipt_by, receipt_for,
+    receiver,
 };
 
 const TEXT: &str = "Nambari yako ni 739154, Wanjiku";
@@ -47,6 +49,9 @@ async fn fill<F: Fixture>(bench: &Bench<F>) {
     bench.add_and_doubt(message(2).with(|message| message.receiver = receiver(1))).await;
     let waiting = message(3).with(|message| message.receiver = receiver(1));
     bench.add([waiting]).await;
+    let prompt = ask(&**bench, approval(1, 1, NOW)).await;
+    bench.reply(said(1, 1, &format!("Approve WR-1, {TEXT}"), NOW.plus(MINUTE))).await.unwrap();
+    assert_eq!(bench.prompt(prompt).await.unwrap().unwrap().replies.len(), 1);
     let mut from_phone = from_phone(1, TEXT, Some(Keyword::Stop));
     from_phone.raw = CALLBACK.to_vec();
     bench.receive_inbound(from_phone).await.unwrap();
@@ -87,6 +92,9 @@ async fn postgresql_tables_hold_no_number_and_no_text() {
         "queue",
         "outbox",
         "events",
+        "prompts",
+        "prompt_receivers",
+        "prompt_replies",
         "idempotency",
         "progress",
     ] {

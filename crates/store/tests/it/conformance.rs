@@ -17,6 +17,7 @@ mod keys;
 mod lists;
 mod messages;
 mod nodes;
+pub(crate) mod prompts;
 mod queue;
 mod quiet;
 mod quotas;
@@ -376,6 +377,25 @@ macro_rules! conformance {
                 template_taken_out_of_use_is_kept_and_its_numbers_are_not_used_again,
                 message_keeps_what_its_text_was_made_of,
                 changes_of_templates_have_entries,
+            );
+            conformance!(@room prompts, $fixture,
+                opened_prompt_reads_back_with_its_messages_queued,
+                prompt_is_opened_whole_or_not_at_all,
+                repeated_request_opens_no_second_prompt,
+                all_approve_and_the_evidence_is_kept,
+                one_who_rejects_vetoes_and_what_waits_is_not_sent,
+                last_answer_of_a_person_counts,
+                same_message_again_is_answered_the_same_and_counts_once,
+                two_prompts_are_told_apart_or_asked_about,
+                nobody_answers_before_the_message_left,
+                prompt_ends_by_time_and_by_call_once,
+                reply_after_its_time_ends_a_prompt_that_nobody_closed_yet,
+                those_who_are_silent_are_reminded_once,
+                words_are_sealed_and_read_under_a_new_key,
+                what_is_old_is_forgotten_and_what_is_open_stays,
+                person_that_is_forgotten_is_in_no_prompt,
+                prompts_are_listed_newest_first,
+                racing_replies_leave_one_outcome_and_one_event,
             );
             conformance!(@room keys, $fixture,
                 created_key_is_found_by_its_hash_with_every_field,

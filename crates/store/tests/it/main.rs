@@ -5,6 +5,7 @@
 mod at_rest;
 mod conformance;
 mod model;
+mod model_prompts;
 mod postgres;
 
 mod sqlite;

@@ -70,7 +70,14 @@ impl OptOuts {
         statements: &mut Statements<'_>,
         accepts: &[Pending<Accept, Accepted>],
     ) -> Result<Self, StoreError> {
-        let mut messages = accepts.iter().flat_map(|pending| &pending.question.messages);
+        Self::of(statements, accepts.iter().flat_map(|pending| &pending.question.messages))
+    }
+
+    /// The same for messages that are accepted in another way.
+    pub(super) fn of<'a>(
+        statements: &mut Statements<'_>,
+        mut messages: impl Iterator<Item = &'a NewMessage>,
+    ) -> Result<Self, StoreError> {
         let is_asked = messages.any(|new| new.consent.is_some());
         let are_none = !is_asked || statements.first(ANY, params![], |_row| Ok(()))?.is_none();
         Ok(Self { are_none })

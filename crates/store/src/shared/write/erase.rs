@@ -8,6 +8,7 @@ use domain::phone::Msisdn;
 use super::super::read::{NEWEST_HOUR, OLDEST_HOUR};
 use super::super::row::word;
 use super::super::sql::{Row, Statements, get, params};
+use super::prompts;
 use crate::StoreError;
 use crate::group::ServedTexts;
 use crate::port::sealing::ForgottenReceiver;
@@ -117,6 +118,7 @@ pub(super) fn receiver(
     forgotten.inbound = statements.execute(FROM_PHONE, params![hash])? as u64;
     statements.execute(PAST_CONSENT, params![hash])?;
     statements.execute(NUMBER_OF_CONSENT, params![hash])?;
+    prompts::forget_receiver(statements, hash)?;
     let how_many = format!("{} messages", forgotten.messages);
     let told = NewEntry::of_act(act, Event::ReceiverForgotten, how_many);
     statements.tell(NewEntry { receiver: Some(hash), ..told });

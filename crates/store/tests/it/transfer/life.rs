@@ -25,18 +25,20 @@ use store::port::keys::{ApiKey, KeyUse, Only, Rotation};
 use store::port::messages::{
     Accept, Accepted, Cancel, Filter, Idempotency, MessageRecord, NewMessage, Page, Sweep,
 };
+use store::port::prompts::PromptFilter;
 use store::port::queue::{LaneDepth, Stuck, Waiting};
 use store::port::templates::{Draft, Publish};
 use store::port::watches::WatchCount;
 
 use crate::conformance::inbound::{all, from_phone};
+use crate::conformance::prompts::{approval, ask, said};
 use crate::support::{
     Bench, DAY, Fixture, HOUR, MINUTE, NOW, SECOND, With, caller, entropy, message, message_at,
     not_submitted, operator, provider, receipt_by, receipt_for, receiver, rejected, resend, retry,
 };
 
 /// Every table that is carried.
-pub(crate) const TABLES: [&str; 28] = [
+pub(crate) const TABLES: [&str; 33] = [
     "data_keys",
     "api_keys",
     "former_secrets",
@@ -57,6 +59,11 @@ pub(crate) const TABLES: [&str; 28] = [
     "guard_decisions",
     "guard_samples",
     "feedback",
+    "prompts",
+    "prompt_receivers",
+    "prompt_messages",
+    "prompt_replies",
+    "prompt_asks",
     "audit",
     "audit_heads",
     "audit_checkpoints",
@@ -82,6 +89,7 @@ pub(crate) struct Answers {
     /// What waits at the first provider, in its order.
     pub(crate) waiting: Vec<MessageId>,
     raised: Vec<RaisedEvent>,
+    prompts: Vec<String>,
 }
 
 impl Answers {
@@ -110,6 +118,7 @@ impl Answers {
             opt_outs: store.opt_outs(OptOutFilter { limit: 10, ..OptOutFilter::default() }).await.unwrap(),
             of_bulk: of_bulk.iter().map(|summary| summary.message.id).collect(),
             raised: store.raised_events(10).await.unwrap(),
+            prompts: shown_prompts(store).await,
             waiting: waiting.iter().map(|waiter| waiter.place.message_id).collect(),
         }
     }
@@ -137,12 +146,22 @@ impl Answers {
         assert_eq!((self.inbound.len(), self.opt_outs.len()), (1, 1));
         assert_eq!(self.waiting, other.waiting);
         assert_eq!(self.raised, other.raised);
+        assert_eq!((self.prompts.len(), &self.prompts), (2, &other.prompts));
         assert!(!self.waiting.is_empty());
     }
 
     fn has(&self, status: MessageStatus) -> bool {
         self.records.iter().any(|record| record.summary.status == status)
     }
+}
+
+async fn shown_prompts(store: &dyn Store) -> Vec<String> {
+    let filter = PromptFilter { limit: 10, ..PromptFilter::default() };
+    let mut shown = Vec::new();
+    for summary in store.prompts(filter).await.unwrap() {
+        shown.push(format!("{:?}", store.prompt(summary.prompt.id).await.unwrap()));
+    }
+    shown
 }
 
 fn bulk() -> BulkId {
@@ -161,6 +180,7 @@ fn request() -> Idempotency {
 
 /// Fills a store by its ports with messages in every status, and everything else that is kept.
 pub(crate) async fn fill<F: Fixture>(bench: &Bench<F>) {
+    prompts(bench).await;
     ended(bench).await;
     under_way(bench).await;
     waiting(bench).await;
@@ -169,6 +189,17 @@ pub(crate) async fn fill<F: Fixture>(bench: &Bench<F>) {
     let answers = Answers::of(&*bench.store).await;
     for status in MessageStatus::ALL {
         assert!(answers.has(*status), "no message is {status}");
+    }
+}
+
+/// Two withdrawals: one is approved, and before that its receiver was asked which one was meant.
+async fn prompts<F: Fixture>(bench: &Bench<F>) {
+    let at = NOW.minus(DAY);
+    for n in [901, 902] {
+        ask(&**bench, approval(n, 1, at)).await;
+    }
+    for (n, words) in [(1, "approve"), (2, "Approve WR-901, ndugu")] {
+        bench.reply(said(n, 1, words, at.plus(HOUR))).await.unwrap();
     }
 }
 

@@ -1,0 +1,425 @@
+//! Prompts: opening, what replies do to them, and their end.
+//!
+//! All of this runs in transactions that run alone. So of replies that race one is the first, and a prompt has one outcome.
+
+#[path = "prompts/told.rs"]
+mod told;
+
+use domain::audit::{Act, Actor, Event, NewEntry};
+use domain::ids::{InboundId, KeyId, MessageId, PromptId};
+use domain::prompt::binding::{self, Bound, Candidate};
+use domain::prompt::{Fate, Outcome};
+use domain::reply::Answer;
+use domain::time::Timestamp;
+
+use super::super::read::first_id;
+use super::super::read::prompts as read;
+use super::super::row::{optional_word, word};
+use super::super::sql::{Row, Statements, get, params};
+use super::accept::{accept, earlier};
+use super::consent::OptOuts;
+use super::{cancel, events};
+use crate::StoreError;
+use crate::port::messages::{Accept, Accepted, Cancel, NewMessage};
+use crate::port::prompts::{
+    ForgetPrompts, KeptReply, NewReply, OpenPrompt, OpenQuestion, PromptOpened, Remind, ReplyFate,
+};
+use crate::seal::Column;
+
+const INSERT: &str = "INSERT INTO prompts (id, caller, kind, reference, policy, veto, created_at, closes_at, reminders, \
+     remind_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+
+const INSERT_RECEIVER: &str =
+    "INSERT INTO prompt_receivers (prompt_id, place, receiver_hash) VALUES (?1, ?2, ?3)";
+
+/// Numbered as they come.
+const INSERT_MESSAGE: &str = "INSERT INTO prompt_messages (prompt_id, place, number, message_id) SELECT ?1, ?2, \
+     count(*), ?3 FROM prompt_messages WHERE prompt_id = ?1 AND place = ?2";
+
+const INSERT_REPLY: &str = "INSERT INTO prompt_replies (inbound_id, prompt_id, place, received_at, fate, answer, \
+     sealed_words) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+
+const KNOWN: &str = "SELECT r.prompt_id, r.place, r.fate, r.answer, p.kind, p.reference, p.caller FROM prompt_replies r \
+     JOIN prompts p ON p.id = r.prompt_id WHERE r.inbound_id = ?1";
+
+/// Whether anybody was asked back because of this message, or lately because of another.
+const LAST_ASK: &str = "SELECT inbound_id, asked_at FROM prompt_asks WHERE receiver_hash = ?1";
+
+const ASK: &str = "INSERT INTO prompt_asks (receiver_hash, inbound_id, asked_at) VALUES (?1, ?2, ?3) \
+     ON CONFLICT (receiver_hash) DO UPDATE SET inbound_id = excluded.inbound_id, asked_at = excluded.asked_at";
+
+const CLOSE: &str = "UPDATE prompts SET closed_at = ?2, closed_by = ?3, outcome = ?4, remind_at = NULL \
+     WHERE id = ?1 AND outcome IS NULL";
+
+const EXISTS: &str = "SELECT 1 FROM prompts WHERE id = ?1";
+
+/// Its messages that have not left.
+const WAITING: &str = "SELECT p.message_id FROM prompt_messages p JOIN states s ON s.message_id = p.message_id \
+     WHERE p.prompt_id = ?1 AND s.status IN ('scheduled', 'queued')";
+
+pub(in super::super) const OVERDUE: &str =
+    "SELECT id FROM prompts WHERE outcome IS NULL AND closes_at <= ?1 ORDER BY closes_at, id LIMIT ?2";
+
+const SET_REMINDER: &str =
+    "UPDATE prompts SET remind_at = ?3 WHERE id = ?1 AND remind_at = ?2 AND outcome IS NULL";
+
+const PLACE_OF: &str = "SELECT place FROM prompt_messages WHERE prompt_id = ?1 AND message_id = ?2";
+
+pub(super) fn open(statements: &mut Statements<'_>, open: &OpenPrompt) -> Result<PromptOpened, StoreError> {
+    if let Some(idempotency) = &open.accept.idempotency
+        && let Some(earlier) = earlier(statements, idempotency)?
+    {
+        return Ok(PromptOpened::Accepted(earlier));
+    }
+    let (prompt, vault) = (&open.prompt, statements.vault());
+    let receivers: Vec<i64> =
+        open.accept.messages.iter().map(|new| vault.blind(new.message.receiver)).collect();
+    let mut taken = Vec::new();
+    for (place, receiver) in receivers.iter().enumerate() {
+        let known = read::candidates(statements, *receiver)?;
+        let is_taken = |asked: &read::Asked| {
+            let Candidate { closed_at, reference, .. } = &asked.candidate;
+            closed_at.is_none() && *reference == prompt.reference
+        };
+        if known.iter().any(is_taken) {
+            taken.push(place);
+        }
+    }
+    if !taken.is_empty() {
+        return Ok(PromptOpened::ReferenceTaken(taken));
+    }
+    let opt_outs = OptOuts::of(statements, open.accept.messages.iter())?;
+    let accepted = accept(statements, &open.accept, opt_outs)?;
+    if !matches!(accepted, Accepted::Stored | Accepted::StoredWithin(_)) {
+        return Ok(PromptOpened::Accepted(accepted));
+    }
+    let reminders: Vec<i64> = prompt.reminders.iter().map(|at| at.as_micros()).collect();
+    let values = params![
+        prompt.id.as_bytes(),
+        prompt.caller.as_bytes(),
+        prompt.kind.as_str(),
+        prompt.reference.as_str(),
+        prompt.policy.to_string(),
+        i64::from(prompt.veto),
+        prompt.created_at.as_micros(),
+        prompt.closes_at.as_micros(),
+        serde_json::to_string(&reminders).map_err(|error| StoreError::Internal(error.to_string()))?,
+        reminders.first(),
+    ];
+    statements.execute(INSERT, values)?;
+    for (place, (receiver, new)) in receivers.iter().zip(&open.accept.messages).enumerate() {
+        statements.execute(INSERT_RECEIVER, params![prompt.id.as_bytes(), number(place), receiver])?;
+        add_message(statements, prompt.id, place, new.message.id)?;
+    }
+    let act = Act { by: Actor::Key(prompt.caller), at: prompt.created_at };
+    statements.tell(NewEntry::of_act(&act, Event::PromptOpened, prompt.id.to_string()));
+    Ok(PromptOpened::Accepted(accepted))
+}
+
+fn add_message(
+    statements: &mut Statements<'_>,
+    prompt: PromptId,
+    place: usize,
+    message: MessageId,
+) -> Result<(), StoreError> {
+    let values = params![prompt.as_bytes(), number(place), message.as_bytes()];
+    statements.execute(INSERT_MESSAGE, values).map(|_rows| ())
+}
+
+fn number(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
+}
+
+pub(super) fn reply(statements: &mut Statements<'_>, reply: &NewReply) -> Result<ReplyFate, StoreError> {
+    let receiver = statements.vault().blind(reply.from);
+    if let Some(kept) = known(statements, reply, receiver)? {
+        return Ok(ReplyFate::Kept(kept));
+    }
+    let known = read::candidates(statements, receiver)?;
+    let candidates: Vec<Candidate> = known.iter().map(|asked| asked.candidate.clone()).collect();
+    let bound = binding::bind(reply.words.expose(), reply.received_at, &candidates, reply.doubt);
+    let (prompt, fate, answer) = match bound {
+        Bound::Nothing => return Ok(ReplyFate::NotOurs),
+        Bound::Which => {
+            let open = known.into_iter().filter(|asked| asked.candidate.takes_answers_at(reply.received_at));
+            let question = |asked: read::Asked| OpenQuestion {
+                caller: asked.caller,
+                kind: asked.candidate.kind,
+                reference: asked.candidate.reference,
+            };
+            let open = open.map(question).collect();
+            return Ok(ReplyFate::Which { open, ask: ask(statements, reply, receiver)? });
+        }
+        Bound::Answers(prompt, answer) => (prompt, Fate::Counted, Some(answer)),
+        Bound::TooLate(prompt, answer) => (prompt, Fate::Late, answer),
+        Bound::Unclear(prompt) => (prompt, Fate::Unclear, None),
+    };
+    let about = known.into_iter().find(|asked| asked.candidate.id == prompt).ok_or(StoreError::Corrupt)?;
+    let read::Asked { candidate: one, place, caller } = about;
+    let stood = read::answers(statements, prompt)?.get(&place).copied();
+    keep(statements, reply, receiver, &Kept { prompt, place, fate, answer })?;
+    let tell = match fate {
+        Fate::Counted => stood != answer,
+        Fate::Late | Fate::Unclear => ask(statements, reply, receiver)?,
+    };
+    match fate {
+        Fate::Counted => decide(statements, prompt, reply)?,
+        // Nobody has closed it yet, though its time is over.
+        Fate::Late if one.closed_at.is_none() => {
+            close(statements, prompt, Outcome::Expired, &Act { by: Actor::System, at: reply.now })?;
+        }
+        Fate::Late | Fate::Unclear => {}
+    }
+    let Candidate { kind, reference, .. } = one;
+    Ok(ReplyFate::Kept(KeptReply { prompt, caller, kind, reference, fate, answer, tell }))
+}
+
+/// A reply that was kept before: its sender has the same to hear.
+fn known(
+    statements: &mut Statements<'_>,
+    reply: &NewReply,
+    receiver: i64,
+) -> Result<Option<KeptReply>, StoreError> {
+    let read = |row: &Row<'_>| {
+        let prompt = PromptId::from_bytes(get(row, 0)?);
+        let reference = get::<String>(row, 5)?.parse().map_err(|_unreadable| StoreError::Corrupt)?;
+        let (fate, answer) = (word(row, 2)?, optional_word(row, 3)?);
+        let (kind, caller) = (word(row, 4)?, KeyId::from_bytes(get(row, 6)?));
+        let kept = KeptReply { prompt, caller, kind, reference, fate, answer, tell: false };
+        Ok((get::<usize>(row, 1)?, kept))
+    };
+    let Some((place, kept)) = statements.first(KNOWN, params![reply.id.as_bytes()], read)? else {
+        return Ok(None);
+    };
+    let tell = match kept.fate {
+        Fate::Counted => stood_before(statements, &kept, place, reply)? != kept.answer,
+        Fate::Late | Fate::Unclear => last_ask(statements, receiver)?.is_some_and(|(id, _)| id == reply.id),
+    };
+    Ok(Some(KeptReply { tell, ..kept }))
+}
+
+const STOOD: &str = "SELECT answer FROM prompt_replies WHERE prompt_id = ?1 AND place = ?2 AND fate = 'counted' \
+     AND (received_at < ?3 OR (received_at = ?3 AND inbound_id < ?4)) ORDER BY received_at DESC, inbound_id DESC LIMIT 1";
+
+fn stood_before(
+    statements: &mut Statements<'_>,
+    kept: &KeptReply,
+    place: usize,
+    reply: &NewReply,
+) -> Result<Option<Answer>, StoreError> {
+    let at = reply.received_at.as_micros();
+    let values = params![kept.prompt.as_bytes(), number(place), at, reply.id.as_bytes()];
+    statements.first(STOOD, values, |row| word(row, 0))
+}
+
+/// What is kept of a reply.
+struct Kept {
+    prompt: PromptId,
+    place: usize,
+    fate: Fate,
+    answer: Option<Answer>,
+}
+
+fn keep(
+    statements: &mut Statements<'_>,
+    reply: &NewReply,
+    receiver: i64,
+    kept: &Kept,
+) -> Result<(), StoreError> {
+    let words =
+        statements.vault().seal_text(Column::ReplyWords, reply.id.as_bytes(), reply.words.expose())?;
+    let values = params![
+        reply.id.as_bytes(),
+        kept.prompt.as_bytes(),
+        number(kept.place),
+        reply.received_at.as_micros(),
+        kept.fate.as_str(),
+        kept.answer.map(Answer::as_str),
+        words,
+    ];
+    statements.execute(INSERT_REPLY, values)?;
+    let act = Act { by: Actor::Provider(reply.provider.clone()), at: reply.now };
+    let outcome = kept.answer.filter(|_| kept.fate == Fate::Counted).map(Answer::as_str);
+    statements.tell(NewEntry {
+        receiver: Some(receiver),
+        outcome: Some(outcome.unwrap_or(kept.fate.as_str())),
+        ..NewEntry::of_act(&act, Event::PromptReplied, kept.prompt.to_string())
+    });
+    let Some(record) = read::record(statements, kept.prompt)? else { return Ok(()) };
+    events::raise(statements, &told::replied(&record, reply.id, reply.now))
+}
+
+/// Whether its sender is asked back now, and remembers it. The same message again is asked about again: whoever handles it may
+/// not have come to it.
+fn ask(statements: &mut Statements<'_>, reply: &NewReply, receiver: i64) -> Result<bool, StoreError> {
+    if let Some((about, at)) = last_ask(statements, receiver)? {
+        if about == reply.id {
+            return Ok(true);
+        }
+        if at.plus(reply.ask_again_after) > reply.now {
+            return Ok(false);
+        }
+    }
+    statements.execute(ASK, params![receiver, reply.id.as_bytes(), reply.now.as_micros()])?;
+    Ok(true)
+}
+
+fn last_ask(
+    statements: &mut Statements<'_>,
+    receiver: i64,
+) -> Result<Option<(InboundId, Timestamp)>, StoreError> {
+    statements.first(LAST_ASK, params![receiver], |row| {
+        Ok((InboundId::from_bytes(get(row, 0)?), Timestamp::from_micros(get(row, 1)?)))
+    })
+}
+
+/// Closes a prompt if its answers decide it.
+fn decide(statements: &mut Statements<'_>, id: PromptId, reply: &NewReply) -> Result<(), StoreError> {
+    let Some(summary) = read::summary(statements, id)? else { return Ok(()) };
+    if let Some(outcome) = summary.tally.outcome(summary.prompt.policy, summary.prompt.veto) {
+        close(statements, id, outcome, &Act { by: Actor::System, at: reply.now })?;
+    }
+    Ok(())
+}
+
+/// The only way to an outcome. Answers whether the prompt was open.
+fn close(
+    statements: &mut Statements<'_>,
+    id: PromptId,
+    outcome: Outcome,
+    act: &Act,
+) -> Result<bool, StoreError> {
+    let values = params![id.as_bytes(), act.at.as_micros(), act.by.to_string(), outcome.as_str()];
+    if statements.execute(CLOSE, values)? == 0 {
+        return Ok(false);
+    }
+    // Nobody is asked any more what is decided.
+    let messages =
+        statements.collect(WAITING, params![id.as_bytes()], |row| get(row, 0).map(MessageId::from_bytes))?;
+    cancel::cancel(statements, &Cancel { messages, by: act.by.clone(), now: act.at })?;
+    let entry = NewEntry::of_act(act, Event::PromptClosed, id.to_string());
+    statements.tell(NewEntry { outcome: Some(outcome.as_str()), ..entry });
+    let Some(record) = read::record(statements, id)? else { return Ok(true) };
+    events::raise(statements, &told::closed(&record, act.at))?;
+    Ok(true)
+}
+
+pub(super) fn cancel_one(
+    statements: &mut Statements<'_>,
+    id: PromptId,
+    act: &Act,
+) -> Result<Option<bool>, StoreError> {
+    if statements.first(EXISTS, params![id.as_bytes()], |_row| Ok(()))?.is_none() {
+        return Ok(None);
+    }
+    close(statements, id, Outcome::Canceled, act).map(Some)
+}
+
+pub(super) fn expire(statements: &mut Statements<'_>, now: Timestamp, limit: u32) -> Result<u64, StoreError> {
+    let read = |row: &Row<'_>| get(row, 0).map(PromptId::from_bytes);
+    let overdue = statements.collect(OVERDUE, params![now.as_micros(), limit], read)?;
+    for id in &overdue {
+        close(statements, *id, Outcome::Expired, &Act { by: Actor::System, at: now })?;
+    }
+    Ok(overdue.len() as u64)
+}
+
+pub(super) fn remind(statements: &mut Statements<'_>, remind: &Remind) -> Result<Vec<MessageId>, StoreError> {
+    let Some(summary) = read::summary(statements, remind.prompt)? else { return Ok(Vec::new()) };
+    // If some were missed, one is enough.
+    let next = summary.prompt.reminders.iter().find(|at| **at > remind.now.max(remind.remind_at));
+    let id = remind.prompt.as_bytes();
+    let values = params![id, remind.remind_at.as_micros(), next.map(|at| at.as_micros())];
+    if statements.execute(SET_REMINDER, values)? == 0 {
+        return Ok(Vec::new());
+    }
+    let answers = read::answers(statements, remind.prompt)?;
+    let mut due: Vec<(usize, NewMessage)> = Vec::new();
+    for (first, new) in &remind.messages {
+        let place = statements.first(PLACE_OF, params![id, first.as_bytes()], |row| get::<usize>(row, 0))?;
+        due.extend(place.filter(|place| !answers.contains_key(place)).map(|place| (place, new.clone())));
+    }
+    accept_within_limits(statements, &mut due)?;
+    for (place, new) in &due {
+        add_message(statements, remind.prompt, *place, new.message.id)?;
+    }
+    let act = Act { by: Actor::System, at: remind.now };
+    statements.tell(NewEntry::of_act(&act, Event::PromptReminded, remind.prompt.to_string()));
+    Ok(due.into_iter().map(|(_, new)| new.message.id).collect())
+}
+
+/// Accepts what limits let pass and its receivers want: any other reminder is left out.
+fn accept_within_limits(
+    statements: &mut Statements<'_>,
+    due: &mut Vec<(usize, NewMessage)>,
+) -> Result<(), StoreError> {
+    while !due.is_empty() {
+        let messages: Vec<NewMessage> = due.iter().map(|(_, new)| new.clone()).collect();
+        let opt_outs = OptOuts::of(statements, messages.iter())?;
+        let accept = Accept { messages, idempotency: None, no_repeats_since: None };
+        let refused: Vec<MessageId> = match self::accept(statements, &accept, opt_outs)? {
+            Accepted::Limited(limited) => limited.iter().map(|one| one.message_id).collect(),
+            Accepted::OptedOut(unwanted) => unwanted.iter().map(|one| one.message_id).collect(),
+            _ => return Ok(()),
+        };
+        let before = due.len();
+        due.retain(|(_, new)| !refused.contains(&new.message.id));
+        if due.len() == before {
+            return Err(StoreError::Corrupt);
+        }
+    }
+    Ok(())
+}
+
+const OLD: &str = "SELECT id FROM prompts WHERE id < ?1 AND outcome IS NOT NULL ORDER BY id LIMIT ?2";
+
+const OF_A_PROMPT: [&str; 4] = [
+    "DELETE FROM prompt_replies WHERE prompt_id = ?1",
+    "DELETE FROM prompt_messages WHERE prompt_id = ?1",
+    "DELETE FROM prompt_receivers WHERE prompt_id = ?1",
+    "DELETE FROM prompts WHERE id = ?1",
+];
+
+const ERASE_WORDS: &str = "UPDATE prompt_replies SET sealed_words = NULL WHERE inbound_id IN \
+     (SELECT r.inbound_id FROM prompt_replies r JOIN prompts p ON p.id = r.prompt_id WHERE r.inbound_id < ?1 \
+     AND r.sealed_words IS NOT NULL AND p.outcome IS NOT NULL ORDER BY r.inbound_id LIMIT ?2)";
+
+const FORGET_ASKS: &str = "DELETE FROM prompt_asks WHERE receiver_hash IN \
+     (SELECT receiver_hash FROM prompt_asks WHERE asked_at < ?1 LIMIT ?2)";
+
+pub(super) fn forget(statements: &mut Statements<'_>, forget: &ForgetPrompts) -> Result<bool, StoreError> {
+    let limit = forget.limit as usize;
+    let mut is_done = true;
+    if let Some(before) = forget.prompts_before {
+        let read = |row: &Row<'_>| get::<[u8; 16]>(row, 0);
+        let old = statements.collect(OLD, params![first_id(before), forget.limit], read)?;
+        for id in &old {
+            for sql in OF_A_PROMPT {
+                statements.execute(sql, params![id])?;
+            }
+        }
+        is_done &= old.len() < limit;
+        is_done &= statements.execute(FORGET_ASKS, params![before.as_micros(), forget.limit])? < limit;
+    }
+    if let Some(before) = forget.words_before {
+        is_done &= statements.execute(ERASE_WORDS, params![first_id(before), forget.limit])? < limit;
+    }
+    Ok(is_done)
+}
+
+const FORGET_WORDS: &str = "UPDATE prompt_replies SET sealed_words = NULL WHERE EXISTS (SELECT 1 FROM \
+     prompt_receivers r WHERE r.prompt_id = prompt_replies.prompt_id AND r.place = prompt_replies.place \
+     AND r.receiver_hash = ?1)";
+
+const FORGET_NUMBER: &str = "UPDATE prompt_receivers SET receiver_hash = NULL WHERE receiver_hash = ?1";
+
+const FORGET_ASK: &str = "DELETE FROM prompt_asks WHERE receiver_hash = ?1";
+
+/// Takes a person out of what they were asked. That somebody was asked stays, and what that one answered: whoever is forgotten
+/// can answer no more.
+pub(super) fn forget_receiver(statements: &mut Statements<'_>, receiver: i64) -> Result<(), StoreError> {
+    for sql in [FORGET_WORDS, FORGET_NUMBER, FORGET_ASK] {
+        statements.execute(sql, params![receiver])?;
+    }
+    Ok(())
+}
