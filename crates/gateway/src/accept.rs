@@ -6,6 +6,7 @@
 mod check;
 mod commit;
 mod judge;
+mod question;
 mod stored;
 mod text;
 

@@ -1,6 +1,6 @@
 //! New ids, and chance.
 
-use domain::ids::{BulkId, DecisionId, MessageId, NodeId};
+use domain::ids::{BulkId, DecisionId, MessageId, NodeId, PromptId};
 use domain::time::Timestamp;
 use rand::RngExt as _;
 
@@ -10,6 +10,10 @@ pub(crate) fn message_id(now: Timestamp) -> MessageId {
 
 pub(crate) fn bulk_id(now: Timestamp) -> BulkId {
     BulkId::new(now, rand::rng().random())
+}
+
+pub(crate) fn prompt_id(now: Timestamp) -> PromptId {
+    PromptId::new(now, rand::rng().random())
 }
 
 /// A process, as an owner of leases.

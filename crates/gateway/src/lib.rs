@@ -70,6 +70,8 @@ mod bookkeeping;
 
 mod settle;
 
+mod prompt_chores;
+
 mod audit;
 
 pub mod workers;
@@ -77,6 +79,8 @@ pub mod workers;
 pub mod service;
 
 mod send;
+
+pub mod prompts;
 
 pub mod operate;
 

@@ -369,6 +369,39 @@ pub enum FieldProblem {
     /// No provider for this receiver.
     #[error("no provider is configured for this receiver")]
     NoProvider,
+    /// No kind of prompt.
+    #[error("{0}")]
+    UnknownKind(domain::scenario::UnknownWord),
+    /// No reference.
+    #[error("{0}")]
+    Reference(domain::reply::ReferenceError),
+    /// An approval whose name could be any word.
+    #[error("must have a digit: no word of a reply may be taken for what is approved")]
+    ReferenceWithoutDigit,
+    /// One of the receivers has an open prompt of this name.
+    #[error("is the name of a prompt that is open for one of the receivers")]
+    ReferenceTaken,
+    /// None must approve, or more than are asked.
+    #[error("must be from 1 to the {asked} who are asked")]
+    PolicyBeyondReceivers {
+        /// How many are asked.
+        asked: u32,
+    },
+    /// Over before it begins, or too late.
+    #[error("must be later than now, and within {days} days")]
+    ClosesAt {
+        /// How far ahead it may be.
+        days: u64,
+    },
+    /// Too many reminders.
+    #[error("may have {max} times")]
+    TooManyReminders {
+        /// How many there may be.
+        max: usize,
+    },
+    /// A reminder before or after the prompt.
+    #[error("must be later than now, and before closes_at")]
+    ReminderOutside,
     /// Its caller is held to others.
     #[error(transparent)]
     NotAllowed(#[from] NotAllowed),
@@ -419,6 +452,12 @@ impl FieldProblem {
             Self::Limited(_) => "rate_limited",
             Self::OptedOut(_) => "opted_out",
             Self::NoProvider => "no_provider",
+            Self::UnknownKind(_) => "unknown_kind",
+            Self::Reference(_) | Self::ReferenceWithoutDigit => "invalid_reference",
+            Self::ReferenceTaken => "reference_taken",
+            Self::PolicyBeyondReceivers { .. } => "invalid_policy",
+            Self::ClosesAt { .. } => "invalid_closes_at",
+            Self::TooManyReminders { .. } | Self::ReminderOutside => "invalid_reminders",
             Self::NotAllowed(what) => what.code(),
         }
     }

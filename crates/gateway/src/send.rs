@@ -97,11 +97,7 @@ impl SmsService {
 
     async fn store(&self, asked: Asked<'_>, mut prepared: Prepared) -> Result<Stored, SendError> {
         let opinions = prepared.take_opinions();
-        let messages = prepared.messages.iter();
-        let arrive = |new: &NewMessage| (new.message.id, new.provider.clone(), Arrival::from(&new.message));
-        let arrivals = messages.map(arrive).collect();
-        // Dropped also when the caller goes away before the answer: the messages are stored all the same.
-        let mut announcement = Announcement { service: self, arrivals };
+        let mut announcement = self.announce(&prepared.messages);
         let stored = self.acceptor().store(prepared).await;
         fault_point("after_accept");
         if let Some(stored) = stored.as_ref().ok().filter(|stored| !stored.repeated) {
@@ -122,6 +118,13 @@ impl SmsService {
             Ok(stored) => Ok(stored),
             Err(refusal) => Err(self.refused(asked, refusal).await),
         }
+    }
+
+    /// Tells of messages that are about to be stored, also when the caller goes away before the answer: they are stored all the
+    /// same.
+    pub(crate) fn announce(&self, messages: &[NewMessage]) -> Announcement<'_> {
+        let arrive = |new: &NewMessage| (new.message.id, new.provider.clone(), Arrival::from(&new.message));
+        Announcement { service: self, arrivals: messages.iter().map(arrive).collect() }
     }
 
     /// Asks the guard about a request that is right otherwise.
@@ -153,7 +156,7 @@ impl SmsService {
     }
 
     /// Counts a refusal and enters it into the audit trail.
-    async fn refused(&self, asked: Asked<'_>, refusal: SendError) -> SendError {
+    pub(crate) async fn refused(&self, asked: Asked<'_>, refusal: SendError) -> SendError {
         self.shared.metrics.refused(&refusal);
         self.note(asked.refused(&refusal, self.teller())).await;
         refusal
@@ -176,9 +179,16 @@ impl SmsService {
 
 /// Messages on their way into the store. Counts them and wakes their dispatchers when it is dropped: a claim that
 /// follows stands behind their accept in the store's queue, so it finds them.
-struct Announcement<'a> {
+pub(crate) struct Announcement<'a> {
     service: &'a SmsService,
     arrivals: Vec<(MessageId, ProviderName, Arrival)>,
+}
+
+impl Announcement<'_> {
+    /// None of them was stored.
+    pub(crate) fn nothing_came(mut self) {
+        self.arrivals.clear();
+    }
 }
 
 impl Drop for Announcement<'_> {

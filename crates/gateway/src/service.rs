@@ -37,7 +37,7 @@ use crate::spending::Tariff;
 use crate::stop::Stop;
 use crate::templates::Templates;
 use crate::workers::Workers;
-use crate::{audit, bookkeeping, divert, fresh, nodes, settle, sweep};
+use crate::{audit, bookkeeping, divert, fresh, nodes, prompt_chores, settle, sweep};
 
 /// How often workers are looked at that may be stuck.
 const WATCHDOG_TURN: Duration = Duration::from_secs(5);
@@ -181,6 +181,7 @@ impl SmsService {
         self.start_worker("audit", self.shared.settings.audit_checkpoint_every, audit::checkpoint_regularly);
         self.start_worker("spending", settle::TURN, settle::settle_regularly);
         self.start_worker("erase", sweep::ERASE_TURN, sweep::erase_regularly);
+        self.start_worker("prompts", prompt_chores::TURN, prompt_chores::look_after_regularly);
         self.start_worker("depth", sweep::DEPTH_TURN, sweep::measure_depth);
     }
 

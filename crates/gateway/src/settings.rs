@@ -35,6 +35,45 @@ impl Roles {
     pub const ALL: Self = Self { dispatch: true, chores: true };
 }
 
+/// Questions to many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PromptSettings {
+    /// How long one is open unless asked otherwise.
+    pub closes_after: Duration,
+    /// How long one may be open.
+    pub longest: Duration,
+    /// For how long after a prompt was closed a word without a reference may still be meant for it.
+    pub doubt: Duration,
+    /// Nobody is asked back again within this time.
+    pub ask_again_after: Duration,
+    /// How to answer an approval, for texts that do not say it; `{reference}` stands for the reference. Empty for nothing.
+    pub answer_approval: String,
+    /// The same for an invitation.
+    pub answer_invite: String,
+    /// What asks which prompt is meant; `{choices}` stands for what can be answered. Empty for nothing.
+    pub ask: String,
+    /// What thanks for an answer. Empty for nothing.
+    pub thanks: String,
+    /// What says that an answer came too late. Empty for nothing.
+    pub too_late: String,
+}
+
+impl Default for PromptSettings {
+    fn default() -> Self {
+        Self {
+            closes_after: Duration::from_hours(3 * 24),
+            longest: Duration::from_hours(30 * 24),
+            doubt: Duration::from_mins(10),
+            ask_again_after: Duration::from_mins(10),
+            answer_approval: "Reply APPROVE {reference} or REJECT {reference}.".into(),
+            answer_invite: "Reply YES {reference} or NO {reference}.".into(),
+            ask: "We are not sure what you mean. Please reply {choices}.".into(),
+            thanks: String::new(),
+            too_late: "{reference} is closed. Your reply came too late and does not count.".into(),
+        }
+    }
+}
+
 /// Settings of the gateway's use cases.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -54,6 +93,8 @@ pub struct Settings {
     pub scenarios: BTreeMap<Scenario, ScenarioPolicy>,
     /// The guard against SMS pumping.
     pub guard: GuardSettings,
+    /// Questions to many.
+    pub prompts: PromptSettings,
     /// Routing rules, tried in order before the default provider.
     pub rules: Vec<Rule>,
     /// What providers charge.
@@ -198,6 +239,7 @@ impl Default for Settings {
             content: ContentRules::default(),
             limits: Vec::new(),
             guard: GuardSettings::default(),
+            prompts: PromptSettings::default(),
             rules: Vec::new(),
             scenarios: BTreeMap::new(),
             prices: Prices::default(),

@@ -20,6 +20,8 @@ mod limits;
 
 mod policy;
 
+mod prompts;
+
 mod roles;
 
 pub(crate) mod secrets;
@@ -57,6 +59,7 @@ pub use self::limits::Limits;
 pub use self::policy::{
     Breaker, Failover, GuaranteedPercent, Lanes, Quiet, QuietWindow, Reconcile, Retry, ScenarioRules,
 };
+pub use self::prompts::Prompts;
 pub use self::roles::{Role, Roles};
 pub use self::secrets::{
     AwsSettings, Fetched, Held, SecretError, SecretSettings, Secrets, Source, VaultSettings,
@@ -114,6 +117,8 @@ pub struct Config {
     pub reconcile: Reconcile,
     /// The guard against SMS pumping.
     pub guard: Guard,
+    /// Questions to many.
+    pub prompts: Prompts,
     /// What lanes leave to each other.
     pub lanes: Lanes,
     /// How messages are submitted.
@@ -364,6 +369,7 @@ impl Config {
         self.audit.validate()?;
         http::validate(&self.http)?;
         guard::validate(self)?;
+        prompts::validate(self)?;
         limits::validate(self)?;
         spending::validate(self)?;
         secrets::validate(self)?;
@@ -405,6 +411,7 @@ impl Config {
             limits: self.limits.rules().into_iter().chain(self.spending.rules()).collect(),
             spending: self.spending.settings(self.messages.default_region),
             guard: self.guard.settings(),
+            prompts: self.prompts.settings(),
             rules: self.routing.rules.clone(),
             scenarios: self.policies(),
             prices: Prices { list: self.routing.prices.clone(), exchange: self.exchange() },

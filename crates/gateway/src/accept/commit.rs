@@ -117,7 +117,7 @@ impl Acceptor<'_> {
     }
 
     /// By message, the limit that it would have gone beyond.
-    fn reached(&self, prepared: &Prepared, limited: &[Limited]) -> HashMap<MessageId, Reached> {
+    pub(super) fn reached(&self, prepared: &Prepared, limited: &[Limited]) -> HashMap<MessageId, Reached> {
         let Common { now, client, .. } = prepared.common;
         let of_one = |limited: &Limited| {
             let new = prepared.messages.iter().find(|new| new.message.id == limited.message_id)?;

@@ -52,6 +52,11 @@ impl Prepared {
         }
     }
 
+    /// The refusal of all of it, where some of it is refused.
+    pub(crate) fn into_refusal(self) -> SendError {
+        SendError::Invalid(refusals(self.verdicts))
+    }
+
     /// What the guard has counted of it.
     pub(crate) fn take_opinions(&mut self) -> Vec<Opinion> {
         std::mem::take(&mut self.opinions)

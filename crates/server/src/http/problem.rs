@@ -71,6 +71,8 @@ codes! {
     MessageNotCancelable => CONFLICT, "message_not_cancelable", "The message can't be canceled";
     /// The message is on its way, or has arrived.
     MessageNotRetriable => CONFLICT, "message_not_retriable", "The message can't be sent again";
+    /// The prompt has an outcome.
+    PromptClosed => CONFLICT, "prompt_closed", "The prompt is closed";
     /// The gateway can't do without the worker.
     WorkerNeeded => CONFLICT, "worker_needed", "The worker can't rest";
     /// No provider could carry the message.

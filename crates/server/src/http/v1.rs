@@ -9,6 +9,7 @@ mod list;
 mod messages;
 mod moves;
 pub(super) mod prefer;
+mod prompts;
 mod providers;
 mod queue;
 mod raw;
@@ -38,6 +39,9 @@ pub(super) fn routes() -> OpenApiRouter<State> {
         .routes(routes!(moves::cancel_bulk))
         .routes(routes!(feedback::give))
         .routes(routes!(explain::explain))
+        .routes(routes!(prompts::open, prompts::list))
+        .routes(routes!(prompts::show))
+        .routes(routes!(prompts::close))
         .routes(routes!(providers::list))
         .routes(routes!(providers::drain))
         .routes(routes!(providers::resume))
@@ -68,6 +72,7 @@ pub(super) fn routes() -> OpenApiRouter<State> {
     tags(
         (name = "messages", description = "Send messages and see what became of them"),
         (name = "templates", description = "Texts with variables, checked before they are used"),
+        (name = "prompts", description = "Ask many, and count what they answer"),
         (name = "operators", description = "See and change what the gateway does"),
         (name = "keys", description = "Who may call"),
         (name = "callbacks", description = "What providers call"),

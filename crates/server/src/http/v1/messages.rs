@@ -403,7 +403,7 @@ pub(super) async fn show(
     Ok(Json(ShownMessage::new(record, &state.quiet_hours, &identity)))
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     checked_key(value.to_str().ok())
 }

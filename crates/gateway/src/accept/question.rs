@@ -1,0 +1,113 @@
+//! A question to many: all of its messages are accepted, or none.
+
+use std::collections::HashSet;
+
+use domain::message::Message;
+use domain::scenario::Scenario;
+use domain::time::Timestamp;
+use store::port::messages::{Accept, Idempotency, Limited, NewMessage};
+
+use super::check::{field, reach};
+use super::{Acceptor, Common, Prepared, Prospect, refusals};
+use crate::request::{BulkRequest, Caller, Content, FieldProblem, Reached, SendError};
+use crate::settings::MAX_RECEIVERS;
+
+impl Acceptor<'_> {
+    /// Checks a question. Whoever waits for an answer to it waits for each: it goes in the lane of a single message.
+    pub(crate) fn prepare_question(
+        &self,
+        caller: &Caller,
+        request: &BulkRequest,
+        now: Timestamp,
+    ) -> Result<Prepared, SendError> {
+        let mut errors = Vec::new();
+        let found = request.receivers.len();
+        if !(1..=MAX_RECEIVERS).contains(&found) {
+            errors.push(field("/receivers", FieldProblem::ReceiverCount { found, max: MAX_RECEIVERS }));
+        }
+        let common = self.common(caller, &request.content, Scenario::priority, now, &mut errors);
+        let (Some(common), true) = (common, errors.is_empty()) else {
+            return Err(SendError::Invalid(errors));
+        };
+        let (mut seen, mut messages, mut verdicts) = (HashSet::new(), Vec::new(), Vec::new());
+        for text in &request.receivers {
+            let checked = self.allowed(text).and_then(|receiver| {
+                if !seen.insert(receiver) {
+                    return Err(FieldProblem::DuplicateReceiver);
+                }
+                let receiver = reach(caller, receiver)?;
+                self.message(receiver, &request.content, &common, None).ok_or(FieldProblem::NoProvider)
+            });
+            verdicts.push(match checked {
+                Ok(new) => {
+                    let prospect = Prospect::Accepted(new.message.id, new.message.receiver);
+                    messages.push(new);
+                    prospect
+                }
+                Err(problem) => Prospect::Rejected(problem),
+            });
+        }
+        // One who is not asked would change what `all` means.
+        if messages.len() < found {
+            return Err(SendError::Invalid(refusals(verdicts)));
+        }
+        let opinions = Vec::new();
+        Ok(Prepared { messages, verdicts, common, bulk_id: None, idempotency: None, opinions })
+    }
+
+    /// What makes a question repeatable; `kind` says all of it that is not in the messages.
+    pub(crate) fn question_key(
+        &self,
+        caller: &Caller,
+        request: &BulkRequest,
+        kind: &str,
+        now: Timestamp,
+    ) -> Option<Idempotency> {
+        let key = request.idempotency_key.as_deref()?;
+        Some(Idempotency {
+            key: self.scoped_key(caller, key),
+            request: self.fingerprint(kind, &request.receivers, &request.content),
+            reply: String::new(),
+            now,
+            since: now.minus(self.settings.idempotency_window),
+        })
+    }
+
+    /// What the store is asked.
+    pub(crate) fn accept_question(&self, prepared: &Prepared, idempotency: Option<Idempotency>) -> Accept {
+        let within = self.settings.no_repeats_within.filter(|_| idempotency.is_none());
+        Accept {
+            messages: prepared.messages.clone(),
+            no_repeats_since: within.map(|within| prepared.common.now.minus(within)),
+            idempotency,
+        }
+    }
+
+    /// Of the limits that a question would have gone beyond, the one that is longest in the way.
+    pub(crate) fn longest(&self, prepared: &Prepared, limited: &[Limited]) -> Option<Reached> {
+        self.reached(prepared, limited).into_values().max_by_key(|reached| reached.again_in)
+    }
+
+    /// The same message again, to whoever has not answered; `None` if no route leads there any more.
+    pub(crate) fn again(&self, message: &Message, until: Timestamp, now: Timestamp) -> Option<NewMessage> {
+        let common = Common {
+            caller: Caller::of(message.caller),
+            scenario: message.scenario,
+            priority: message.priority,
+            sender: message.sender.clone(),
+            body: message.body.clone(),
+            encoding: message.encoding,
+            segments: message.segments,
+            client: None,
+            now,
+        };
+        let content = Content {
+            reference: message.reference.clone(),
+            group: message.group.clone(),
+            metadata: message.metadata.clone(),
+            expires_at: Some(until),
+            ..Content::default()
+        };
+        self.message(message.receiver, &content, &common, None)
+    }
+}
