@@ -9,10 +9,12 @@ mod request;
 use domain::audit::{Act, Actor};
 use domain::encoding;
 use domain::ids::PromptId;
-use domain::prompt::Kind;
+use domain::prompt::{Kind, Outcome};
 use store::StoreError;
 use store::port::messages::Accepted;
-use store::port::prompts::{NewPrompt, OpenPrompt, PromptFilter, PromptOpened, PromptRecord, PromptSummary};
+use store::port::prompts::{
+    Closing, NewPrompt, OpenPrompt, PromptFilter, PromptOpened, PromptRecord, PromptSummary,
+};
 
 pub use self::answers::PossibleReply;
 use self::request::Checked;
@@ -151,8 +153,18 @@ impl SmsService {
         let act = Act { by, at: self.shared.clock.now() };
         match self.shared.store.close_prompt(id, act).await? {
             None => Err(CloseError::NotFound),
-            Some(false) => Err(CloseError::Closed),
-            Some(true) => self.shared.store.prompt(id).await?.ok_or(CloseError::NotFound),
+            Some(_) => {
+                let record = self.shared.store.prompt(id).await?.ok_or(CloseError::NotFound)?;
+                let is_canceled = |closed: &Closing| closed.1 == Outcome::Canceled;
+                // Whoever asks again has what was asked for.
+                record
+                    .summary
+                    .closed
+                    .as_ref()
+                    .is_some_and(is_canceled)
+                    .then_some(record)
+                    .ok_or(CloseError::Closed)
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod audit;
 mod check;
+mod client;
 mod demo;
 mod explain;
 mod forget;
@@ -10,6 +11,7 @@ mod health;
 mod keys;
 mod migrate;
 mod move_;
+mod prompt;
 mod queue;
 mod send;
 mod serve;
@@ -44,6 +46,8 @@ enum Verb {
     Demo(demo::Demo),
     /// Send a message through a running gateway.
     Send(Box<send::Send>),
+    /// Ask many through a running gateway, and count what they answer.
+    Prompt(prompt::Prompt),
     /// Ask a running gateway whether it can accept messages.
     Health(health::Health),
     /// Say what is wrong with the settings, where secrets come from, and whether each provider's credentials work.
@@ -79,6 +83,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
             demo.run().await
         }
         Verb::Send(send) => send.run(&environment).await,
+        Verb::Prompt(prompt) => prompt.run(&environment).await,
         Verb::Health(health) => health.run().await,
         Verb::Template(template) => template.run(),
         Verb::Move(move_) => {
@@ -106,7 +111,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
                 Verb::Audit(audit) => audit.run(&config).await,
                 Verb::Forget(forget) => forget.run(&config).await,
                 Verb::Migrate => migrate::run(&config).await,
-                Verb::Demo(_) | Verb::Send(_) | Verb::Health(_) | Verb::Template(_) | Verb::Move(_) => Ok(()),
+                Verb::Demo(_) | Verb::Send(_) | Verb::Prompt(_) | Verb::Health(_) | Verb::Template(_) | Verb::Move(_) => Ok(()),
             }
         }
     }

@@ -81,6 +81,13 @@ impl Bench {
         id
     }
 
+    async fn prompt(&self) -> String {
+        let body = json!({
+            "kind": "approval", "receivers": [KENYAN], "message": "Withdraw?", "reference": "WR-1", "policy": "any",
+        });
+        text(&self.post("/prompts", &body).await["id"])
+    }
+
     /// A message that Africa's Talking reports on to the address with the secret.
     async fn reported(&self) {
         let url =
@@ -179,6 +186,15 @@ impl Bench {
                 let id = self.failed().await;
                 self.post(&format!("/sms/{id}/retry"), &nothing).await;
                 Left::Entry("sms.retried")
+            }
+            "/prompts" => {
+                self.prompt().await;
+                Left::Entry("prompt.opened")
+            }
+            "/prompts/{id}/close" => {
+                let id = self.prompt().await;
+                self.post(&format!("/prompts/{id}/close"), &nothing).await;
+                Left::Entry("prompt.closed")
             }
             "/sms/explain" => {
                 self.post(path, &json!({"receiver": KENYAN, "message": "Habari"})).await;
@@ -284,9 +300,12 @@ async fn run(site: &Site, verb: &str, [waiting, canceled]: [&str; 2]) -> Option<
         "queue cancel" => ran(&["queue", "cancel", waiting]).await,
         "queue retry" => ran(&["queue", "retry", canceled]).await,
         "migrate" => ran(&["migrate"]).await,
-        // Of the first three, what they change goes over HTTP, to a database of their own, or is told by what happens in it.
+        // Of the first ones, what they change goes over HTTP, to a database of their own, or is told by what happens in it.
         // A move leaves source and target the same, the trail too. All others only read.
         "send"
+        | "prompt start"
+        | "prompt show"
+        | "prompt close"
         | "serve"
         | "demo"
         | "move"

@@ -16,6 +16,7 @@ mod sms_send;
 
 mod sms_content;
 
+mod prompts;
 mod rate_limits;
 
 mod spending;

@@ -6,6 +6,8 @@ use domain::consent::{Extent, Source};
 use domain::content::ContentRules;
 use domain::ids::DecisionId;
 use domain::phone::{PhoneError, SenderId};
+use domain::prompt::Kind;
+use domain::reply::Reference;
 use domain::scenario::Scenario;
 use domain::template::{Alphabet, AmountError, LocaleError, VariableProblem};
 use gateway::allowed::NotAllowed;
@@ -127,6 +129,14 @@ fn field_problems() -> Vec<FieldProblem> {
         FieldProblem::Limited(Reached { limit, again_in: std::time::Duration::from_secs(1) }),
         FieldProblem::OptedOut(OptedOut(held_back)),
         FieldProblem::NoProvider,
+        FieldProblem::UnknownKind("vote".parse::<Kind>().unwrap_err()),
+        FieldProblem::Reference("".parse::<Reference>().unwrap_err()),
+        FieldProblem::ReferenceWithoutDigit,
+        FieldProblem::ReferenceTaken,
+        FieldProblem::PolicyBeyondReceivers { asked: 2 },
+        FieldProblem::ClosesAt { days: 30 },
+        FieldProblem::TooManyReminders { max: 5 },
+        FieldProblem::ReminderOutside,
         FieldProblem::NotAllowed(NotAllowed::Scenario),
         FieldProblem::NotAllowed(NotAllowed::Country),
         FieldProblem::NotAllowed(NotAllowed::Sender),
@@ -159,6 +169,14 @@ fn field_problems() -> Vec<FieldProblem> {
             | FieldProblem::Limited(_)
             | FieldProblem::OptedOut(_)
             | FieldProblem::NoProvider
+            | FieldProblem::UnknownKind(_)
+            | FieldProblem::Reference(_)
+            | FieldProblem::ReferenceWithoutDigit
+            | FieldProblem::ReferenceTaken
+            | FieldProblem::PolicyBeyondReceivers { .. }
+            | FieldProblem::ClosesAt { .. }
+            | FieldProblem::TooManyReminders { .. }
+            | FieldProblem::ReminderOutside
             | FieldProblem::NotAllowed(NotAllowed::Scenario | NotAllowed::Country | NotAllowed::Sender) => {}
         }
     }
