@@ -12,9 +12,7 @@ use domain::ids::PromptId;
 use domain::prompt::{Kind, Outcome};
 use store::StoreError;
 use store::port::messages::Accepted;
-use store::port::prompts::{
-    Closing, NewPrompt, OpenPrompt, PromptFilter, PromptOpened, PromptRecord, PromptSummary,
-};
+use store::port::prompts::{NewPrompt, OpenPrompt, PromptFilter, PromptOpened, PromptRecord, PromptSummary};
 
 pub use self::answers::PossibleReply;
 use self::request::Checked;
@@ -151,20 +149,12 @@ impl SmsService {
     /// Closes a prompt whatever was answered: nobody is asked any more, and nothing counts.
     pub async fn close_prompt(&self, id: PromptId, by: Actor) -> Result<PromptRecord, CloseError> {
         let act = Act { by, at: self.shared.clock.now() };
-        match self.shared.store.close_prompt(id, act).await? {
-            None => Err(CloseError::NotFound),
-            Some(_) => {
-                let record = self.shared.store.prompt(id).await?.ok_or(CloseError::NotFound)?;
-                let is_canceled = |closed: &Closing| closed.1 == Outcome::Canceled;
-                // Whoever asks again has what was asked for.
-                record
-                    .summary
-                    .closed
-                    .as_ref()
-                    .is_some_and(is_canceled)
-                    .then_some(record)
-                    .ok_or(CloseError::Closed)
-            }
+        self.shared.store.close_prompt(id, act).await?.ok_or(CloseError::NotFound)?;
+        let record = self.shared.store.prompt(id).await?.ok_or(CloseError::NotFound)?;
+        // Whoever asks again has what was asked for.
+        match record.summary.closed {
+            Some((_, Outcome::Canceled, _)) => Ok(record),
+            _ => Err(CloseError::Closed),
         }
     }
 }

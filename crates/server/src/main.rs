@@ -7,5 +7,6 @@ use server::cli::{self, Arguments};
 async fn main() -> anyhow::Result<()> {
     #[cfg(feature = "fault-points")]
     let _armed = gateway::fault::arm();
-    cli::run(Arguments::parse()).await
+    // Large by what some verbs hold while they wait.
+    Box::pin(cli::run(Arguments::parse())).await
 }

@@ -119,6 +119,7 @@ mod templates;
 
 mod program_health;
 
+mod program_prompt;
 mod program_queue;
 
 mod program_guard;
