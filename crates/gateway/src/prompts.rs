@@ -108,6 +108,7 @@ impl SmsService {
             PromptOpened::Accepted(Accepted::Repeated(earlier)) => read(&earlier),
             PromptOpened::Accepted(Accepted::KeyReused) => Err(SendError::KeyReused),
             PromptOpened::Accepted(Accepted::Duplicates(_)) => Err(SendError::Repeated),
+            PromptOpened::Accepted(Accepted::OptedOut(unwanted)) => Err(prepared.not_wanted(unwanted)),
             PromptOpened::Accepted(Accepted::Limited(limited)) => {
                 let reached = acceptor.longest(&prepared, &limited);
                 Err(reached.map_or(StoreError::Corrupt.into(), SendError::Limited))

@@ -1,7 +1,8 @@
 //! A question to many: all of its messages are accepted, or none.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
+use domain::ids::MessageId;
 use domain::message::Message;
 use domain::scenario::Scenario;
 use domain::time::Timestamp;
@@ -9,8 +10,18 @@ use store::port::messages::{Accept, Idempotency, Limited, NewMessage};
 
 use super::check::{field, reach};
 use super::{Acceptor, Common, Prepared, Prospect, refusals};
-use crate::request::{BulkRequest, Caller, Content, FieldProblem, Reached, SendError};
+use crate::request::{BulkRequest, Caller, Content, FieldProblem, OptedOut, Reached, SendError};
 use crate::settings::MAX_RECEIVERS;
+
+impl Prepared {
+    /// The refusal of a question that some of its receivers do not want to be asked.
+    pub(crate) fn not_wanted(mut self, unwanted: Vec<store::port::consent::OptedOut>) -> SendError {
+        let by: HashMap<MessageId, OptedOut> =
+            unwanted.into_iter().map(|it| (it.message_id, OptedOut(it.by))).collect();
+        self.refuse(|id| by.get(&id).cloned().map(FieldProblem::OptedOut));
+        self.into_refusal()
+    }
+}
 
 impl Acceptor<'_> {
     /// Checks a question. Whoever waits for an answer to it waits for each: it goes in the lane of a single message.
