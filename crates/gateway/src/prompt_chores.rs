@@ -49,8 +49,8 @@ async fn look_after(shared: &Shared, stop: &Stop) -> Result<(), StoreError> {
 }
 
 async fn remind(shared: &Shared, due: DueReminder, now: Timestamp) -> Result<(), StoreError> {
-    let Shared { store, router, settings, requests, limits, guard, .. } = shared;
-    let acceptor = Acceptor { store: &**store, router, settings, requests, limits, guard };
+    let Shared { store, router, settings, requests, limits, guard, templates, .. } = shared;
+    let acceptor = Acceptor { store: &**store, router, settings, requests, limits, guard, templates };
     let again = due.messages.iter();
     let messages: Vec<_> =
         again.filter_map(|first| Some((first.id, acceptor.again(first, due.closes_at, now)?))).collect();

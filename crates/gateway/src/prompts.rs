@@ -11,7 +11,7 @@ use domain::encoding;
 use domain::ids::PromptId;
 use domain::prompt::{Kind, Outcome};
 use store::StoreError;
-use store::port::messages::Accepted;
+use store::port::messages::{Accepted, NewMessage};
 use store::port::prompts::{NewPrompt, OpenPrompt, PromptFilter, PromptOpened, PromptRecord, PromptSummary};
 
 pub use self::answers::PossibleReply;
@@ -62,6 +62,14 @@ impl SmsService {
         let checked = request.check(settings, now)?;
         let messages = request.messages(settings, Some(&checked));
         let mut prepared = acceptor.prepare_question(caller, &messages, now)?;
+        let shows = |new: &NewMessage| checked.reference.is_in(new.message.body.expose());
+        if request.template.is_some()
+            && checked.kind == Kind::Approval
+            && !prepared.messages.iter().all(shows)
+        {
+            let problem = FieldProblem::ReferenceNotShown;
+            return Err(SendError::Invalid(vec![FieldError { pointer: "/template".into(), problem }]));
+        }
         prepared = prepared.judged(&self.shared.guard).map_err(|refused| refused.why)?;
         let opinions = prepared.take_opinions();
         if prepared.messages.len() < messages.receivers.len() {

@@ -378,6 +378,9 @@ pub enum FieldProblem {
     /// An approval whose name could be any word.
     #[error("must have a digit: no word of a reply may be taken for what is approved")]
     ReferenceWithoutDigit,
+    /// A template that hides what is approved.
+    #[error("makes a text that does not show the reference")]
+    ReferenceNotShown,
     /// One of the receivers has an open prompt of this name.
     #[error("is the name of a prompt that is open for one of the receivers")]
     ReferenceTaken,
@@ -453,7 +456,7 @@ impl FieldProblem {
             Self::OptedOut(_) => "opted_out",
             Self::NoProvider => "no_provider",
             Self::UnknownKind(_) => "unknown_kind",
-            Self::Reference(_) | Self::ReferenceWithoutDigit => "invalid_reference",
+            Self::Reference(_) | Self::ReferenceWithoutDigit | Self::ReferenceNotShown => "invalid_reference",
             Self::ReferenceTaken => "reference_taken",
             Self::PolicyBeyondReceivers { .. } => "invalid_policy",
             Self::ClosesAt { .. } => "invalid_closes_at",

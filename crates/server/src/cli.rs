@@ -111,7 +111,12 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
                 Verb::Audit(audit) => audit.run(&config).await,
                 Verb::Forget(forget) => forget.run(&config).await,
                 Verb::Migrate => migrate::run(&config).await,
-                Verb::Demo(_) | Verb::Send(_) | Verb::Prompt(_) | Verb::Health(_) | Verb::Template(_) | Verb::Move(_) => Ok(()),
+                Verb::Demo(_)
+                | Verb::Send(_)
+                | Verb::Prompt(_)
+                | Verb::Health(_)
+                | Verb::Template(_)
+                | Verb::Move(_) => Ok(()),
             }
         }
     }

@@ -9,7 +9,8 @@ use domain::time::Timestamp;
 use store::port::messages::{Accept, Idempotency, Limited, NewMessage};
 
 use super::check::{field, reach};
-use super::{Acceptor, Common, Prepared, Prospect, refusals};
+use super::{Acceptor, Common, Letter, Prepared, Prospect, Text, Wording, first, refusals};
+use crate::fresh;
 use crate::request::{BulkRequest, Caller, Content, FieldProblem, OptedOut, Reached, SendError};
 use crate::settings::MAX_RECEIVERS;
 
@@ -47,7 +48,10 @@ impl Acceptor<'_> {
                     return Err(FieldProblem::DuplicateReceiver);
                 }
                 let receiver = reach(caller, receiver)?;
-                self.message(receiver, &request.content, &common, None).ok_or(FieldProblem::NoProvider)
+                let id = fresh::message_id(now);
+                let text = self.text(&common, &request.content, None, id).map_err(first)?;
+                self.message(Letter { id, receiver, text }, &request.content, &common, None)
+                    .ok_or(FieldProblem::NoProvider)
             });
             verdicts.push(match checked {
                 Ok(new) => {
@@ -77,7 +81,7 @@ impl Acceptor<'_> {
         let key = request.idempotency_key.as_deref()?;
         Some(Idempotency {
             key: self.scoped_key(caller, key),
-            request: self.fingerprint(kind, &request.receivers, &request.content),
+            request: self.fingerprint(kind, &request.receivers, &request.own, &request.content),
             reply: String::new(),
             now,
             since: now.minus(self.settings.idempotency_window),
@@ -101,14 +105,18 @@ impl Acceptor<'_> {
 
     /// The same message again, to whoever has not answered; `None` if no route leads there any more.
     pub(crate) fn again(&self, message: &Message, until: Timestamp, now: Timestamp) -> Option<NewMessage> {
+        let text = Text {
+            body: message.body.clone(),
+            encoding: message.encoding,
+            segments: message.segments,
+            template: message.template.clone(),
+        };
         let common = Common {
             caller: Caller::of(message.caller),
             scenario: message.scenario,
             priority: message.priority,
             sender: message.sender.clone(),
-            body: message.body.clone(),
-            encoding: message.encoding,
-            segments: message.segments,
+            wording: Wording::Same(text.clone()),
             client: None,
             now,
         };
@@ -119,6 +127,7 @@ impl Acceptor<'_> {
             expires_at: Some(until),
             ..Content::default()
         };
-        self.message(message.receiver, &content, &common, None)
+        let letter = Letter { id: fresh::message_id(now), receiver: message.receiver, text };
+        self.message(letter, &content, &common, None)
     }
 }

@@ -6,6 +6,7 @@ use domain::ids::{MessageId, PromptId};
 use domain::prompt::{Kind, Policy};
 use domain::reply::Reference;
 use domain::scenario::{Scenario, UnknownWord};
+use domain::template::Variables;
 use domain::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use store::StoreError;
@@ -23,8 +24,14 @@ pub struct PromptRequest {
     pub kind: String,
     /// The receivers in any form that people write phone numbers.
     pub receivers: Vec<String>,
-    /// The text.
+    /// The text; none where it is made of a template.
     pub message: String,
+    /// The template that the text is made of, by name.
+    pub template: Option<String>,
+    /// What stands in the place of the template's variables.
+    pub variables: Variables,
+    /// The language wanted of the template.
+    pub locale: Option<String>,
     /// What replies name it by.
     pub reference: String,
     /// How many must approve.
@@ -145,8 +152,12 @@ impl PromptRequest {
             checked.map_or_else(|| self.message.clone(), |it| settings.answerable(&self.message, it));
         BulkRequest {
             receivers: self.receivers.clone(),
+            own: Vec::new(),
             content: Content {
                 message,
+                template: self.template.clone(),
+                variables: self.variables.clone(),
+                locale: self.locale.clone(),
                 scenario: Some(scenario.to_string()),
                 sender: self.sender.clone(),
                 reference: Some(self.reference.clone()),

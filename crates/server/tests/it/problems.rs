@@ -51,7 +51,7 @@ fn headings(section: &str) -> BTreeSet<&'static str> {
 
 /// What can be wrong with a variable.
 fn variable_problems() -> Vec<VariableProblem> {
-    let all = vec![
+    let mut all = vec![
         VariableProblem::Unknown,
         VariableProblem::Missing,
         VariableProblem::WrongType { expected: "a text" },
@@ -66,6 +66,7 @@ fn variable_problems() -> Vec<VariableProblem> {
         VariableProblem::Phone(PhoneError::TooShort),
         VariableProblem::NotAChoice,
     ];
+    all.extend(prompt_problems());
     for problem in &all {
         match problem {
             VariableProblem::Unknown
@@ -84,6 +85,21 @@ fn variable_problems() -> Vec<VariableProblem> {
         }
     }
     all
+}
+
+/// Those of prompts.
+fn prompt_problems() -> Vec<FieldProblem> {
+    vec![
+        FieldProblem::UnknownKind("vote".parse::<Kind>().unwrap_err()),
+        FieldProblem::Reference("".parse::<Reference>().unwrap_err()),
+        FieldProblem::ReferenceWithoutDigit,
+        FieldProblem::ReferenceNotShown,
+        FieldProblem::ReferenceTaken,
+        FieldProblem::PolicyBeyondReceivers { asked: 2 },
+        FieldProblem::ClosesAt { days: 30 },
+        FieldProblem::TooManyReminders { max: 5 },
+        FieldProblem::ReminderOutside,
+    ]
 }
 
 /// One of each, in a list that does not compile when there is another.
@@ -129,14 +145,6 @@ fn field_problems() -> Vec<FieldProblem> {
         FieldProblem::Limited(Reached { limit, again_in: std::time::Duration::from_secs(1) }),
         FieldProblem::OptedOut(OptedOut(held_back)),
         FieldProblem::NoProvider,
-        FieldProblem::UnknownKind("vote".parse::<Kind>().unwrap_err()),
-        FieldProblem::Reference("".parse::<Reference>().unwrap_err()),
-        FieldProblem::ReferenceWithoutDigit,
-        FieldProblem::ReferenceTaken,
-        FieldProblem::PolicyBeyondReceivers { asked: 2 },
-        FieldProblem::ClosesAt { days: 30 },
-        FieldProblem::TooManyReminders { max: 5 },
-        FieldProblem::ReminderOutside,
         FieldProblem::NotAllowed(NotAllowed::Scenario),
         FieldProblem::NotAllowed(NotAllowed::Country),
         FieldProblem::NotAllowed(NotAllowed::Sender),
@@ -172,6 +180,7 @@ fn field_problems() -> Vec<FieldProblem> {
             | FieldProblem::UnknownKind(_)
             | FieldProblem::Reference(_)
             | FieldProblem::ReferenceWithoutDigit
+            | FieldProblem::ReferenceNotShown
             | FieldProblem::ReferenceTaken
             | FieldProblem::PolicyBeyondReceivers { .. }
             | FieldProblem::ClosesAt { .. }

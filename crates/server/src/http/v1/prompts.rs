@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::{RawQuery, State as Shared};
 use domain::ids::PromptId;
 use domain::prompt::Policy;
+use domain::template::Variables;
 use domain::time::Timestamp;
 use gateway::prompts::{CloseError, PromptRequest};
 use http::{HeaderMap, StatusCode};
@@ -41,6 +42,15 @@ pub(super) struct PromptBody {
         example = "Withdraw KES 5,000 from Umoja? Reply APPROVE WR-12345 or REJECT WR-12345."
     )]
     message: Option<String>,
+    /// The template that the text is made of, by name, in the place of `message`. What it makes for an approval shows the
+    /// reference.
+    #[schema(example = "withdrawal_request")]
+    template: Option<String>,
+    /// Values of the template's variables, by name.
+    #[schema(value_type = Option<Object>)]
+    variables: Option<Variables>,
+    /// The language wanted of the template.
+    locale: Option<String>,
     /// What replies name it by: letters and digits, with hyphens, underscores or slashes between them. That of an approval has a
     /// digit.
     #[schema(required = true, example = "WR-12345")]
@@ -106,6 +116,9 @@ impl PromptBody {
             kind: self.kind.unwrap_or_default(),
             receivers: self.receivers.unwrap_or_default(),
             message: self.message.unwrap_or_default(),
+            template: self.template,
+            variables: self.variables.unwrap_or_default(),
+            locale: self.locale,
             reference: self.reference.unwrap_or_default(),
             policy: self.policy.map(Policy::from),
             veto: self.veto,
