@@ -51,7 +51,7 @@ fn headings(section: &str) -> BTreeSet<&'static str> {
 
 /// What can be wrong with a variable.
 fn variable_problems() -> Vec<VariableProblem> {
-    let mut all = vec![
+    let all = vec![
         VariableProblem::Unknown,
         VariableProblem::Missing,
         VariableProblem::WrongType { expected: "a text" },
@@ -66,7 +66,6 @@ fn variable_problems() -> Vec<VariableProblem> {
         VariableProblem::Phone(PhoneError::TooShort),
         VariableProblem::NotAChoice,
     ];
-    all.extend(prompt_problems());
     for problem in &all {
         match problem {
             VariableProblem::Unknown
@@ -119,7 +118,7 @@ fn field_problems() -> Vec<FieldProblem> {
         source: Source::Keyword,
         since: domain::time::Timestamp::from_micros(0),
     };
-    let all = vec![
+    let mut all = vec![
         FieldProblem::Missing,
         FieldProblem::Receiver(PhoneError::TooShort),
         FieldProblem::CountryNotAllowed,
@@ -149,6 +148,7 @@ fn field_problems() -> Vec<FieldProblem> {
         FieldProblem::NotAllowed(NotAllowed::Country),
         FieldProblem::NotAllowed(NotAllowed::Sender),
     ];
+    all.extend(prompt_problems());
     for problem in &all {
         match problem {
             FieldProblem::Missing
