@@ -151,6 +151,22 @@ impl Bench {
         }
     }
 
+    /// Calls an operation on prompts.
+    async fn call_prompts(&self, path: &str) -> Left {
+        match path {
+            "/prompts" => {
+                self.prompt().await;
+                Left::Entry("prompt.opened")
+            }
+            "/prompts/{id}/close" => {
+                let id = self.prompt().await;
+                self.post(&format!("/prompts/{id}/close"), &json!({})).await;
+                Left::Entry("prompt.closed")
+            }
+            other => panic!("a new operation on prompts: call {other} here"),
+        }
+    }
+
     /// Calls an operation that may change something.
     async fn call(&self, operation: &str) -> Left {
         let nothing = json!({});
@@ -158,6 +174,7 @@ impl Bench {
         match path {
             _ if operation.contains("/api-keys") => self.call_keys(operation).await,
             _ if operation.contains("/templates") => self.call_templates(operation).await,
+            _ if path.starts_with("/prompts") => self.call_prompts(path).await,
             "/sms/{id}/feedback" => {
                 let sent = self.post("/sms", &json!({"receiver": KENYAN, "message": "Habari"})).await;
                 let path = format!("/sms/{}/feedback", text(&sent["id"]));
@@ -186,15 +203,6 @@ impl Bench {
                 let id = self.failed().await;
                 self.post(&format!("/sms/{id}/retry"), &nothing).await;
                 Left::Entry("sms.retried")
-            }
-            "/prompts" => {
-                self.prompt().await;
-                Left::Entry("prompt.opened")
-            }
-            "/prompts/{id}/close" => {
-                let id = self.prompt().await;
-                self.post(&format!("/prompts/{id}/close"), &nothing).await;
-                Left::Entry("prompt.closed")
             }
             "/sms/explain" => {
                 self.post(path, &json!({"receiver": KENYAN, "message": "Habari"})).await;

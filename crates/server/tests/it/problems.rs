@@ -86,6 +86,48 @@ fn variable_problems() -> Vec<VariableProblem> {
     all
 }
 
+/// Does not compile when there is another problem: add it to the list above, too.
+fn is_listed(problem: &FieldProblem) {
+    match problem {
+        FieldProblem::Missing
+        | FieldProblem::Receiver(_)
+        | FieldProblem::CountryNotAllowed
+        | FieldProblem::GuardRefused { .. }
+        | FieldProblem::DuplicateReceiver
+        | FieldProblem::ReceiverCount { .. }
+        | FieldProblem::EmptyMessage
+        | FieldProblem::NulCharacter
+        | FieldProblem::MessageOrTemplate
+        | FieldProblem::UnknownTemplate
+        | FieldProblem::WithoutTemplate
+        | FieldProblem::Locale(_)
+        | FieldProblem::Variable { .. }
+        | FieldProblem::MessageTooLong { .. }
+        | FieldProblem::TooManySegments { .. }
+        | FieldProblem::SensitiveContent { .. }
+        | FieldProblem::UnknownScenario(_)
+        | FieldProblem::Sender(_)
+        | FieldProblem::TooLong { .. }
+        | FieldProblem::Metadata { .. }
+        | FieldProblem::TooFarAhead { .. }
+        | FieldProblem::ExpiresTooSoon
+        | FieldProblem::RepeatedMessage
+        | FieldProblem::Limited(_)
+        | FieldProblem::OptedOut(_)
+        | FieldProblem::NoProvider
+        | FieldProblem::UnknownKind(_)
+        | FieldProblem::Reference(_)
+        | FieldProblem::ReferenceWithoutDigit
+        | FieldProblem::ReferenceNotShown
+        | FieldProblem::ReferenceTaken
+        | FieldProblem::PolicyBeyondReceivers { .. }
+        | FieldProblem::ClosesAt { .. }
+        | FieldProblem::TooManyReminders { .. }
+        | FieldProblem::ReminderOutside
+        | FieldProblem::NotAllowed(NotAllowed::Scenario | NotAllowed::Country | NotAllowed::Sender) => {}
+    }
+}
+
 /// Those of prompts.
 fn prompt_problems() -> Vec<FieldProblem> {
     vec![
@@ -101,7 +143,7 @@ fn prompt_problems() -> Vec<FieldProblem> {
     ]
 }
 
-/// One of each, in a list that does not compile when there is another.
+/// One of each.
 fn field_problems() -> Vec<FieldProblem> {
     let unknown = "marketing".parse::<Scenario>().unwrap_err();
     let rule = ContentRules::default().broken_by("PIN 4821", Scenario::General).unwrap().clone();
@@ -149,46 +191,7 @@ fn field_problems() -> Vec<FieldProblem> {
         FieldProblem::NotAllowed(NotAllowed::Sender),
     ];
     all.extend(prompt_problems());
-    for problem in &all {
-        match problem {
-            FieldProblem::Missing
-            | FieldProblem::Receiver(_)
-            | FieldProblem::CountryNotAllowed
-            | FieldProblem::GuardRefused { .. }
-            | FieldProblem::DuplicateReceiver
-            | FieldProblem::ReceiverCount { .. }
-            | FieldProblem::EmptyMessage
-            | FieldProblem::NulCharacter
-            | FieldProblem::MessageOrTemplate
-            | FieldProblem::UnknownTemplate
-            | FieldProblem::WithoutTemplate
-            | FieldProblem::Locale(_)
-            | FieldProblem::Variable { .. }
-            | FieldProblem::MessageTooLong { .. }
-            | FieldProblem::TooManySegments { .. }
-            | FieldProblem::SensitiveContent { .. }
-            | FieldProblem::UnknownScenario(_)
-            | FieldProblem::Sender(_)
-            | FieldProblem::TooLong { .. }
-            | FieldProblem::Metadata { .. }
-            | FieldProblem::TooFarAhead { .. }
-            | FieldProblem::ExpiresTooSoon
-            | FieldProblem::RepeatedMessage
-            | FieldProblem::Limited(_)
-            | FieldProblem::OptedOut(_)
-            | FieldProblem::NoProvider
-            | FieldProblem::UnknownKind(_)
-            | FieldProblem::Reference(_)
-            | FieldProblem::ReferenceWithoutDigit
-            | FieldProblem::ReferenceNotShown
-            | FieldProblem::ReferenceTaken
-            | FieldProblem::PolicyBeyondReceivers { .. }
-            | FieldProblem::ClosesAt { .. }
-            | FieldProblem::TooManyReminders { .. }
-            | FieldProblem::ReminderOutside
-            | FieldProblem::NotAllowed(NotAllowed::Scenario | NotAllowed::Country | NotAllowed::Sender) => {}
-        }
-    }
+    all.iter().for_each(is_listed);
     all
 }
 
