@@ -1,14 +1,16 @@
 //! The traits of a store, over the group-commit layer and connections that read.
 
+#[path = "store/conversations.rs"]
+mod conversations;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use domain::audit::{Act, Checkpoint, Entry, NewEntry, Part, Sealed};
-use domain::consent::Question;
 use domain::event::NewEvent;
 use domain::guard::ledger::Entered;
 use domain::guard::{Count, Subject};
-use domain::ids::{BulkId, KeyId, MessageId, NodeId, PromptId};
+use domain::ids::{BulkId, KeyId, MessageId, NodeId};
 use domain::message::MessageStatus;
 use domain::phone::Msisdn;
 use domain::quota::Draw;
@@ -23,26 +25,20 @@ use super::sql::Statements;
 use super::{data_keys, outbox, read, write};
 use crate::answering::Answering;
 use crate::group::{
-    Backend, DataKeyChange, Drain, GroupCommit, KeyChange, LeaseChange, NodeChange, Operation, TemplateChange,
+    Backend, DataKeyChange, Drain, GroupCommit, KeyChange, LeaseChange, NodeChange, Operation,
 };
 use crate::port::audit::{Audit, AuditChain, AuditFilter, AuditPage};
-use crate::port::consent::{ChangeConsent, Changed, ConsentRecord, Consents, HeldBack, OptOutFilter};
 use crate::port::events::{Event, Events, Lease, Outbox, RaisedEvent};
 use crate::port::guard::{
     AskedCounts, Days, Decision, DecisionFilter, Feedback, ForgetGuard, Guard, KeptByGuard,
 };
 use crate::port::history::{Forgotten, History, KeepHistory};
-use crate::port::inbound::{InboundFilter, InboundMessages, InboundRecord, NewInbound, Received};
 use crate::port::keys::{ApiKey, FoundKey, KeyUse, Keys, Rotation};
 use crate::port::messages::{
     Accept, Accepted, Cancel, Filter, Idempotency, MessageRecord, MessageSummary, Messages, Moved, Page,
     Resend, Resent, Sweep, Swept,
 };
 use crate::port::nodes::{Beat, Leave, Nodes};
-use crate::port::prompts::{
-    DueReminder, ForgetPrompts, NewReply, OpenPrompt, PromptFilter, PromptOpened, PromptRecord,
-    PromptSummary, Prompts, Remind, ReplyFate,
-};
 use crate::port::queue::{
     AttemptEnd, Claim, Claims, Diversion, LaneDepth, Queue, Recovery, Stuck, Waiter, Waiting,
 };
@@ -50,7 +46,6 @@ use crate::port::receipts::{NewReceipt, ReceiptFate, Receipts};
 use crate::port::routes::Routes;
 use crate::port::sealing::{EraseTexts, Erased, ForgottenReceiver, Reseal, Resealed, Sealing};
 use crate::port::spending::{Charge, Reservation, ReservationId, Spending};
-use crate::port::templates::{Draft, InForce, KeptTemplate, Publish, Templates};
 use crate::port::watches::{Settled, TakeWatches, WatchCount, Watched, Watches};
 use crate::seal::Keyring;
 use crate::{Store, StoreError};
@@ -151,34 +146,6 @@ impl Messages for BackendStore {
 }
 
 #[async_trait]
-impl Templates for BackendStore {
-    async fn draft_template(&self, draft: Draft) -> Result<u32, StoreError> {
-        self.group()?.ask(TemplateChange::Draft(draft), Operation::Template).await
-    }
-
-    async fn publish_template(&self, publish: Publish) -> Result<Option<u32>, StoreError> {
-        let version = self.group()?.ask(TemplateChange::Publish(publish), Operation::Template).await?;
-        Ok((version > 0).then_some(version))
-    }
-
-    async fn retire_template(&self, name: String, act: Act) -> Result<bool, StoreError> {
-        Ok(self.group()?.ask(TemplateChange::Retire(name, act), Operation::Template).await? > 0)
-    }
-
-    async fn templates(&self) -> Result<Vec<KeptTemplate>, StoreError> {
-        self.read(read::templates::all).await
-    }
-
-    async fn template(&self, name: String) -> Result<Vec<KeptTemplate>, StoreError> {
-        self.read(move |statements| read::templates::of_name(statements, &name)).await
-    }
-
-    async fn templates_in_force(&self) -> Result<Vec<InForce>, StoreError> {
-        self.read(read::templates::in_force).await
-    }
-}
-
-#[async_trait]
 impl Queue for BackendStore {
     async fn claim(&self, claim: Claim) -> Result<Claims, StoreError> {
         self.group()?.ask(claim, Operation::Claim).await
@@ -213,36 +180,6 @@ impl Queue for BackendStore {
 impl Receipts for BackendStore {
     async fn record_receipts(&self, receipts: Vec<NewReceipt>) -> Result<Vec<ReceiptFate>, StoreError> {
         self.group()?.ask(receipts, Operation::Receipts).await
-    }
-}
-
-#[async_trait]
-impl InboundMessages for BackendStore {
-    async fn receive_inbound(&self, new: NewInbound) -> Result<Received, StoreError> {
-        self.group()?.ask(new, Operation::Inbound).await
-    }
-
-    async fn inbound(&self, filter: InboundFilter) -> Result<Vec<InboundRecord>, StoreError> {
-        self.read(move |statements| read::inbound::inbound(statements, &filter)).await
-    }
-}
-
-#[async_trait]
-impl Consents for BackendStore {
-    async fn change_consent(&self, change: ChangeConsent) -> Result<Vec<Changed>, StoreError> {
-        self.group()?.ask(change, Operation::Consent).await
-    }
-
-    async fn held_back(&self, number: Msisdn, question: Question) -> Result<Option<HeldBack>, StoreError> {
-        self.read(move |statements| read::consent::held_back(statements, number, &question)).await
-    }
-
-    async fn opt_outs(&self, filter: OptOutFilter) -> Result<Vec<ConsentRecord>, StoreError> {
-        self.read(move |statements| read::consent::opt_outs(statements, &filter)).await
-    }
-
-    async fn consent_history(&self, number: Msisdn, limit: u32) -> Result<Vec<ConsentRecord>, StoreError> {
-        self.read(move |statements| read::consent::history(statements, number, limit)).await
     }
 }
 
@@ -506,50 +443,6 @@ impl Guard for BackendStore {
 
     async fn forget_guard(&self, forget: ForgetGuard) -> Result<bool, StoreError> {
         self.group()?.ask(forget, Operation::ForgetGuard).await
-    }
-}
-
-#[async_trait]
-impl Prompts for BackendStore {
-    async fn open_prompt(&self, open: OpenPrompt) -> Result<PromptOpened, StoreError> {
-        self.group()?.ask(open, Operation::OpenPrompt).await
-    }
-
-    async fn reply(&self, reply: NewReply) -> Result<ReplyFate, StoreError> {
-        self.group()?.ask(reply, Operation::Reply).await
-    }
-
-    async fn close_prompt(&self, id: PromptId, act: Act) -> Result<Option<bool>, StoreError> {
-        self.group()?.ask((id, act), Operation::ClosePrompt).await
-    }
-
-    async fn expire_prompts(&self, now: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        // Nearly always there is none: the writer, who would have to be alone, is not asked.
-        if self.read(move |statements| read::prompts::is_any_overdue(statements, now)).await? {
-            self.group()?.ask((now, limit), Operation::ExpirePrompts).await
-        } else {
-            Ok(0)
-        }
-    }
-
-    async fn due_reminders(&self, now: Timestamp, limit: u32) -> Result<Vec<DueReminder>, StoreError> {
-        self.read(move |statements| read::prompts::due(statements, now, limit)).await
-    }
-
-    async fn remind(&self, remind: Remind) -> Result<Vec<MessageId>, StoreError> {
-        self.group()?.ask(remind, Operation::Remind).await
-    }
-
-    async fn prompt(&self, id: PromptId) -> Result<Option<PromptRecord>, StoreError> {
-        self.read(move |statements| read::prompts::record(statements, id)).await
-    }
-
-    async fn prompts(&self, filter: PromptFilter) -> Result<Vec<PromptSummary>, StoreError> {
-        self.read(move |statements| read::prompts::list(statements, &filter)).await
-    }
-
-    async fn forget_prompts(&self, forget: ForgetPrompts) -> Result<bool, StoreError> {
-        self.group()?.ask(forget, Operation::ForgetPrompts).await
     }
 }
 
