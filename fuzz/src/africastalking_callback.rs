@@ -37,7 +37,19 @@ pub fn check(data: &[u8]) {
         body,
         received_at: super::NOW,
     };
+    let [incoming, opt_out] =
+        [CallbackKind::Incoming, CallbackKind::OptOut].map(|kind| CallbackRequest { kind, ..request });
+    let (from_phone, listed) = (PROVIDER.parse_incoming(&incoming), PROVIDER.parse_opt_out(&opt_out));
+    if let Ok(inbound) = &from_phone {
+        super::is_short_address(inbound);
+    }
     let said = PROVIDER.parse_callback(&request);
+    let is_forged = [
+        matches!(said, Err(CallbackError::Forged(_))),
+        matches!(from_phone, Err(CallbackError::Forged(_))),
+        matches!(listed, Err(CallbackError::Forged(_))),
+    ];
+    assert!(is_forged.iter().all(|it| *it == is_forged[0]), "one is believed where another is not");
     if !matches!(said, Err(CallbackError::Forged(_))) {
         let is_listed = caller.is_some_and(|caller| match caller.to_canonical() {
             IpAddr::V4(caller) => caller.octets().starts_with(&[196, 201, 214]),

@@ -27,6 +27,7 @@ pub mod template;
 
 pub mod twilio_callback;
 
+use domain::inbound::Inbound;
 use domain::receipt::Receipt;
 use domain::time::Timestamp;
 use gateway::request::Content;
@@ -95,6 +96,14 @@ fn repeats_no_number(problem: Problem, sent: &[u8]) {
         let digits = std::str::from_utf8(digits).unwrap();
         assert!(!said.contains(digits), "{said}");
     }
+}
+
+/// What a message from a phone is found by fits, and has nothing that a database can't keep.
+fn is_short_address(inbound: &Inbound) {
+    assert_eq!(inbound.received_at, NOW);
+    let id = inbound.provider_message_id.as_str();
+    assert!(id.len() <= 128 && inbound.to.chars().count() <= 64);
+    assert!(!id.contains('\0') && !inbound.to.contains('\0'));
 }
 
 /// What a provider wrote is kept up to a length, and no sentence of it, which may quote a number.

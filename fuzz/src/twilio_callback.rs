@@ -59,6 +59,9 @@ pub fn check(data: &[u8]) {
     }
     let shown = request.headers.get("x-twilio-signature").unwrap().to_str().unwrap();
     assert!(request.signatures().iter().any(|made| made == shown), "nobody with the key made this signature");
+    if let Ok(inbound) = request.parse_incoming() {
+        super::is_short_address(&inbound);
+    }
     for receipt in request.parse().unwrap_or_default() {
         super::is_kept_short(&receipt);
     }
@@ -88,15 +91,23 @@ impl Request {
     }
 
     fn parse(&self) -> Result<Vec<domain::receipt::Receipt>, CallbackError> {
-        PROVIDER.parse_callback(&CallbackRequest {
-            kind: CallbackKind::Status,
+        PROVIDER.parse_callback(&self.request(CallbackKind::Status))
+    }
+
+    fn parse_incoming(&self) -> Result<domain::inbound::Inbound, CallbackError> {
+        PROVIDER.parse_incoming(&self.request(CallbackKind::Incoming))
+    }
+
+    fn request(&self, kind: CallbackKind) -> CallbackRequest<'_> {
+        CallbackRequest {
+            kind,
             url: &self.url,
             token: None,
             caller: None,
             headers: &self.headers,
             body: &self.body,
             received_at: super::NOW,
-        })
+        }
     }
 
     /// Whether it is refused for its signature. One that is signed may still speak for an account that is not ours.

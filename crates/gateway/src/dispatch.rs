@@ -27,6 +27,7 @@ use crate::next::Tried;
 use crate::pacer::{Opening, Pacer, Waiting};
 use crate::shared::Shared;
 use crate::stop::Stop;
+use crate::unwanted::{self, Unwanted};
 
 /// How long an account that can't be used rests at first.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -272,6 +273,7 @@ impl Dispatcher {
             .map(|(message, outcome)| self.end(message, outcome, jitter, ended_at))
             .collect();
         self.record(&ends).await;
+        self.note_unwanted(&request, &ends).await;
         fault_point("after_outcome");
         self.tell(&request, &ends);
         Told {
@@ -299,6 +301,22 @@ impl Dispatcher {
             leave_until = health.note(self.provider.provider_name(), country, sign, now);
         }
         leave_until
+    }
+
+    /// Enters those who do not want messages, as the provider says. What can't be entered now is told by the next refusal.
+    async fn note_unwanted(&self, request: &[Claimed], ends: &[AttemptEnd]) {
+        let refused = request.iter().zip(ends).filter(|(_, end)| unwanted::is_meant(end.outcome.failure()));
+        let told: Vec<Unwanted> = refused
+            .map(|(message, end)| Unwanted {
+                number: message.submission.receiver,
+                sender: message.submission.sender.clone(),
+                detail: end.outcome.failure().and_then(|failure| failure.provider_code.clone()),
+                at: end.ended_at,
+            })
+            .collect();
+        if let Err(problem) = unwanted::enter(&self.shared, &*self.provider, told).await {
+            tracing::warn!(%problem, provider = %self.provider.provider_name(), "an opt-out could not be entered");
+        }
     }
 
     /// Tells everybody who waits for what has happened.

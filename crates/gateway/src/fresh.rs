@@ -1,6 +1,6 @@
 //! New ids, and chance.
 
-use domain::ids::{BulkId, DecisionId, MessageId, NodeId, PromptId};
+use domain::ids::{BulkId, ConsentId, DecisionId, InboundId, MessageId, NodeId, PromptId};
 use domain::time::Timestamp;
 use rand::RngExt as _;
 
@@ -19,6 +19,15 @@ pub(crate) fn prompt_id(now: Timestamp) -> PromptId {
 /// A process, as an owner of leases.
 pub fn node_id(now: Timestamp) -> NodeId {
     NodeId::new(now, rand::rng().random())
+}
+
+pub(crate) fn inbound_id(now: Timestamp) -> InboundId {
+    InboundId::new(now, rand::rng().random())
+}
+
+/// An entry of the consent ledger.
+pub fn consent_id(now: Timestamp) -> ConsentId {
+    ConsentId::new(now, rand::rng().random())
 }
 
 pub(crate) fn decision_id(now: Timestamp) -> DecisionId {

@@ -12,6 +12,8 @@ pub mod spending;
 
 pub mod limits;
 
+pub mod listening;
+
 pub mod settings;
 
 mod fresh;
@@ -50,6 +52,8 @@ mod refused;
 
 mod shared;
 
+mod unwanted;
+
 mod accept;
 
 mod pacer;
@@ -57,6 +61,8 @@ mod pacer;
 mod dispatch;
 
 pub mod receipts;
+
+pub mod inbound;
 
 pub mod reconcile;
 
@@ -82,16 +88,20 @@ mod send;
 
 pub mod prompts;
 
+mod callbacks;
+
 pub mod operate;
 
 mod feedback;
+
+pub mod consent;
 
 pub mod explain;
 
 pub mod authoring;
 
 pub use clock::SystemClock;
-pub use fresh::{jitter, node_id};
+pub use fresh::{consent_id, jitter, node_id};
 pub use request::{BulkAnswer, BulkRequest, Caller, FieldError, SendAnswer, SendError, SendRequest, Verdict};
 pub use service::{Parts, SmsService};
 pub use settings::Settings;

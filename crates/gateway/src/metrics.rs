@@ -22,6 +22,7 @@ use opentelemetry::metrics::{Counter, Gauge, Histogram, Meter};
 use parking_lot::Mutex;
 use providers::provider::CallbackError;
 use store::port::history::Forgotten;
+use store::port::inbound::Received;
 use store::port::messages::Swept;
 use store::port::queue::{AttemptEnd, Claimed, LaneDepth, Next};
 use store::port::receipts::ReceiptFate;
@@ -68,6 +69,7 @@ pub(crate) struct Metrics {
     erased: Counter<u64>,
     overdue: Counter<u64>,
     guarded: Counter<u64>,
+    inbound: Counter<u64>,
     limited: Counter<u64>,
     stalled: Gauge<u64>,
     watches: Arc<Mutex<Vec<WatchCount>>>,
@@ -168,6 +170,7 @@ impl Metrics {
             erased: counter("sms.erased.count", "Texts that were erased."),
             forgotten: counter("sms.forgotten.count", "Messages that were no longer kept; about how many."),
             without_receipt: counter("sms.no_receipt.count", "Messages whose receipt never came."),
+            inbound: counter("sms.inbound.count", "Messages from phones, by what became of them."),
             guarded: guarded(meter),
             limited: counter("sms.rate_limit.hit", "Messages refused because a limit was reached, by limit."),
             overdue: counter("sms.overdue.count", "Messages that expired in the queue at the horizon."),
@@ -375,6 +378,12 @@ impl Metrics {
             KeyValue::new("fate", matched),
         ];
         self.receipts.add(1, &labels);
+    }
+
+    /// A message from a phone came in.
+    pub(crate) fn inbound(&self, provider: &ProviderName, received: &Received) {
+        let handling = if received.is_repeated { "repeated" } else { received.handling.as_str() };
+        self.inbound.add(1, &[by_provider(provider), KeyValue::new("handling", handling)]);
     }
 
     pub(crate) fn callback_refused(&self, provider: &ProviderName, refusal: CallbackError) {

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use crate::fault::fault_point;
 use crate::health::Sign;
 use crate::shared::Shared;
+use crate::unwanted::{self, Unwanted};
 
 /// Why a callback was not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +47,7 @@ pub(crate) async fn receive(
         receipts.into_iter().map(|receipt| NewReceipt { receipt, raw: callback.body.to_vec() }).collect();
     let said: Vec<Said> = receipts.iter().map(|new| Said::from(&new.receipt)).collect();
     let fates = shared.store.record_receipts(receipts).await?;
+    unwanted::enter(shared, &**adapter, told(shared, &said, &fates).await?).await?;
     fault_point("after_receipt");
     for (said, fate) in said.into_iter().zip(fates) {
         shared.metrics.receipt(provider, said.status, fate);
@@ -61,10 +63,27 @@ pub(crate) async fn receive(
     Ok(())
 }
 
+/// Those of whom a receipt says that they do not want messages. A receipt that was stored and could not be acted on is
+/// not answered 200: it comes again.
+async fn told(shared: &Shared, said: &[Said], fates: &[ReceiptFate]) -> Result<Vec<Unwanted>, StoreError> {
+    let mut told = Vec::new();
+    for (said, fate) in said.iter().zip(fates) {
+        let (Some(number), ReceiptFate::Matched { message_id, .. }) = (said.receiver, fate) else { continue };
+        if said.reason == Some(Reason::OptedOut) {
+            let record = shared.store.message(*message_id).await?;
+            let sender = record.and_then(|record| record.summary.message.sender);
+            told.push(Unwanted { number, sender, detail: said.code.clone(), at: said.at });
+        }
+    }
+    Ok(told)
+}
+
 /// What a receipt says, as far as it is of use after it is stored.
 struct Said {
     status: Option<ReceiptStatus>,
     reason: Option<Reason>,
+    code: Option<String>,
+    receiver: Option<Msisdn>,
     country: Option<Country>,
     at: Timestamp,
 }
@@ -74,6 +93,8 @@ impl From<&Receipt> for Said {
         Self {
             status: receipt.status,
             reason: receipt.failure.as_ref().map(|failure| failure.reason),
+            code: receipt.failure.as_ref().and_then(|failure| failure.provider_code.clone()),
+            receiver: receipt.receiver,
             country: receipt.receiver.map(Msisdn::country),
             at: receipt.received_at,
         }

@@ -12,7 +12,6 @@ use domain::time::{Clock, Timestamp};
 use opentelemetry::metrics::Meter;
 use parking_lot::Mutex;
 use providers::SmsProvider;
-use providers::provider::CallbackRequest;
 use store::port::messages::{Filter, MessageRecord, MessageSummary, Page};
 use store::port::nodes::Leave;
 use store::{Store, StoreError};
@@ -24,7 +23,6 @@ use crate::guard::Guard;
 use crate::health::Health;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
-use crate::receipts::{self, CallbackRefusal};
 use crate::reconcile::{self, Reconciler, ReconcilerReport};
 use crate::refused::Refusals;
 use crate::request_key::RequestKey;
@@ -277,15 +275,6 @@ impl SmsService {
     /// Messages, newest first.
     pub async fn messages(&self, filter: Filter, page: Page) -> Result<Vec<MessageSummary>, StoreError> {
         self.shared.store.messages(filter, page).await
-    }
-
-    /// Takes in a callback from a provider. When this answers, what it says is on disk.
-    pub async fn receive_callback(
-        &self,
-        provider: &ProviderName,
-        callback: CallbackRequest<'_>,
-    ) -> Result<(), CallbackRefusal> {
-        receipts::receive(&self.shared, &self.reconcile, provider, callback).await
     }
 
     /// Whether messages can be accepted: the store answers, and a provider is configured.

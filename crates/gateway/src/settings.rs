@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::limits::LimitRule;
+use crate::listening::InboundSettings;
 use crate::spending::SpendingSettings;
 use domain::breaker::BreakerPolicy;
 use domain::civil::QuietHours;
@@ -89,6 +90,8 @@ pub struct Settings {
     pub content: ContentRules,
     /// How many messages may go to whom.
     pub limits: Vec<LimitRule>,
+    /// What is listened for in messages from phones.
+    pub inbound: InboundSettings,
     /// How messages of each scenario are treated; what is not here is treated as [`ScenarioPolicy::of`] says.
     pub scenarios: BTreeMap<Scenario, ScenarioPolicy>,
     /// The guard against SMS pumping.
@@ -238,6 +241,7 @@ impl Default for Settings {
             max_characters_by_scenario: BTreeMap::new(),
             content: ContentRules::default(),
             limits: Vec::new(),
+            inbound: InboundSettings::default(),
             guard: GuardSettings::default(),
             prompts: PromptSettings::default(),
             rules: Vec::new(),

@@ -11,6 +11,7 @@ mod health;
 mod keys;
 mod migrate;
 mod move_;
+mod opt_out;
 mod prompt;
 mod queue;
 mod send;
@@ -62,6 +63,8 @@ enum Verb {
     Template(template::Template),
     /// Make, list, rotate and end API keys.
     Keys(keys::Keys),
+    /// Import a list of people who opted out, or print who has.
+    OptOut(opt_out::OptOut),
     /// Erase what is known of a person.
     Forget(forget::Forget),
     /// Prove that the audit trail is whole, bring it elsewhere, or watch it.
@@ -109,6 +112,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
                 Verb::Guard(guard) => guard.run(&config).await,
                 Verb::Keys(keys) => keys.run(&config).await,
                 Verb::Audit(audit) => audit.run(&config).await,
+                Verb::OptOut(opt_out) => opt_out.run(&config).await,
                 Verb::Forget(forget) => forget.run(&config).await,
                 Verb::Migrate => migrate::run(&config).await,
                 Verb::Demo(_)

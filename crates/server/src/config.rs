@@ -5,6 +5,7 @@ mod audit;
 mod broker;
 
 mod content;
+mod inbound;
 
 mod database;
 
@@ -53,6 +54,7 @@ pub use self::content::Content;
 pub use self::database::{DataKey, DatabaseUrl};
 pub use self::guard::Guard;
 pub use self::http::ForwardedHeader;
+pub use self::inbound::Inbound;
 pub use self::jwt::Jwt;
 pub use self::layers::{LayerError, default_settings};
 pub use self::limits::Limits;
@@ -97,6 +99,8 @@ pub struct Config {
     pub messages: Messages,
     /// What no text may hold.
     pub content: Content,
+    /// What is listened for in messages from phones.
+    pub inbound: Inbound,
     /// How many may be accepted for whom.
     pub limits: Limits,
     /// What may be spent on a day.
@@ -408,6 +412,7 @@ impl Config {
             max_characters: self.messages.max_characters,
             max_characters_by_scenario: self.messages.max_characters_by_scenario.clone(),
             content: self.content.0.clone(),
+            inbound: self.inbound.0.clone(),
             limits: self.limits.rules().into_iter().chain(self.spending.rules()).collect(),
             spending: self.spending.settings(self.messages.default_region),
             guard: self.guard.settings(),

@@ -39,6 +39,8 @@ pub enum Scope {
     Verify,
     /// Ask people, and hear what they answer.
     Prompts,
+    /// See who has opted out, and enter opt-outs and opt-ins.
+    Consent,
     /// Change templates.
     Templates,
     /// Everything.
@@ -48,7 +50,7 @@ pub enum Scope {
 impl Scope {
     /// All scopes.
     pub const ALL: &[Self] =
-        &[Self::Send, Self::Read, Self::Verify, Self::Prompts, Self::Templates, Self::Admin];
+        &[Self::Send, Self::Read, Self::Verify, Self::Prompts, Self::Consent, Self::Templates, Self::Admin];
 
     /// The word in `--scopes` and in answers.
     pub const fn as_str(self) -> &'static str {
@@ -57,6 +59,7 @@ impl Scope {
             Self::Read => "sms:read",
             Self::Verify => "verify",
             Self::Prompts => "prompts",
+            Self::Consent => "consent",
             Self::Templates => "templates",
             Self::Admin => "admin",
         }
@@ -85,7 +88,7 @@ impl<'de> Deserialize<'de> for Scope {
 
 /// A word that names no scope. It is not repeated: somebody may have put a key there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is no scope; there are sms:send, sms:read, verify, prompts, templates and admin")]
+#[error("is no scope; there are sms:send, sms:read, verify, prompts, consent, templates and admin")]
 pub struct UnknownScope;
 
 /// Makes a key that is held to nothing: what is shown once, and what is kept.

@@ -47,7 +47,11 @@ pub(crate) mod twilio;
 
 pub(crate) mod africastalking;
 
+pub(crate) mod texts;
+
 pub(crate) mod network;
+
+pub(crate) mod handset;
 
 pub mod control;
 
@@ -67,11 +71,13 @@ pub use self::config::{
     TWILIO_API_KEY_SID, TWILIO_AUTH_TOKEN, TWILIO_MESSAGING_SERVICE_SID, TWILIO_PHONE_NUMBER, TwilioConfig,
 };
 pub use self::faults::{Fault, FaultRule, RuleError, Scope, SpecError, Trigger};
+pub use self::handset::Handset;
 pub use self::ledger::{Arrival, Duplicate, Entry, Ledger, LedgerMode, SubmitRequest};
 pub use self::life::ReceiptDetail;
 pub use self::network::FromPhone;
 pub use self::provider::{Provider, ProviderError};
 pub use self::state::{CallbackStats, ProviderStats, Stats};
+pub use self::texts::Text;
 use crate::serve::{Answer, Handler, Hangup, bind, serve};
 use crate::sim::callbacks::Callbacks;
 use crate::sim::form::{TEXT, answer};
@@ -173,6 +179,11 @@ impl Simulator {
     /// A phone sends a message. Gives the provider's id of it.
     pub async fn send_from_phone(&self, message: &FromPhone) -> String {
         self.network.incoming(message).await
+    }
+
+    /// The phone with this number, as the gateway writes it.
+    pub fn handset(&self, number: &str) -> Handset<'_> {
+        Handset::new(&self.network, number)
     }
 
     /// A receiver opts out of a sender's bulk messages at Africa's Talking.

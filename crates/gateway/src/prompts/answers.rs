@@ -46,8 +46,14 @@ impl SmsService {
             ask_again_after: settings.ask_again_after,
         };
         let fate = self.shared.store.reply(new).await?;
-        let (whose, text) = match &fate {
-            ReplyFate::NotOurs => return Ok(false),
+        self.tell_of(&reply, &fate).await;
+        Ok(!matches!(fate, ReplyFate::NotOurs))
+    }
+
+    /// Tells the sender of a message what it did to a prompt, or asks which one was meant.
+    pub(crate) async fn tell_of(&self, reply: &PossibleReply, fate: &ReplyFate) {
+        let (whose, text) = match fate {
+            ReplyFate::NotOurs => return,
             ReplyFate::Kept(kept) => {
                 tracing::info!(prompt.id = %kept.prompt, fate = %kept.fate, "prompt.replied");
                 (Some(kept.caller), self.told(kept))
@@ -57,9 +63,8 @@ impl SmsService {
             }
         };
         if let (Some(whose), Some(text)) = (whose, text) {
-            self.tell(&reply, whose, text).await;
+            self.tell(reply, whose, text).await;
         }
-        Ok(true)
     }
 
     /// What the sender of a reply hears.

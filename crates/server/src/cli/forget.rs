@@ -35,7 +35,10 @@ impl Forget {
             store.forget_receiver(receiver, Act { by: Actor::Operator, at: SystemClock::new().now() }).await;
         store.close().await;
         let forgotten = forgotten?;
-        say(format_args!("{} messages are gone", forgotten.messages));
+        say(format_args!(
+            "{} messages are gone, and {} from the phone",
+            forgotten.messages, forgotten.inbound
+        ));
         for id in &forgotten.waiting {
             print(id);
         }

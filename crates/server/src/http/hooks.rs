@@ -3,8 +3,8 @@
 use axum::extract::{Request, State as Shared};
 use axum::response::{IntoResponse as _, Response};
 use domain::route::ProviderName;
-use http::StatusCode;
-use providers::provider::{CallbackKind, CallbackRequest};
+use http::{StatusCode, header};
+use providers::provider::{CallbackAnswer, CallbackKind, CallbackRequest};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -22,10 +22,11 @@ pub(super) fn routes() -> OpenApiRouter<State> {
 
 /// Takes in a provider's callback.
 ///
-/// The provider's signature is checked. 200 means that it is stored.
+/// The provider's signature is checked. 200 means that it is stored. A message from a phone is answered as the provider
+/// expects: some read a reply in it.
 #[utoipa::path(
     post, path = "/webhooks/{provider}/{kind}", tag = "callbacks", security(()),
-    params(("provider" = String, Path, description = "a provider's name"), ("kind" = String, Path, description = "status")),
+    params(("provider" = String, Path, description = "a provider's name"), ("kind" = String, Path, description = "status, incoming or opt-out")),
     responses(
         (status = 200, description = "stored"),
         (status = 400, description = "can't be read", body = ProblemBody, content_type = "application/problem+json"),
@@ -49,7 +50,7 @@ async fn callback(
     post, path = "/webhooks/{provider}/{kind}/{token}", tag = "callbacks", security(()),
     params(
         ("provider" = String, Path, description = "a provider's name"),
-        ("kind" = String, Path, description = "status"),
+        ("kind" = String, Path, description = "status, incoming or opt-out"),
         ("token" = String, Path, description = "the provider's callback_secret"),
     ),
     responses(
@@ -100,6 +101,11 @@ async fn take(
         body: &body,
         received_at: state.service.now(),
     };
-    state.service.receive_callback(&provider, callback).await?;
-    Ok(StatusCode::OK.into_response())
+    let answer = state.service.receive_callback(&provider, callback).await?;
+    Ok(match answer {
+        Some(CallbackAnswer { content_type, body }) => {
+            ([(header::CONTENT_TYPE, content_type)], body).into_response()
+        }
+        None => StatusCode::OK.into_response(),
+    })
 }

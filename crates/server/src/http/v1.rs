@@ -4,10 +4,12 @@ mod audit;
 mod explain;
 mod feedback;
 mod guard;
+mod inbound;
 mod keys;
 mod list;
 mod messages;
 mod moves;
+mod opt_outs;
 pub(super) mod prefer;
 mod prompts;
 mod providers;
@@ -38,6 +40,8 @@ pub(super) fn routes() -> OpenApiRouter<State> {
         .routes(routes!(moves::retry))
         .routes(routes!(moves::cancel_bulk))
         .routes(routes!(feedback::give))
+        .routes(routes!(inbound::list))
+        .routes(routes!(opt_outs::list, opt_outs::opt_out, opt_outs::opt_in))
         .routes(routes!(explain::explain))
         .routes(routes!(prompts::open, prompts::list))
         .routes(routes!(prompts::show))
@@ -73,6 +77,7 @@ pub(super) fn routes() -> OpenApiRouter<State> {
         (name = "messages", description = "Send messages and see what became of them"),
         (name = "templates", description = "Texts with variables, checked before they are used"),
         (name = "prompts", description = "Ask many, and count what they answer"),
+        (name = "consent", description = "Who does not want what"),
         (name = "operators", description = "See and change what the gateway does"),
         (name = "keys", description = "Who may call"),
         (name = "callbacks", description = "What providers call"),

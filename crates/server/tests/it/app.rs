@@ -148,6 +148,12 @@ impl TestApp {
         answer.text
     }
 
+    /// The same with a variable of the environment.
+    pub(crate) async fn restart_with(mut self, variable: &str, value: &str) -> Self {
+        self.environment.push((variable.to_owned(), value.to_owned()));
+        self.restart().await
+    }
+
     /// Stops the gateway in order, and starts another on the same database.
     pub(crate) async fn restart(self) -> Self {
         let Self { sim, public, gateway, key, client, environment, clock, database } = self;

@@ -167,6 +167,20 @@ impl Bench {
         }
     }
 
+    /// Calls an operation on opt-outs.
+    async fn call_opt_outs(&self, operation: &str) -> Left {
+        let body = json!({"receiver": KENYAN});
+        self.post("/opt-outs", &body).await;
+        match operation {
+            "post /opt-outs" => Left::Entry("consent.opted_out"),
+            "delete /opt-outs" => {
+                self.ask(Method::DELETE, "/opt-outs", &body).await;
+                Left::Entry("consent.opted_in")
+            }
+            other => panic!("a new operation on opt-outs: call {other} here"),
+        }
+    }
+
     /// Calls an operation that may change something.
     async fn call(&self, operation: &str) -> Left {
         let nothing = json!({});
@@ -225,6 +239,7 @@ impl Bench {
                 self.post("/workers/reconcile/activate", &nothing).await;
                 Left::Entry("worker.activated")
             }
+            _ if operation.contains("/opt-outs") => self.call_opt_outs(operation).await,
             "/webhooks/{provider}/{kind}" => {
                 self.post("/sms", &json!({"receiver": AMERICAN, "message": "Habari"})).await;
                 for receipt in self.app.public.wait_for(2).await.unwrap() {
@@ -304,6 +319,11 @@ async fn run(site: &Site, verb: &str, [waiting, canceled]: [&str; 2]) -> Option<
         // Takes a minute: it waits until all nodes there might be have heard of the key.
         "keys rotate-data" => ran(&["keys", "rotate-data"]).await,
         // A number that nobody has sent to: those of others are still looked at.
+        "opt-out import" => {
+            let list = site.path("list.csv");
+            std::fs::write(&list, "number,sender\n+254712345670,\n").unwrap();
+            ran(&["opt-out", "import", list.to_str().unwrap()]).await;
+        }
         "forget" => ran(&["forget", "+254799999999"]).await,
         "queue cancel" => ran(&["queue", "cancel", waiting]).await,
         "queue retry" => ran(&["queue", "retry", canceled]).await,
@@ -322,6 +342,7 @@ async fn run(site: &Site, verb: &str, [waiting, canceled]: [&str; 2]) -> Option<
         | "explain"
         | "guard report"
         | "template check"
+        | "opt-out export"
         | "keys list"
         | "keys generate-data-key"
         | "queue stuck"
@@ -335,6 +356,7 @@ async fn run(site: &Site, verb: &str, [waiting, canceled]: [&str; 2]) -> Option<
         "keys rotate" => "key.rotated",
         "keys revoke" => "key.revoked",
         "keys rotate-data" => "data_keys.forgotten",
+        "opt-out import" => "consent.opted_out",
         "forget" => "receiver.forgotten",
         "queue cancel" => "sms.canceled",
         "queue retry" => "sms.retried",

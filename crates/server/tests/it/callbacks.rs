@@ -242,7 +242,6 @@ async fn what_is_no_callback_is_answered_404() {
         "/webhooks/pigeon/status",
         "/webhooks/No-Name/status",
         "/webhooks/twilio/parcel",
-        "/webhooks/twilio/incoming",
         "/webhooks/twilio/opt-out",
     ];
     for path in paths {

@@ -51,6 +51,10 @@ mod prefer_wait;
 
 mod callbacks;
 
+mod inbound_receive;
+
+mod opt_outs;
+
 mod fault_matrix;
 
 mod timeline;

@@ -12,7 +12,7 @@ use testkit::endpoint::Endpoint;
 use testkit::sim::{Fault, FaultRule, Provider};
 use testkit::wait::{LONG, wait_for, wait_until};
 
-use crate::app::{AMERICAN, KENYAN, TestApp};
+use crate::app::{AMERICAN, CALLBACK_SECRET, KENYAN, TestApp};
 
 const PAGE: &str = include_str!("../../../../docs/metrics.md");
 
@@ -218,6 +218,9 @@ async fn every_figure_that_is_shown_is_described_in_the_documentation() {
 async fn every_figure_that_is_described_can_be_seen() {
     let app = busy().await;
     fail_over(&app).await;
+    let incoming = format!("/webhooks/africastalking/incoming/{CALLBACK_SECRET}");
+    let from_phone = app.anonymous(Method::POST, &incoming).body("id=1&to=21512&from=MTN&text=Habari");
+    assert_eq!(from_phone.send().await.status, 200);
     let counted = async || app.metrics().await.contains("sms_reconciled_count_total").then_some(());
     wait_for(counted, LONG).await.unwrap();
     let text = app.metrics().await;

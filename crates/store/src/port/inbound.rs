@@ -1,8 +1,10 @@
 //! Messages from phones.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use domain::consent::Keyword;
-use domain::ids::{ConsentId, InboundId, KeyId};
+use domain::ids::{ConsentId, InboundId, KeyId, MessageId};
 use domain::inbound::{Handling, Inbound, Origin};
 use domain::phone::{Msisdn, SenderId};
 use domain::route::ProviderName;
@@ -10,6 +12,8 @@ use domain::secret::Body;
 use domain::time::Timestamp;
 
 use crate::StoreError;
+use crate::port::messages::NewMessage;
+use crate::port::prompts::ReplyFate;
 
 /// Messages from phones.
 #[async_trait]
@@ -41,6 +45,21 @@ pub struct NewInbound {
     pub word: Option<String>,
     /// The callback's body as it came.
     pub raw: Vec<u8>,
+    /// What is sent in answer, by a message of its own.
+    pub reply: Option<Reply>,
+    /// For how long after a prompt was closed a word without a reference may still be meant for it.
+    pub doubt: Duration,
+    /// Nobody is asked back again within this time which prompt was meant.
+    pub ask_again_after: Duration,
+}
+
+/// A message in answer to one from a phone.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// It is sent if this became of the one that it answers.
+    pub when: Handling,
+    /// The message. No opt-out holds it back.
+    pub message: Box<NewMessage>,
 }
 
 /// What became of a message from a phone.
@@ -52,6 +71,10 @@ pub struct Received {
     pub handling: Handling,
     /// It had come before: nothing was changed now.
     pub is_repeated: bool,
+    /// The answer that was stored and queued with it.
+    pub reply: Option<MessageId>,
+    /// What it did to a prompt, or was meant to do; also of one that had come before.
+    pub answered: Option<ReplyFate>,
 }
 
 /// Which messages to list. Conditions left out are met by all.

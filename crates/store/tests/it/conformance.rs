@@ -93,6 +93,8 @@ macro_rules! conformance {
                 messages_from_phones_are_found_by_each_condition,
                 texts_from_phones_go_when_texts_go_and_the_rest_when_messages_go,
                 person_is_forgotten_and_the_opt_out_goes_on,
+                reply_is_queued_with_what_it_answers_and_once,
+                listeners_hear_of_texts_and_of_consent,
             );
             conformance!(@room consent, $fixture,
                 message_that_its_receiver_does_not_want_is_not_stored,

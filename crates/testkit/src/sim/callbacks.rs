@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -84,7 +85,7 @@ enum Job {
     /// The receipts of one step.
     Receipts { journey: Arc<dyn Journey>, step: Step, done: Option<oneshot::Sender<()>> },
     /// Something that belongs to no journey.
-    Single(Post),
+    Single { post: Post, heard: Option<oneshot::Sender<Bytes>> },
 }
 
 /// How a step went.
@@ -152,7 +153,16 @@ impl Callbacks {
     pub(crate) async fn post(&self, post: Post) {
         self.tally.pending.fetch_add(1, Ordering::Relaxed);
         let number = self.journeys.fetch_add(1, Ordering::Relaxed);
-        self.line_up(number, Job::Single(post), 1).await;
+        self.line_up(number, Job::Single { post, heard: None }, 1).await;
+    }
+
+    /// The same, and waits for what is answered; `None` if it was not taken.
+    pub(crate) async fn post_and_hear(&self, post: Post) -> Option<Bytes> {
+        self.tally.pending.fetch_add(1, Ordering::Relaxed);
+        let number = self.journeys.fetch_add(1, Ordering::Relaxed);
+        let (heard, answer) = oneshot::channel();
+        self.line_up(number, Job::Single { post, heard: Some(heard) }, 1).await;
+        answer.await.ok()
     }
 
     /// Ends all journeys where they are, and counts from zero.
@@ -267,12 +277,17 @@ impl Posters {
 async fn post_line(mut line: mpsc::Receiver<Job>, mut poster: Poster, tally: Arc<Tally>) {
     while let Some(job) = line.recv().await {
         match job {
-            Job::Single(post) => tally.send(&mut poster, &post).await,
+            Job::Single { post, heard } => {
+                if let (Some(answer), Some(heard)) = (tally.send(&mut poster, &post).await, heard) {
+                    // Whoever waited may have given up.
+                    let _ = heard.send(answer);
+                }
+            }
             Job::Receipts { journey, step, done } => {
                 let post = journey.post(step.stage);
                 for _ in 0..step.receipts {
                     match &post {
-                        Some(post) => tally.send(&mut poster, post).await,
+                        Some(post) => drop(tally.send(&mut poster, post).await),
                         None => tally.release(1),
                     }
                 }
@@ -286,16 +301,17 @@ async fn post_line(mut line: mpsc::Receiver<Job>, mut poster: Poster, tally: Arc
 }
 
 impl Tally {
-    async fn send(&self, poster: &mut Poster, post: &Post) {
+    async fn send(&self, poster: &mut Poster, post: &Post) -> Option<Bytes> {
         self.under_way.fetch_add(1, Ordering::Relaxed);
         let outcome = poster.send(post).await;
         self.under_way.fetch_sub(1, Ordering::Relaxed);
         self.count(&outcome);
+        outcome.ok()
     }
 
-    fn count(&self, outcome: &Result<(), PostError>) {
+    fn count(&self, outcome: &Result<Bytes, PostError>) {
         match outcome {
-            Ok(()) => &self.sent,
+            Ok(_answer) => &self.sent,
             Err(error) => {
                 tracing::debug!(%error, "callback failed");
                 &self.failed

@@ -13,6 +13,7 @@
 //! | `GET`, `POST /_sim/callback-url` with some of [`CallbackUrls`] | all of them, after |
 //! | `POST /_sim/incoming` with `{"provider","from","to","text"}` | 202 `{"id":"…"}`: a message from a phone |
 //! | `POST /_sim/opt-out` with `{"sender","number"}` | 202: a receiver wants no more of a sender (Africa's Talking) |
+//! | `GET /_sim/texts?number=` | `{"texts":[`[`Text`](super::Text)`…]}` that the phone with this number has |
 //! | `POST /_sim/reset` | 204: as after the start, but without faults |
 //!
 //! What can't be read is answered with 400 and `{"error":"…"}`.
@@ -30,6 +31,7 @@ use crate::serve::{Answer, Hangup};
 use crate::sim::config::CallbackUrls;
 use crate::sim::faults::FaultRule;
 use crate::sim::form::{JSON, answer};
+use crate::sim::handset;
 use crate::sim::ledger::{Arrival, Entry, SubmitRequest};
 use crate::sim::network::{FromPhone, Network};
 use crate::sim::provider::Provider;
@@ -96,6 +98,10 @@ fn read(network: &Network, path: &str, query: &str) -> Result<Answer, Unreadable
             let since: usize = parameter(query, "since")?.unwrap_or(0);
             let arrivals: Vec<Arrival> = state.ledger.arrivals().into_iter().skip(since).collect();
             json!({ "arrivals": arrivals })
+        }
+        "texts" => {
+            let number: String = parameter(query, "number")?.unwrap_or_default();
+            json!({ "texts": handset::texts(network, &number) })
         }
         "duplicates" => json!({ "duplicates": state.ledger.duplicates() }),
         "faults" => json!({ "faults": state.faults.rules() }),

@@ -1,5 +1,6 @@
 //! Both providers together.
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::sim::africastalking::AfricasTalking;
@@ -7,6 +8,7 @@ use crate::sim::callbacks::Callbacks;
 use crate::sim::config::{CallbackUrls, SimConfig};
 use crate::sim::provider::Provider;
 use crate::sim::state::State;
+use crate::sim::texts::{self, InAnswer, Text};
 use crate::sim::twilio::Twilio;
 
 /// A message from a phone.
@@ -28,6 +30,8 @@ pub(crate) struct Network {
     pub(crate) state: State,
     pub(crate) twilio: Twilio,
     pub(crate) africastalking: AfricasTalking,
+    /// What a gateway answered messages from phones with.
+    pub(crate) in_answers: Mutex<Vec<InAnswer>>,
 }
 
 impl Network {
@@ -36,6 +40,7 @@ impl Network {
             twilio: Twilio::new(&config),
             africastalking: AfricasTalking::new(&config),
             state: State::new(config, callbacks),
+            in_answers: Mutex::default(),
         }
     }
 
@@ -52,9 +57,27 @@ impl Network {
             }
         };
         if let Some(post) = post {
-            self.state.callbacks.post(post).await;
+            let answer = self.state.callbacks.post_and_hear(post).await;
+            // Only Twilio reads what it is answered.
+            if let (Provider::Twilio, Some(answer)) = (message.provider, answer) {
+                self.deliver(message, &answer);
+            }
         }
         id
+    }
+
+    /// Brings the messages in an answer to the phone that wrote.
+    fn deliver(&self, message: &FromPhone, answer: &[u8]) {
+        let replies = texts::messages_of(answer).into_iter().map(|body| InAnswer {
+            to: message.from.clone(),
+            text: Text {
+                provider: message.provider,
+                from: Some(message.to.clone()),
+                body,
+                at: self.state.now(),
+            },
+        });
+        self.in_answers.lock().extend(replies);
     }
 
     /// Passes on that a receiver wants no more bulk messages of a sender.
@@ -80,6 +103,7 @@ impl Network {
     /// Everything as at the start, but without faults. Callback URLs stay.
     pub(crate) fn reset(&self) {
         self.state.reset();
+        self.in_answers.lock().clear();
         self.twilio.reset(&self.state.config);
         self.africastalking.reset(&self.state.config);
     }

@@ -3,6 +3,7 @@
 use domain::attempt::{Failure, Reason};
 use domain::audit::{Actor, Event, NewEntry};
 use domain::consent::{Change, Class, Direction, Extent, Question};
+use domain::event::{EventData, EventKind, NewEvent};
 use domain::ids::MessageId;
 use domain::message::StatusEvent;
 use domain::phone::{Country, Msisdn, SenderId};
@@ -12,7 +13,7 @@ use domain::time::Timestamp;
 use super::super::read::{HOUR, first_id};
 use super::super::row::{optional_word, time, word};
 use super::super::sql::{Row, Statements, get, params, text};
-use super::{Move, move_status, place};
+use super::{Move, events, move_status, place};
 use crate::StoreError;
 use crate::group::Pending;
 use crate::port::consent::{ChangeConsent, Changed, HeldBack, OptedOut};
@@ -65,6 +66,9 @@ pub(in super::super) struct OptOuts {
 }
 
 impl OptOuts {
+    /// For messages that nobody is asked about.
+    pub(super) const NOT_ASKED: Self = Self { are_none: true };
+
     /// One question for the whole batch, and none for one in which no message could be held back.
     pub(super) fn look(
         statements: &mut Statements<'_>,
@@ -167,11 +171,33 @@ pub(super) fn enter(
         subject: Some(change.id.to_string()),
         ..NewEntry::new(change.at, by.clone(), event)
     });
+    tell_listeners(statements, change)?;
     let stopped = match change.direction {
         Direction::OptOut => stop_what_waits(statements, change, hash, by)?,
         Direction::OptIn => 0,
     };
     Ok(Changed::Entered { stopped })
+}
+
+/// Raises an event: whoever keeps a list of his own hears of it.
+fn tell_listeners(statements: &mut Statements<'_>, change: &Change) -> Result<(), StoreError> {
+    let data = serde_json::json!({
+        "id": change.id,
+        "receiver": change.number.to_e164(),
+        "sender": change.sender,
+        "direction": change.direction,
+        "extent": change.extent,
+        "source": change.source,
+        "at": change.at.to_string(),
+    });
+    let event = NewEvent {
+        kind: EventKind::ConsentChanged,
+        subject: *change.id.as_bytes(),
+        caller: None,
+        at: change.at,
+        data: EventData::from_json(data.to_string()),
+    };
+    events::raise(statements, &[event])
 }
 
 fn name(sender: Option<&SenderId>) -> &str {

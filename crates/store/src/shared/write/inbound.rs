@@ -2,16 +2,20 @@
 
 use domain::audit::{Actor, Event, NewEntry};
 use domain::consent::{Change, Direction, Keyword, Source};
-use domain::ids::{InboundId, KeyId};
+use domain::event::{EventData, EventKind, NewEvent};
+use domain::ids::{InboundId, KeyId, MessageId};
 use domain::inbound::{Handling, Inbound, Origin};
 use domain::phone::Msisdn;
 
 use super::super::row::word;
 use super::super::sql::{Statements, get, params};
-use super::consent;
+use super::consent::{self, OptOuts};
+use super::{accept, events, prompts};
 use crate::StoreError;
 use crate::port::consent::Changed;
 use crate::port::inbound::{NewInbound, Received};
+use crate::port::messages::{Accept, Accepted, NewMessage};
+use crate::port::prompts::{NewReply, ReplyFate};
 use crate::seal::Column;
 
 const BEFORE: &str = "SELECT id, handling FROM inbound WHERE provider = ?1 AND provider_message_id = ?2";
@@ -23,9 +27,13 @@ const KEEP: &str = "INSERT INTO inbound (id, received_at, provider, provider_mes
 /// A message that came before is known by its provider's id, and changes nothing.
 pub(super) fn receive(statements: &mut Statements<'_>, new: &NewInbound) -> Result<Received, StoreError> {
     if let Some(before) = before(statements, &new.inbound)? {
-        return Ok(before);
+        let answered = match (before.handling, new.inbound.from.phone()) {
+            (Handling::Answered, Some(number)) => answers(statements, new, before.id, number)?,
+            _ => None,
+        };
+        return Ok(Received { answered, ..before });
     }
-    let handling = handle(statements, new)?;
+    let (handling, answered) = handle(statements, new)?;
     keep(statements, new, handling)?;
     let Inbound { provider, received_at, body, segments, from, .. } = &new.inbound;
     statements.tell(NewEntry {
@@ -37,13 +45,18 @@ pub(super) fn receive(statements: &mut Statements<'_>, new: &NewInbound) -> Resu
         subject: Some(new.id.to_string()),
         ..NewEntry::new(*received_at, Actor::Provider(provider.clone()), Event::InboundReceived)
     });
-    Ok(Received { id: new.id, handling, is_repeated: false })
+    tell_listeners(statements, new, handling)?;
+    let reply = answer(statements, new, handling)?;
+    Ok(Received { id: new.id, handling, is_repeated: false, reply, answered })
 }
 
 /// Who is asked first whether the text is for him: consent, which always works; then open questions; then consent for
 /// words that are answers as well; and whoever listens has the rest.
-fn handle(statements: &mut Statements<'_>, new: &NewInbound) -> Result<Handling, StoreError> {
-    let Some(number) = new.inbound.from.phone() else { return Ok(Handling::PassedOn) };
+fn handle(
+    statements: &mut Statements<'_>,
+    new: &NewInbound,
+) -> Result<(Handling, Option<ReplyFate>), StoreError> {
+    let Some(number) = new.inbound.from.phone() else { return Ok((Handling::PassedOn, None)) };
     let (first, last) = match new.keyword {
         Some(keyword) if keyword.is_heard_first() => (Some(keyword), None),
         keyword => (None, keyword),
@@ -51,14 +64,39 @@ fn handle(statements: &mut Statements<'_>, new: &NewInbound) -> Result<Handling,
     if let Some(keyword) = first
         && let Some(handling) = hear(statements, new, number, keyword)?
     {
-        return Ok(handling);
+        return Ok((handling, None));
+    }
+    if let Some(fate) = answers(statements, new, new.id, number)? {
+        return Ok((Handling::Answered, Some(fate)));
     }
     if let Some(keyword) = last
         && let Some(handling) = hear(statements, new, number, keyword)?
     {
-        return Ok(handling);
+        return Ok((handling, None));
     }
-    Ok(Handling::PassedOn)
+    Ok((Handling::PassedOn, None))
+}
+
+/// Asks the prompts that are open for a number, or were a moment ago, whether a text is for one of them.
+fn answers(
+    statements: &mut Statements<'_>,
+    new: &NewInbound,
+    id: InboundId,
+    from: Msisdn,
+) -> Result<Option<ReplyFate>, StoreError> {
+    let Inbound { body, provider, received_at, .. } = &new.inbound;
+    let reply = NewReply {
+        id,
+        from,
+        words: body.clone(),
+        provider: provider.clone(),
+        received_at: *received_at,
+        now: *received_at,
+        doubt: new.doubt,
+        ask_again_after: new.ask_again_after,
+    };
+    let fate = prompts::reply(statements, &reply)?;
+    Ok((!matches!(fate, ReplyFate::NotOurs)).then_some(fate))
 }
 
 /// Does what a keyword asks for; `None` if there is nothing to do for one that may be an answer.
@@ -90,11 +128,58 @@ fn hear(
     })
 }
 
+/// Raises an event for what is not ours to act on.
+fn tell_listeners(
+    statements: &mut Statements<'_>,
+    new: &NewInbound,
+    handling: Handling,
+) -> Result<(), StoreError> {
+    if handling != Handling::PassedOn {
+        return Ok(());
+    }
+    let Inbound { provider, from, to, body, received_at, .. } = &new.inbound;
+    let from = match from {
+        Origin::Phone(number) => number.to_e164(),
+        Origin::Other(text) => text.expose().to_owned(),
+    };
+    let data = serde_json::json!({
+        "id": new.id,
+        "from": from,
+        "to": to,
+        "message": body.expose(),
+        "word": new.word,
+        "provider": provider.as_str(),
+        "received_at": received_at.to_string(),
+    });
+    let event = NewEvent {
+        kind: EventKind::InboundReceived,
+        subject: *new.id.as_bytes(),
+        caller: new.caller,
+        at: *received_at,
+        data: EventData::from_json(data.to_string()),
+    };
+    events::raise(statements, &[event])
+}
+
+/// Stores and queues the reply, if all went as it says. It asks nobody: whoever has just opted out is told so.
+fn answer(
+    statements: &mut Statements<'_>,
+    new: &NewInbound,
+    handling: Handling,
+) -> Result<Option<MessageId>, StoreError> {
+    let Some(reply) = new.reply.as_ref().filter(|reply| reply.when == handling) else { return Ok(None) };
+    let messages = vec![NewMessage { consent: None, ..(*reply.message).clone() }];
+    let id = reply.message.message.id;
+    let accept = Accept { messages, idempotency: None, no_repeats_since: None };
+    let accepted = accept::accept(statements, &accept, OptOuts::NOT_ASKED)?;
+    Ok(matches!(accepted, Accepted::Stored | Accepted::StoredWithin(_)).then_some(id))
+}
+
 fn before(statements: &mut Statements<'_>, inbound: &Inbound) -> Result<Option<Received>, StoreError> {
     let values = params![inbound.provider.as_str(), inbound.provider_message_id.as_str()];
     statements.first(BEFORE, values, |row| {
         let id = InboundId::from_bytes(get(row, 0)?);
-        Ok(Received { id, handling: word(row, 1)?, is_repeated: true })
+        Ok(Received { id, handling: word(row, 1)?, is_repeated: true, reply: None, answered: None })
     })
 }
 

@@ -5,11 +5,12 @@ use domain::ids::{ConsentId, InboundId};
 use domain::inbound::{Handling, Inbound, Origin};
 use domain::secret::Body;
 use store::port::history::KeepHistory;
-use store::port::inbound::{InboundFilter, InboundRecord, NewInbound, Received};
+use store::port::inbound::{InboundFilter, InboundRecord, NewInbound, Received, Reply};
 use store::port::sealing::EraseTexts;
 
 use crate::support::{
-    Bench, DAY, Fixture, HOUR, MINUTE, NOW, SECOND, caller, entropy, operator, provider, receiver,
+    Bench, DAY, Fixture, HOUR, MINUTE, NOW, SECOND, With as _, caller, entropy, message, operator, provider,
+    receiver,
 };
 
 /// The `n`-th message from a phone, which the provider calls by that number.
@@ -33,6 +34,9 @@ pub(crate) fn from_phone(n: u64, text: &str, keyword: Option<Keyword>) -> NewInb
         caller: None,
         word: None,
         raw: format!("Body={text}").into_bytes(),
+        reply: None,
+        doubt: HOUR,
+        ask_again_after: HOUR,
     }
 }
 
@@ -54,7 +58,14 @@ pub(crate) async fn message_from_a_phone_reads_back_with_every_character<F: Fixt
         let new =
             NewInbound { word: Some("LOAN".into()), caller: Some(caller(7)), ..from_phone(n, text, None) };
         let received = bench.receive_inbound(new.clone()).await.unwrap();
-        assert_eq!(received, Received { id: new.id, handling: Handling::PassedOn, is_repeated: false });
+        let expected = Received {
+            id: new.id,
+            handling: Handling::PassedOn,
+            is_repeated: false,
+            reply: None,
+            answered: None,
+        };
+        assert_eq!(received, expected);
     }
     bench.reopen().await;
     let found = list(&bench, all()).await;
@@ -94,7 +105,14 @@ pub(crate) async fn repeated_callback_is_known_and_changes_nothing<F: Fixture>(b
         .unwrap();
     let again = NewInbound { id: from_phone(9, "", None).id, ..first.clone() };
     let repeated = bench.receive_inbound(again).await.unwrap();
-    assert_eq!(repeated, Received { id: first.id, handling: Handling::OptedOut, is_repeated: true });
+    let expected = Received {
+        id: first.id,
+        handling: Handling::OptedOut,
+        is_repeated: true,
+        reply: None,
+        answered: None,
+    };
+    assert_eq!(repeated, expected);
     let counts = ["inbound", "consents", "opt_outs"].map(|table| format!("SELECT count(*) FROM {table}"));
     assert_eq!(bench.fixture.counts(counts.to_vec()), [2, 2, 0]);
     // The same id from somebody else is another message.
@@ -205,4 +223,38 @@ pub(crate) async fn person_is_forgotten_and_the_opt_out_goes_on<F: Fixture>(benc
     assert!(bench.held_back(receiver(1), question).await.unwrap().is_some());
     let history = bench.consent_history(receiver(1), 10).await.unwrap();
     assert_eq!((history.len(), history[0].number, history[0].inbound_id), (1, None, None));
+}
+
+pub(crate) async fn reply_is_queued_with_what_it_answers_and_once<F: Fixture>(bench: Bench<F>) {
+    let confirmation = |when| Reply { when, message: Box::new(message(50)) };
+    let stop = NewInbound {
+        reply: Some(confirmation(Handling::OptedOut)),
+        ..from_phone(50, "STOP", Some(Keyword::Stop))
+    };
+    let received = bench.receive_inbound(stop.clone()).await.unwrap();
+    assert_eq!(received.reply, Some(message(50).id()));
+    assert_eq!(bench.receive_inbound(stop).await.unwrap().reply, None);
+    // To somebody who has opted out of everything a moment ago.
+    assert_eq!(bench.take(NOW.plus(HOUR)).await.len(), 1);
+    let other = NewInbound { reply: Some(confirmation(Handling::OptedIn)), ..from_phone(2, "Habari", None) };
+    assert_eq!(bench.receive_inbound(other).await.unwrap().reply, None);
+}
+
+pub(crate) async fn listeners_hear_of_texts_and_of_consent<F: Fixture>(bench: Bench<F>) {
+    bench.keep_events(true).await.unwrap();
+    let text = NewInbound {
+        caller: Some(caller(3)),
+        word: Some("LOAN".into()),
+        ..from_phone(1, "Loan 500 \0 👍", None)
+    };
+    bench.receive_inbound(text).await.unwrap();
+    bench.receive_inbound(from_phone(2, "STOP", Some(Keyword::Stop))).await.unwrap();
+    let raised = bench.raised_events(10).await.unwrap();
+    let kinds: Vec<_> = raised.iter().map(|event| event.kind.as_str()).collect();
+    assert_eq!(kinds, ["inbound.received", "consent.changed"]);
+    let told = raised[0].data.expose();
+    assert!(
+        told.contains(&receiver(1).to_e164()) && told.contains("LOAN") && told.contains("\\u0000"),
+        "{told}"
+    );
 }

@@ -62,7 +62,7 @@ impl Poster {
         Self { limit, open: HashMap::new() }
     }
 
-    pub(crate) async fn send(&mut self, post: &Post) -> Result<(), PostError> {
+    pub(crate) async fn send(&mut self, post: &Post) -> Result<Bytes, PostError> {
         let uri: Uri = post.url.parse().or(Err(PostError::Url))?;
         let (Some("http"), Some(host)) = (uri.scheme_str(), uri.host()) else {
             return Err(PostError::Url);
@@ -70,8 +70,8 @@ impl Poster {
         let address = format!("{host}:{}", uri.port_u16().unwrap_or(80));
         let request = request(&uri, post)?;
         match timeout(self.limit, self.exchange(address, request)).await {
-            Ok(Ok(status)) if status.is_success() => Ok(()),
-            Ok(Ok(status)) => Err(PostError::Refused(status)),
+            Ok(Ok((status, answer))) if status.is_success() => Ok(answer),
+            Ok(Ok((status, _))) => Err(PostError::Refused(status)),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(PostError::Late),
         }
@@ -81,15 +81,15 @@ impl Poster {
         &mut self,
         address: String,
         request: Request<Full<Bytes>>,
-    ) -> Result<StatusCode, PostError> {
+    ) -> Result<(StatusCode, Bytes), PostError> {
         // Not in the map while in use: an exchange that fails or is dropped takes its connection with it.
         let mut open = match self.open.remove(&address).and_then(Open::still) {
             Some(open) => open,
             None => Open::to(&address).await?,
         };
-        let status = open.exchange(request).await.map_err(PostError::Broken)?;
+        let answered = open.exchange(request).await.map_err(PostError::Broken)?;
         self.open.insert(address, open);
-        Ok(status)
+        Ok(answered)
     }
 }
 
@@ -107,13 +107,13 @@ impl Open {
         (!closed && !self.sender.is_closed()).then_some(self)
     }
 
-    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<StatusCode, hyper::Error> {
+    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), hyper::Error> {
         let answer = self.sender.send_request(request);
         let whole = async {
             let answer = answer.await?;
             let status = answer.status();
-            answer.into_body().collect().await?;
-            Ok(status)
+            let body = answer.into_body().collect().await?.to_bytes();
+            Ok((status, body))
         };
         tokio::pin!(whole);
         tokio::select! {
