@@ -117,6 +117,23 @@ id!(
     /// One question to many, whose replies are counted.
     PromptId, "prm"
 );
+id!(
+    /// One verification of a number by a one-time code. It has the bytes of the message that carries its code: neither is
+    /// ever without the other.
+    VerificationId, "ver"
+);
+
+impl VerificationId {
+    /// The verification whose code a message carries.
+    pub const fn of(message: MessageId) -> Self {
+        Self(message.0)
+    }
+
+    /// The message that carries the code.
+    pub const fn message(self) -> MessageId {
+        MessageId(self.0)
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -31,6 +31,8 @@ pub mod breaker;
 
 pub mod delay;
 
+pub mod conversion;
+
 pub mod route;
 
 pub mod attempt;
@@ -60,3 +62,4 @@ pub mod guard;
 pub mod reply;
 
 pub mod prompt;
+pub mod verification;

@@ -2,7 +2,7 @@
 
 mod rule;
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::rule::{Exchange, Prefix, PrefixError, Price, Prices, Rule, Target};
+use crate::conversion::{Conversion, ConversionPolicy, Expectation};
 use crate::money::Money;
 use crate::phone::Msisdn;
 use crate::scenario::Scenario;
@@ -182,6 +183,10 @@ pub struct Route {
     pub standing: Standing,
     /// What the message costs by it, where prices are known.
     pub price: Option<Money>,
+    /// What came of its codes in that country lately, for a code.
+    pub conversion: Option<Conversion>,
+    /// Whether far fewer of them were typed in again than should have been.
+    pub lags: bool,
 }
 
 impl Route {
@@ -196,7 +201,14 @@ impl Route {
             || "price not known".to_owned(),
             |price| format!("{} {}", price.currency(), price.amount()),
         );
-        format!("{}: {}; {}; {price}", self.provider, self.reason, self.standing)
+        let mut line = format!("{}: {}; {}; {price}", self.provider, self.reason, self.standing);
+        if let Some(conversion) = self.conversion {
+            let _ = write!(line, "; {conversion}");
+        }
+        if self.lags {
+            line.push_str(", far fewer than expected");
+        }
+        line
     }
 }
 
@@ -225,6 +237,8 @@ impl RoutingTable {
                     reason,
                     standing: standing(provider),
                     price: self.price(provider, question),
+                    conversion: None,
+                    lags: false,
                 });
             }
         };
@@ -243,6 +257,23 @@ impl RoutingTable {
         consider(&self.default, RouteReason::Default);
         ranked.sort_by_key(|route| route.standing.place(question));
         ranked
+    }
+
+    /// Puts routes by which codes are verified far too seldom behind those that stand as well otherwise. `expected` says
+    /// what is known of a provider in the receiver's country.
+    pub fn prefer(
+        routes: &mut [Route],
+        question: &Question,
+        policy: ConversionPolicy,
+        expected: impl Fn(&ProviderName) -> Option<Expectation>,
+    ) {
+        for route in &mut *routes {
+            if let Some(known) = expected(&route.provider) {
+                route.conversion = Some(known.lately);
+                route.lags = policy.lags(&known);
+            }
+        }
+        routes.sort_by_key(|route| (route.standing.place(question), route.lags));
     }
 
     /// What a message costs by a provider.
@@ -388,6 +419,34 @@ mod tests {
                 "west: default provider; drained by an operator; price not known",
             ]
         );
+    }
+
+    #[test]
+    fn a_route_whose_codes_nobody_types_in_stands_behind_those_that_work() {
+        let asked = question("+254110123456", Scenario::Otp);
+        let policy = ConversionPolicy { at_least: 50, lags_below_percent: 50 };
+        let expected = |provider: &ProviderName| {
+            let verified = if provider.as_str() == "north" { 3 } else { 80 };
+            let lately = Conversion { sent: 100, verified };
+            (provider.as_str() != "west").then_some(Expectation { lately, others: None, usual: Some(0.8) })
+        };
+        let mut routes = table().rank(&asked, |_| Standing::Usable);
+        RoutingTable::prefer(&mut routes, &asked, policy, expected);
+        let lines: Vec<_> = routes.iter().map(Route::explain).collect();
+        assert_eq!(
+            lines,
+            [
+                "east: rule 2 matches; usable; KES 1.60; 80 of 100 codes verified lately",
+                "west: default provider; usable; price not known",
+                "north: rule 1 matches; usable; price not known; 3 of 100 codes verified lately, far fewer than expected",
+            ]
+        );
+        // It is better than one that fails.
+        let fails =
+            |name: &ProviderName| if name.as_str() == "north" { Standing::Usable } else { Standing::Drained };
+        let mut routes = table().rank(&asked, fails);
+        RoutingTable::prefer(&mut routes, &asked, policy, expected);
+        assert_eq!(routes[0].provider, name("north"));
     }
 
     proptest::proptest! {

@@ -26,6 +26,7 @@ use domain::template::{Locale, Used};
 use domain::time::Timestamp;
 use store::Store;
 use store::port::messages::NewMessage;
+use store::port::verifications::NewVerification;
 
 use crate::fresh;
 use crate::guard::{Guard, Opinion};
@@ -43,6 +44,7 @@ pub(crate) use self::stored::Stored;
 /// Kinds of requests, kept apart by their fingerprints.
 const ONE: &str = "one";
 const BULK: &str = "bulk";
+const VERIFICATION: &str = "verification";
 
 /// What accepting needs.
 pub(crate) struct Acceptor<'a> {
@@ -85,6 +87,13 @@ impl<'a> From<&'a SendRequest> for Repeatable<'a> {
             content: &request.content,
             key: request.idempotency_key.as_deref(),
         }
+    }
+}
+
+impl<'a> Repeatable<'a> {
+    /// A request for a code: known by what was asked, and not by the text, which has another code each time.
+    pub(crate) fn verification(receiver: &'a String, asked: &'a Content, key: Option<&'a str>) -> Self {
+        Self { kind: VERIFICATION, receivers: std::slice::from_ref(receiver), content: asked, own: &[], key }
     }
 }
 
@@ -188,7 +197,32 @@ impl Common {
     }
 }
 
+impl Prepared {
+    /// Lets the message carry a code.
+    pub(crate) fn carrying(mut self, begins: &NewVerification) -> Self {
+        for new in &mut self.messages {
+            new.verification = Some(Box::new(begins.clone()));
+        }
+        self
+    }
+}
+
 impl Acceptor<'_> {
+    /// Checks a request for a message that carries a code. `asked` is what it is known by when it is made again.
+    pub(crate) fn prepare_code(
+        &self,
+        caller: &Caller,
+        request: &SendRequest,
+        asked: Repeatable<'_>,
+        now: Timestamp,
+    ) -> Result<Prepared, SendError> {
+        let mut prepared = self.prepare_one(caller, request, now)?;
+        if let Some((_, fingerprint)) = &mut prepared.idempotency {
+            *fingerprint = self.fingerprint(asked.kind, asked.receivers, asked.own, asked.content);
+        }
+        Ok(prepared)
+    }
+
     /// Checks a request for one message.
     pub(crate) fn prepare_one(
         &self,
@@ -302,7 +336,8 @@ impl Acceptor<'_> {
         let weight = Weight { client: common.client, price, leaves_at: plan.leaves_at };
         let draws = self.limits.draws(&message, &weight);
         let held_until = plan.held_until;
-        Some(NewMessage { message, provider, held_until, draws, consent: self.question(common) })
+        let asked = self.question(common);
+        Some(NewMessage { message, provider, held_until, draws, consent: asked, verification: None })
     }
 
     /// What is asked of the consent ledger about each message of a request.

@@ -10,7 +10,7 @@ use store::port::guard::{Decision, DecisionFilter, Feedback, FeedbackOutcome};
 use crate::service::SmsService;
 
 /// How long after it was accepted a code counts that is said to be verified: later it tells nothing of today.
-const COUNTS_FOR: Duration = Duration::from_hours(24);
+pub(crate) const COUNTS_FOR: Duration = Duration::from_hours(24);
 
 impl SmsService {
     /// The receiver of a message has shown that it arrived, such as by typing in the code. Said twice, it counts once.

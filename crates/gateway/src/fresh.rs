@@ -2,7 +2,11 @@
 
 use domain::ids::{BulkId, ConsentId, DecisionId, InboundId, MessageId, NodeId, PromptId};
 use domain::time::Timestamp;
+use domain::verification::{Code, CodeLength};
+use rand::Rng as _;
 use rand::RngExt as _;
+use rand::rand_core::UnwrapErr;
+use rand::rngs::SysRng;
 
 pub(crate) fn message_id(now: Timestamp) -> MessageId {
     MessageId::new(now, rand::rng().random())
@@ -32,6 +36,12 @@ pub fn consent_id(now: Timestamp) -> ConsentId {
 
 pub(crate) fn decision_id(now: Timestamp) -> DecisionId {
     DecisionId::new(now, rand::rng().random())
+}
+
+/// A new code, each digit from the operating system: what nobody must guess comes from nowhere else.
+pub(crate) fn code(length: CodeLength) -> Code {
+    let mut system = UnwrapErr(SysRng);
+    Code::uniform(length, || system.next_u64())
 }
 
 /// A random factor from 0 to 1.

@@ -73,10 +73,11 @@ impl Guard {
         self.settings.mode != Mode::Off && self.settings.scenarios.contains(&scenario)
     }
 
-    /// Decides about a message that is asked for now, and counts it.
-    pub(crate) fn judge(&self, message: &Message, now: Timestamp) -> Opinion {
+    /// Decides about a message that is asked for now, and counts it. `is_checked` if its code is checked here.
+    pub(crate) fn judge(&self, message: &Message, is_checked: bool, now: Timestamp) -> Opinion {
         let mut state = self.state.lock();
-        let judged = state.ledger.judge(message.receiver, message.caller, now);
+        let judge = if is_checked { Ledger::judge_checked } else { Ledger::judge };
+        let judged = judge(&mut state.ledger, message.receiver, message.caller, now);
         let decision = judged
             .is_suspicious()
             .then(|| state.decisions.note(&judged, message.scenario, message.id, self.settings.mode));

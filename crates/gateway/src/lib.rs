@@ -36,6 +36,8 @@ pub mod stop;
 
 pub mod health;
 
+pub mod conversions;
+
 mod routing;
 
 mod silence;
@@ -74,6 +76,8 @@ pub mod sweep;
 
 mod bookkeeping;
 
+mod overdue;
+
 mod settle;
 
 mod prompt_chores;
@@ -95,6 +99,8 @@ pub mod operate;
 mod feedback;
 
 pub mod consent;
+
+pub mod verify;
 
 pub mod explain;
 

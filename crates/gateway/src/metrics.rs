@@ -3,6 +3,7 @@
 //! Labels are closed sets: names of providers, scenarios, lanes, reasons. Never a number, an id or a text of
 //! anybody's. The steps of a message's path say what happened, and it is counted here.
 
+mod codes;
 mod rates;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -71,6 +72,7 @@ pub(crate) struct Metrics {
     guarded: Counter<u64>,
     inbound: Counter<u64>,
     limited: Counter<u64>,
+    codes: codes::Codes,
     stalled: Gauge<u64>,
     watches: Arc<Mutex<Vec<WatchCount>>>,
     rates: Arc<Mutex<BTreeMap<ProviderName, Rates>>>,
@@ -172,6 +174,7 @@ impl Metrics {
             without_receipt: counter("sms.no_receipt.count", "Messages whose receipt never came."),
             inbound: counter("sms.inbound.count", "Messages from phones, by what became of them."),
             guarded: guarded(meter),
+            codes: codes::Codes::new(meter),
             limited: counter("sms.rate_limit.hit", "Messages refused because a limit was reached, by limit."),
             overdue: counter("sms.overdue.count", "Messages that expired in the queue at the horizon."),
             stalled: meter

@@ -16,6 +16,7 @@ use store::port::queue::{LaneDepth, Stuck};
 use store::port::watches::WatchCount;
 
 use crate::again::{self, MoveError, Way};
+use crate::conversions::CountryConversion;
 use crate::guard::Opinion;
 use crate::health::RouteHealth;
 use crate::limits::Again;
@@ -52,6 +53,8 @@ pub struct ProviderStatus {
     pub breaker: BreakerState,
     /// Breakers of its routes into single countries that are not closed.
     pub countries: Vec<RouteHealth>,
+    /// What came of codes on its routes, of the last hour.
+    pub conversions: Vec<CountryConversion>,
     /// What it can do.
     pub capabilities: Capabilities,
     /// How fast its account may be used.
@@ -158,7 +161,7 @@ impl SmsService {
         if !guard.watches(message.scenario) {
             return Ok(None);
         }
-        let opinion = guard.judge(message, now);
+        let opinion = guard.judge(message, false, now);
         match opinion.decision {
             Some(decision) if guard.mode() == Mode::Enforce => {
                 self.count_opinions(&[opinion]);
@@ -196,6 +199,7 @@ impl SmsService {
                     .into_iter()
                     .filter(|route| route.country.is_some() && route.state != BreakerState::Closed)
                     .collect(),
+                conversions: shared.router.conversions().of(name),
                 capabilities: provider.capabilities(),
                 pace: *provider.pace(),
                 waiting: depth.iter().filter(|lane| lane.provider == *name).cloned().collect(),

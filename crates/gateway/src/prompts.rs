@@ -116,6 +116,8 @@ impl SmsService {
             PromptOpened::Accepted(Accepted::Repeated(earlier)) => read(&earlier),
             PromptOpened::Accepted(Accepted::KeyReused) => Err(SendError::KeyReused),
             PromptOpened::Accepted(Accepted::Duplicates(_)) => Err(SendError::Repeated),
+            // No question carries a code.
+            PromptOpened::Accepted(Accepted::CodeEnded) => Err(StoreError::Conflict.into()),
             PromptOpened::Accepted(Accepted::OptedOut(unwanted)) => Err(prepared.not_wanted(unwanted)),
             PromptOpened::Accepted(Accepted::Limited(limited)) => {
                 let reached = acceptor.longest(&prepared, &limited);

@@ -28,7 +28,7 @@ pub(crate) struct Refusals(Mutex<Gathered>);
 #[derive(Debug, Default)]
 struct Gathered {
     minute: i64,
-    by: BTreeMap<(Actor, Option<&'static str>), Many>,
+    by: BTreeMap<(Actor, Event, Option<&'static str>), Many>,
 }
 
 /// Refusals of a caller with the same code.
@@ -72,16 +72,16 @@ impl Gathered {
 
     fn take(&mut self) -> Vec<NewEntry> {
         let many = std::mem::take(&mut self.by).into_iter().filter(|(_, many)| many.more > 0);
-        many.map(|((actor, outcome), many)| NewEntry {
+        many.map(|((actor, event, outcome), many)| NewEntry {
             outcome,
             subject: Some(format!("{} more", many.more)),
-            ..NewEntry::new(many.last_at, actor, Event::SmsRefused)
+            ..NewEntry::new(many.last_at, actor, event)
         })
         .collect()
     }
 
     fn is_one_by_one(&mut self, entry: &NewEntry) -> bool {
-        let mut about = (entry.actor.clone(), entry.outcome);
+        let mut about = (entry.actor.clone(), entry.event, entry.outcome);
         if self.by.len() >= MOST && !self.by.contains_key(&about) {
             about.0 = Actor::System;
         }

@@ -15,6 +15,7 @@ use domain::phone::{Msisdn, PhoneError, SenderError};
 use domain::scenario::{Priority, Scenario};
 use domain::template::{LocaleError, VariableError, VariableProblem, Variables};
 use domain::time::Timestamp;
+use domain::verification::CodeLengthError;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use store::StoreError;
@@ -405,6 +406,20 @@ pub enum FieldProblem {
     /// A reminder before or after the prompt.
     #[error("must be later than now, and before closes_at")]
     ReminderOutside,
+    /// A code has another number of digits.
+    #[error(transparent)]
+    CodeLength(CodeLengthError),
+    /// A code is good for another time.
+    #[error("must be from {least} to {most} seconds")]
+    Ttl {
+        /// The shortest.
+        least: u64,
+        /// The longest.
+        most: u64,
+    },
+    /// No name of a site.
+    #[error("is no name of a site, such as example.com")]
+    WebOtpDomain,
     /// Its caller is held to others.
     #[error(transparent)]
     NotAllowed(#[from] NotAllowed),
@@ -461,6 +476,9 @@ impl FieldProblem {
             Self::PolicyBeyondReceivers { .. } => "invalid_policy",
             Self::ClosesAt { .. } => "invalid_closes_at",
             Self::TooManyReminders { .. } | Self::ReminderOutside => "invalid_reminders",
+            Self::CodeLength(_) => "invalid_length",
+            Self::Ttl { .. } => "invalid_ttl",
+            Self::WebOtpDomain => "invalid_domain",
             Self::NotAllowed(what) => what.code(),
         }
     }

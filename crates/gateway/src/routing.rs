@@ -10,6 +10,7 @@ use domain::scenario::{Priority, Scenario};
 use domain::time::Timestamp;
 use providers::SmsProvider;
 
+use crate::conversions::Conversions;
 use crate::health::Health;
 
 /// The routing table over the providers that have an account, and over the health of their routes. Accepting,
@@ -19,6 +20,7 @@ pub(crate) struct Router {
     table: RoutingTable,
     providers: BTreeMap<ProviderName, Arc<dyn SmsProvider>>,
     health: Health,
+    conversions: Conversions,
     bulk_patience: Duration,
     senders: Arc<[SenderId]>,
 }
@@ -39,6 +41,7 @@ impl Router {
         table: RoutingTable,
         providers: Vec<Arc<dyn SmsProvider>>,
         health: Health,
+        conversions: Conversions,
         bulk_patience: Duration,
     ) -> Self {
         let providers: BTreeMap<_, _> =
@@ -56,7 +59,7 @@ impl Router {
             tracing::warn!(provider = %table.default, "the default provider is not configured");
         }
         let senders = providers.values().filter_map(|provider| provider.default_sender()).collect();
-        Self { table, providers, health, bulk_patience, senders }
+        Self { table, providers, health, conversions, bulk_patience, senders }
     }
 
     /// Every route for a message, best first, each with the reason for its place.
@@ -69,7 +72,7 @@ impl Router {
             // Invitations wait for the cheaper route to come back; a person who waits for a message does not.
             patience: if traveler.priority == Priority::Bulk { self.bulk_patience } else { Duration::ZERO },
         };
-        self.table.rank(&question, |provider| {
+        let mut routes = self.table.rank(&question, |provider| {
             if !self.providers.contains_key(provider) {
                 Standing::NotConfigured
             } else if traveler.refused_by.contains(provider) {
@@ -78,7 +81,12 @@ impl Router {
                 let country = traveler.receiver.country();
                 self.health.standing(provider, country, traveler.scenario, now)
             }
-        })
+        });
+        // Nobody types anything else in again.
+        if traveler.scenario == Scenario::Otp {
+            self.conversions.prefer(&mut routes, &question);
+        }
+        routes
     }
 
     /// The route to take: the best one that works; failing that, the best one that may work later. `leaves_now` if
@@ -125,6 +133,10 @@ impl Router {
 
     pub(crate) fn is_default(&self, name: &ProviderName) -> bool {
         self.table.default == *name
+    }
+
+    pub(crate) fn conversions(&self) -> &Conversions {
+        &self.conversions
     }
 
     pub(crate) fn health(&self) -> &Health {

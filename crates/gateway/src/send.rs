@@ -95,7 +95,7 @@ impl SmsService {
         Acceptor { store: &**store, router, settings, requests, limits, guard, templates }
     }
 
-    async fn store(&self, asked: Asked<'_>, mut prepared: Prepared) -> Result<Stored, SendError> {
+    pub(crate) async fn store(&self, asked: Asked<'_>, mut prepared: Prepared) -> Result<Stored, SendError> {
         let opinions = prepared.take_opinions();
         let mut announcement = self.announce(&prepared.messages);
         let stored = self.acceptor().store(prepared).await;
@@ -128,7 +128,7 @@ impl SmsService {
     }
 
     /// Asks the guard about a request that is right otherwise.
-    fn judged(&self, prepared: Result<Prepared, SendError>) -> Result<Prepared, Refused> {
+    pub(crate) fn judged(&self, prepared: Result<Prepared, SendError>) -> Result<Prepared, Refused> {
         prepared?.judged(&self.shared.guard)
     }
 
@@ -141,7 +141,7 @@ impl SmsService {
     }
 
     /// What a repeated request was answered before, or the refusal of one that was not made before.
-    async fn earlier(
+    pub(crate) async fn earlier(
         &self,
         asked: Asked<'_>,
         request: Repeatable<'_>,
@@ -163,7 +163,7 @@ impl SmsService {
     }
 
     /// Enters refusals, also those of a caller who does not wait for the answer.
-    async fn note(&self, refusals: Vec<NewEntry>) {
+    pub(crate) async fn note(&self, refusals: Vec<NewEntry>) {
         if refusals.is_empty() {
             return;
         }

@@ -18,6 +18,7 @@ use store::{Store, StoreError};
 use tokio::sync::Notify;
 
 use crate::arrivals::{Outcomes, Wakeups};
+use crate::conversions::Conversions;
 use crate::dispatch::{self, Dispatcher};
 use crate::guard::Guard;
 use crate::health::Health;
@@ -35,7 +36,7 @@ use crate::spending::Tariff;
 use crate::stop::Stop;
 use crate::templates::Templates;
 use crate::workers::Workers;
-use crate::{audit, bookkeeping, divert, fresh, nodes, prompt_chores, settle, sweep};
+use crate::{audit, bookkeeping, divert, fresh, nodes, overdue, prompt_chores, settle, sweep};
 
 /// How often workers are looked at that may be stuck.
 const WATCHDOG_TURN: Duration = Duration::from_secs(5);
@@ -77,7 +78,8 @@ impl SmsService {
             prices: settings.prices.clone(),
         };
         let health = Health::new(settings.breaker);
-        let router = Router::new(table, providers, health, settings.bulk_patience);
+        let conversions = Conversions::new(settings.verifications.conversion);
+        let router = Router::new(table, providers, health, conversions, settings.bulk_patience);
         let tariff = Tariff::new(settings.prices.clone(), settings.spending.clone());
         let limits = Limits::new(settings.limits.clone(), tariff, &*store);
         let requests = RequestKey::of(&*store);
@@ -132,6 +134,8 @@ impl SmsService {
         if shared.guard.mode() != Mode::Off {
             self.start_worker("guard", bookkeeping::TURN, bookkeeping::keep_regularly);
         }
+        overdue::learn(shared).await?;
+        self.start_worker("verifications", overdue::TURN, overdue::keep_regularly);
         if chores {
             let closed = sweep::recover(shared, !shared.store.is_shared()).await?;
             if closed > 0 {

@@ -10,11 +10,13 @@ use crate::spending::SpendingSettings;
 use domain::breaker::BreakerPolicy;
 use domain::civil::QuietHours;
 use domain::content::ContentRules;
+use domain::conversion::ConversionPolicy;
 use domain::guard::{AllowedCountries, Mode, Policy};
 use domain::phone::Country;
 use domain::policy::ScenarioPolicy;
 use domain::route::{Prices, Rule};
 use domain::scenario::{Priority, Scenario};
+use domain::verification::CodeLength;
 
 /// The most segments that any message may take, whatever the settings say.
 pub use domain::encoding::MAX_SEGMENTS;
@@ -98,6 +100,8 @@ pub struct Settings {
     pub guard: GuardSettings,
     /// Questions to many.
     pub prompts: PromptSettings,
+    /// One-time codes.
+    pub verifications: VerificationSettings,
     /// Routing rules, tried in order before the default provider.
     pub rules: Vec<Rule>,
     /// What providers charge.
@@ -244,6 +248,7 @@ impl Default for Settings {
             inbound: InboundSettings::default(),
             guard: GuardSettings::default(),
             prompts: PromptSettings::default(),
+            verifications: VerificationSettings::default(),
             rules: Vec::new(),
             scenarios: BTreeMap::new(),
             prices: Prices::default(),
@@ -263,6 +268,42 @@ impl Default for Settings {
             audit_checkpoint_every: Duration::from_mins(15),
             max_schedule_ahead: Duration::from_hours(35 * 24),
             soft_stop: Duration::from_secs(20),
+        }
+    }
+}
+
+/// How one-time codes are made and checked.
+#[derive(Debug, Clone)]
+pub struct VerificationSettings {
+    /// How many digits a code has where its caller does not say.
+    pub length: CodeLength,
+    /// How long a code is good where its caller does not say.
+    pub ttl: Duration,
+    /// How long it may be good at most.
+    pub longest_ttl: Duration,
+    /// How many codes are examined before a verification has failed.
+    pub checks: u16,
+    /// Whether the same code is sent again, if another one is asked for while it is good.
+    pub resend_same_code: bool,
+    /// The language of the text where its caller does not say.
+    pub locale: String,
+    /// The site for which browsers fill in the code, where its caller does not say.
+    pub web_otp_domain: Option<String>,
+    /// When a route lags whose codes nobody types in.
+    pub conversion: ConversionPolicy,
+}
+
+impl Default for VerificationSettings {
+    fn default() -> Self {
+        Self {
+            length: CodeLength::USUAL,
+            ttl: Duration::from_mins(10),
+            longest_ttl: Duration::from_hours(1),
+            checks: 5,
+            resend_same_code: false,
+            locale: "en".into(),
+            web_otp_domain: None,
+            conversion: ConversionPolicy { at_least: 50, lags_below_percent: 50 },
         }
     }
 }

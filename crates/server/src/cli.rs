@@ -17,6 +17,7 @@ mod queue;
 mod send;
 mod serve;
 mod template;
+mod verify;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -49,6 +50,8 @@ enum Verb {
     Send(Box<send::Send>),
     /// Ask many through a running gateway, and count what they answer.
     Prompt(prompt::Prompt),
+    /// Send one-time codes through a running gateway, and check them.
+    Verify(verify::Verify),
     /// Ask a running gateway whether it can accept messages.
     Health(health::Health),
     /// Say what is wrong with the settings, where secrets come from, and whether each provider's credentials work.
@@ -87,6 +90,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
         Verb::Send(send) => send.run(&environment).await,
         Verb::Prompt(prompt) => prompt.run(&environment).await,
+        Verb::Verify(verify) => verify.run(&environment).await,
         Verb::Health(health) => health.run().await,
         Verb::Template(template) => template.run(),
         Verb::Move(move_) => {
@@ -118,6 +122,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
                 Verb::Demo(_)
                 | Verb::Send(_)
                 | Verb::Prompt(_)
+                | Verb::Verify(_)
                 | Verb::Health(_)
                 | Verb::Template(_)
                 | Verb::Move(_) => Ok(()),

@@ -28,6 +28,7 @@ mod roles;
 pub(crate) mod secrets;
 
 mod spending;
+mod verifications;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -67,6 +68,7 @@ pub use self::secrets::{
     AwsSettings, Fetched, Held, SecretError, SecretSettings, Secrets, Source, VaultSettings,
 };
 pub use self::spending::Spending;
+pub use self::verifications::Verifications;
 
 /// The most characters that fit into the most segments that are ever allowed: 153 to a segment.
 const MAX_CHARACTERS: usize = MAX_SEGMENTS * 153;
@@ -123,6 +125,8 @@ pub struct Config {
     pub guard: Guard,
     /// Questions to many.
     pub prompts: Prompts,
+    /// One-time codes.
+    pub verifications: Verifications,
     /// What lanes leave to each other.
     pub lanes: Lanes,
     /// How messages are submitted.
@@ -374,6 +378,7 @@ impl Config {
         http::validate(&self.http)?;
         guard::validate(self)?;
         prompts::validate(self)?;
+        verifications::validate(self)?;
         limits::validate(self)?;
         spending::validate(self)?;
         secrets::validate(self)?;
@@ -417,6 +422,7 @@ impl Config {
             spending: self.spending.settings(self.messages.default_region),
             guard: self.guard.settings(),
             prompts: self.prompts.settings(),
+            verifications: self.verifications.settings(),
             rules: self.routing.rules.clone(),
             scenarios: self.policies(),
             prices: Prices { list: self.routing.prices.clone(), exchange: self.exchange() },

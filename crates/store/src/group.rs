@@ -30,6 +30,7 @@ use crate::port::receipts::{NewReceipt, ReceiptFate};
 use crate::port::sealing::ForgottenReceiver;
 use crate::port::spending::Charge;
 use crate::port::templates::{Draft, Publish};
+use crate::port::verifications::{ChangeVerifications, Seen};
 use crate::port::watches::{Settled, TakeWatches, WatchId, WatchKind};
 use crate::seal::{ResealedRows, WrappedKey};
 use domain::audit::{Act, Checkpoint, NewEntry};
@@ -238,6 +239,7 @@ operations! {
     ExpirePrompts in prompt_expiries: (Timestamp, u32) => u64, |(_, limit)| guess(*limit);
     Remind in reminders: Remind => Vec<MessageId>, |remind| remind.messages.len();
     ForgetPrompts in prompt_forgets: ForgetPrompts => bool, |forget| guess(forget.limit);
+    Verify in verifications: ChangeVerifications => Vec<Option<Seen>>, |change| change.ids.len();
     Claim in claims: Claim => Claims, |claim| guess(claim.total);
     Wake in wakes: Vec<ProviderName> => (), |_| 1;
     Key in keys: KeyChange => bool, |_| 1;

@@ -17,6 +17,7 @@ pub mod routes;
 pub mod sealing;
 pub mod spending;
 pub mod templates;
+pub mod verifications;
 pub mod watches;
 
 pub use audit::Audit;
@@ -35,6 +36,7 @@ pub use routes::Routes;
 pub use sealing::Sealing;
 pub use spending::Spending;
 pub use templates::Templates;
+pub use verifications::Verifications;
 pub use watches::Watches;
 
 use async_trait::async_trait;
@@ -60,6 +62,7 @@ pub trait Store:
     + Guard
     + Templates
     + Prompts
+    + Verifications
     + Audit
     + std::fmt::Debug
 {

@@ -11,11 +11,12 @@ mod master;
 use std::sync::Arc;
 
 use domain::audit::AuditKeys;
-use domain::ids::MessageId;
+use domain::ids::{MessageId, VerificationId};
 use domain::phone::{Country, Msisdn};
 use domain::receipt::Receipt;
 use domain::secret::{Body, Key, Zeroizing};
 use domain::time::Timestamp;
+use domain::verification::Code;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use parking_lot::RwLock;
 use sha2::Sha256;
@@ -33,6 +34,9 @@ const KEY_ID: usize = 4;
 
 /// How many keys may be made while a process does not look.
 const MADE_SINCE: u32 = 100;
+
+/// What the key is derived for under which codes are hashed.
+const CODES: &str = "codes of verifications";
 
 /// The id of the key that hashes; the ids of those that seal begin with one.
 const INDEX: u32 = 0;
@@ -53,6 +57,7 @@ pub(crate) enum Column {
     InboundRaw,
     ConsentNumber,
     ReplyWords,
+    Code,
 }
 
 impl Column {
@@ -67,6 +72,7 @@ impl Column {
             Self::InboundRaw => b"inbound.raw",
             Self::ConsentNumber => b"consents.number",
             Self::ReplyWords => b"prompt_replies.words",
+            Self::Code => b"verifications.code",
         }
     }
 }
@@ -145,6 +151,7 @@ pub(crate) struct Vault {
     current: u32,
     index: Hmac<Sha256>,
     audit: AuditKeys,
+    codes: Hmac<Sha256>,
 }
 
 impl std::fmt::Debug for Vault {
@@ -176,7 +183,8 @@ impl Vault {
 
     fn new(keys: Vec<(u32, Cipher)>, current: u32, index: Hmac<Sha256>) -> Self {
         let audit = AuditKeys::new(&derived(&index, AuditKeys::PURPOSE));
-        Self { keys, current, index, audit }
+        let codes = keyed(&derived(&index, CODES));
+        Self { keys, current, index, audit, codes }
     }
 
     /// Seals a number for the row of its message.
@@ -215,6 +223,32 @@ impl Vault {
     /// What a provider sent.
     pub(crate) fn callback(&self, row: &CallbackRow<'_>, sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
         self.open_value(Column::Callback, &row.bytes(), sealed).map(|mut raw| std::mem::take(&mut *raw))
+    }
+
+    /// What a code is known by: a hash under a key of its own, bound to its verification.
+    pub(crate) fn code_hash(&self, id: VerificationId, code: &Code) -> [u8; KEY] {
+        self.of_code(id, code).finalize().into_bytes().into()
+    }
+
+    /// Whether this is the code of a verification. Takes the same time whatever it is.
+    pub(crate) fn is_code(&self, id: VerificationId, code: &Code, hash: &[u8; KEY]) -> bool {
+        self.of_code(id, code).verify_slice(hash).is_ok()
+    }
+
+    fn of_code(&self, id: VerificationId, code: &Code) -> Hmac<Sha256> {
+        self.codes.clone().chain_update(id.as_bytes()).chain_update(code.expose())
+    }
+
+    /// Seals a code for the row of its verification.
+    pub(crate) fn seal_code(&self, id: VerificationId, code: &Code) -> Result<Vec<u8>, StoreError> {
+        self.seal(Column::Code, id.as_bytes(), code.expose().as_bytes())
+    }
+
+    /// The code of a verification.
+    pub(crate) fn code(&self, id: VerificationId, sealed: &[u8]) -> Result<Code, StoreError> {
+        let code = self.open_value(Column::Code, id.as_bytes(), sealed)?;
+        let code = std::str::from_utf8(&code).ok().and_then(|code| Code::read(code).ok());
+        code.ok_or(StoreError::Corrupt)
     }
 
     /// What a number is found by. Two numbers may have the same one, once in a blue moon.
@@ -313,6 +347,13 @@ impl Vault {
             Err(StoreError::Corrupt)
         }
     }
+}
+
+/// A hash under a key of its own: a block, as the hash fills it up (RFC 2104).
+fn keyed(key: &Key) -> Hmac<Sha256> {
+    let mut block = Zeroizing::new([0; 64]);
+    block[..KEY].copy_from_slice(&**key);
+    Hmac::<Sha256>::new(&(*block).into())
 }
 
 fn keyed_hash(index: &Hmac<Sha256>, kind: &[u8], data: &[u8]) -> [u8; KEY] {

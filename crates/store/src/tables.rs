@@ -94,6 +94,8 @@ pub(crate) const TABLES: &[Table] = &[
     table("guard_counts", 3, GUARD_COUNTS),
     table("guard_decisions", 1, GUARD_DECISIONS),
     table("guard_samples", 1, &[id("message_id"), id("decision_id")]),
+    table("verifications", 1, VERIFICATIONS),
+    table("conversions", 4, CONVERSIONS),
     table("feedback", 1, &[id("message_id"), text("outcome"), big("at")]),
     table("prompts", 1, PROMPTS),
     table("prompt_receivers", 2, &[id("prompt_id"), int("place"), big("receiver_hash")]),
@@ -199,6 +201,23 @@ const GUARD_DECISIONS: &[Column] = &[
     big("sampled"),
     big("confirmed"),
 ];
+
+const VERIFICATIONS: &[Column] = &[
+    id("message_id"),
+    id("caller"),
+    big("receiver_hash"),
+    text("country"),
+    text("status"),
+    bytes("code_hash"),
+    bytes("sealed_code"),
+    int("checks_left"),
+    big("created_at"),
+    big("expires_at"),
+    big("ended_at"),
+];
+
+const CONVERSIONS: &[Column] =
+    &[text("grain"), big("bucket"), text("provider"), text("country"), big("sent"), big("verified")];
 
 const API_KEYS: &[Column] = &[
     id("id"),

@@ -38,6 +38,20 @@ closed_set! {
         ConsentOptedOut => "consent.opted_out",
         /// Somebody wants messages again.
         ConsentOptedIn => "consent.opted_in",
+        /// A code was made, and a message that carries it was accepted.
+        VerificationBegun => "verification.begun",
+        /// A code was checked, and it was the right one: its receiver has the phone.
+        VerificationApproved => "verification.approved",
+        /// A code was checked, and it was a wrong one.
+        VerificationRefused => "verification.refused",
+        /// All checks were used up.
+        VerificationFailed => "verification.failed",
+        /// The time of a code ran out.
+        VerificationExpired => "verification.expired",
+        /// A code was ended by its caller.
+        VerificationCanceled => "verification.canceled",
+        /// A code was ended by another one for the same receiver.
+        VerificationSuperseded => "verification.superseded",
         /// An API key was made.
         KeyCreated => "key.created",
         /// An API key was given another secret.
@@ -93,6 +107,13 @@ impl Event {
                 | Self::SmsExpired
                 | Self::SmsRetried
                 | Self::SmsFeedback
+                | Self::VerificationBegun
+                | Self::VerificationApproved
+                | Self::VerificationRefused
+                | Self::VerificationFailed
+                | Self::VerificationExpired
+                | Self::VerificationCanceled
+                | Self::VerificationSuperseded
         )
     }
 

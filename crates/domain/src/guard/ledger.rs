@@ -92,13 +92,22 @@ impl Ledger {
 
     /// Decides about one code, and counts it.
     pub fn judge(&mut self, receiver: Msisdn, caller: KeyId, now: Timestamp) -> Judged {
+        self.judge_code(receiver, caller, false, now)
+    }
+
+    /// The same for a code that is checked here: whether it is verified is known without its caller saying so.
+    pub fn judge_checked(&mut self, receiver: Msisdn, caller: KeyId, now: Timestamp) -> Judged {
+        self.judge_code(receiver, caller, true, now)
+    }
+
+    fn judge_code(&mut self, receiver: Msisdn, caller: KeyId, is_checked: bool, now: Timestamp) -> Judged {
         let prefix = receiver.prefix(self.policy.prefix_digits);
         let (block, sender) = (Subject::Prefix(prefix), Subject::Caller(caller));
         let newcomers = (!self.is_known(&block)).then_some(Subject::Newcomers(prefix.country()));
         let of_block = self.tallies.get_mut(&block).map(|tally| tally.figures(now));
         let of_newcomers = newcomers.map(|subject| self.figures(subject, now));
         let of_sender = self.figures(sender, now);
-        let is_told = of_sender.tells_what_is_verified();
+        let is_told = is_checked || of_sender.tells_what_is_verified();
         let nothing = Figures::default();
         let case = Case {
             // A block that was never counted has nothing; one for which there is no room is not judged alone.

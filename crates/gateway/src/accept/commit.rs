@@ -64,6 +64,8 @@ impl Acceptor<'_> {
                     return Ok(Stored { repeated: true, ..prepared.stored(reply, None, reached) });
                 }
                 Accepted::KeyReused => return Err(SendError::KeyReused),
+                // Whoever asks makes another code.
+                Accepted::CodeEnded => return Err(StoreError::Conflict.into()),
                 Accepted::Duplicates(repeated) => {
                     prepared.refuse(|id| repeated.contains(&id).then_some(FieldProblem::RepeatedMessage));
                     if prepared.messages.is_empty() {
@@ -108,7 +110,9 @@ impl Acceptor<'_> {
                 since: prepared.common.now.minus(self.settings.idempotency_window),
             })
         });
-        let guard = self.settings.no_repeats_within.filter(|_| prepared.idempotency.is_none());
+        // The same code again has the same text: what is a repetition there is told by the code.
+        let has_text = prepared.messages.iter().all(|new| new.verification.is_none());
+        let guard = self.settings.no_repeats_within.filter(|_| prepared.idempotency.is_none() && has_text);
         Ok(Accept {
             messages: prepared.messages.clone(),
             idempotency: idempotency.transpose()?,

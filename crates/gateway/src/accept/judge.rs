@@ -4,6 +4,7 @@ use super::{Prepared, Prospect, refusals};
 use crate::guard::{Guard, Opinion};
 use crate::request::{FieldProblem, SendError};
 use domain::guard::Mode;
+use store::port::messages::NewMessage;
 
 /// A request that is refused, and what the guard counted of it.
 pub(crate) struct Refused {
@@ -23,7 +24,8 @@ impl Prepared {
         if !guard.watches(self.common.scenario) {
             return Ok(self);
         }
-        self.opinions = self.messages.iter().map(|new| guard.judge(&new.message, self.common.now)).collect();
+        let judge = |new: &NewMessage| guard.judge(&new.message, new.verification.is_some(), self.common.now);
+        self.opinions = self.messages.iter().map(judge).collect();
         if guard.mode() != Mode::Enforce {
             return Ok(self);
         }

@@ -75,6 +75,13 @@ pub(super) fn message(shared: &Shared, new: &NewInbound, body: Body) -> Option<R
         created_at: now,
     };
     let provider = new.inbound.provider.clone();
-    let message = NewMessage { message, provider, held_until: None, draws: Vec::new(), consent: None };
+    let message = NewMessage {
+        message,
+        provider,
+        held_until: None,
+        draws: Vec::new(),
+        consent: None,
+        verification: None,
+    };
     Some(Reply { when: handling(new.keyword?), message: Box::new(message) })
 }

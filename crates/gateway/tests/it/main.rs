@@ -40,6 +40,8 @@ mod lane_pace;
 
 mod message_schedule;
 
+mod code_verify;
+
 mod message_guard;
 
 mod service_stop;

@@ -17,6 +17,7 @@ mod queue;
 mod raw;
 mod templates;
 mod timeline;
+mod verifications;
 mod view;
 mod words;
 mod workers;
@@ -46,6 +47,10 @@ pub(super) fn routes() -> OpenApiRouter<State> {
         .routes(routes!(prompts::open, prompts::list))
         .routes(routes!(prompts::show))
         .routes(routes!(prompts::close))
+        .routes(routes!(verifications::begin))
+        .routes(routes!(verifications::show))
+        .routes(routes!(verifications::check))
+        .routes(routes!(verifications::cancel))
         .routes(routes!(providers::list))
         .routes(routes!(providers::drain))
         .routes(routes!(providers::resume))
@@ -78,6 +83,7 @@ pub(super) fn routes() -> OpenApiRouter<State> {
         (name = "templates", description = "Texts with variables, checked before they are used"),
         (name = "prompts", description = "Ask many, and count what they answer"),
         (name = "consent", description = "Who does not want what"),
+        (name = "verifications", description = "One-time codes: send them and check them"),
         (name = "operators", description = "See and change what the gateway does"),
         (name = "keys", description = "Who may call"),
         (name = "callbacks", description = "What providers call"),

@@ -181,6 +181,29 @@ impl Bench {
         }
     }
 
+    /// Calls an operation on one-time codes.
+    async fn call_verifications(&self, path: &str) -> Left {
+        let nothing = json!({});
+        match path {
+            "/verifications" => {
+                self.post(path, &json!({"receiver": KENYAN})).await;
+                Left::Entry("verification.begun")
+            }
+            "/verifications/{id}/check" => {
+                let id = text(&self.post("/verifications", &json!({"receiver": KENYAN})).await["id"]);
+                // Of another length, so a wrong one.
+                self.post(&format!("/verifications/{id}/check"), &json!({"code": "0123456789"})).await;
+                Left::Entry("verification.refused")
+            }
+            "/verifications/{id}/cancel" => {
+                let id = text(&self.post("/verifications", &json!({"receiver": KENYAN})).await["id"]);
+                self.post(&format!("/verifications/{id}/cancel"), &nothing).await;
+                Left::Entry("verification.canceled")
+            }
+            other => panic!("a new operation on codes: call {other} here"),
+        }
+    }
+
     /// Calls an operation that may change something.
     async fn call(&self, operation: &str) -> Left {
         let nothing = json!({});
@@ -189,6 +212,7 @@ impl Bench {
             _ if operation.contains("/api-keys") => self.call_keys(operation).await,
             _ if operation.contains("/templates") => self.call_templates(operation).await,
             _ if path.starts_with("/prompts") => self.call_prompts(path).await,
+            _ if path.starts_with("/verifications") => self.call_verifications(path).await,
             "/sms/{id}/feedback" => {
                 let sent = self.post("/sms", &json!({"receiver": KENYAN, "message": "Habari"})).await;
                 let path = format!("/sms/{}/feedback", text(&sent["id"]));
@@ -334,6 +358,9 @@ async fn run(site: &Site, verb: &str, [waiting, canceled]: [&str; 2]) -> Option<
         | "prompt start"
         | "prompt show"
         | "prompt close"
+        | "verify start"
+        | "verify check"
+        | "verify show"
         | "serve"
         | "demo"
         | "move"

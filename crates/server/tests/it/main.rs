@@ -63,6 +63,7 @@ mod operators;
 
 mod audit_list;
 mod guard;
+mod verifications;
 
 mod nodes;
 
@@ -119,6 +120,7 @@ mod program_send;
 
 mod program_template;
 
+mod program_verify;
 mod templates;
 
 mod program_health;

@@ -214,6 +214,20 @@ async fn every_figure_that_is_shown_is_described_in_the_documentation() {
     }
 }
 
+/// Sends a code, checks a wrong one and ends it.
+async fn verify(app: &TestApp) {
+    let key = app.key(&[server::keys::Scope::Verify]).await;
+    let post = async |path: &str, body: serde_json::Value| {
+        let answer = app.anonymous(reqwest::Method::POST, path).key(&key).json(&body).send().await;
+        assert!(answer.status < 300, "{}", answer.text);
+        answer.json()
+    };
+    let begun = post("/verifications", json!({"receiver": "+254733000111"})).await;
+    let path = format!("/verifications/{}", begun["id"].as_str().unwrap());
+    post(&format!("{path}/check"), json!({"code": "0123456789"})).await;
+    post(&format!("{path}/cancel"), json!({})).await;
+}
+
 #[tokio::test]
 async fn every_figure_that_is_described_can_be_seen() {
     let app = busy().await;
@@ -221,6 +235,7 @@ async fn every_figure_that_is_described_can_be_seen() {
     let incoming = format!("/webhooks/africastalking/incoming/{CALLBACK_SECRET}");
     let from_phone = app.anonymous(Method::POST, &incoming).body("id=1&to=21512&from=MTN&text=Habari");
     assert_eq!(from_phone.send().await.status, 200);
+    verify(&app).await;
     let counted = async || app.metrics().await.contains("sms_reconciled_count_total").then_some(());
     wait_for(counted, LONG).await.unwrap();
     let text = app.metrics().await;
@@ -233,6 +248,8 @@ async fn every_figure_that_is_described_can_be_seen() {
         "sms_erased_count_total",
         "sms_overdue_count_total",
         "sms_no_receipt_count_total",
+        // Where ten codes of an hour have ended.
+        "sms_verification_conversion",
         // Where callers are slow, or too many; where there is TLS.
         "sms_http_cut_count_total",
         "sms_http_certificate_end_seconds",

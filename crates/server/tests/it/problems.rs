@@ -10,6 +10,7 @@ use domain::prompt::Kind;
 use domain::reply::Reference;
 use domain::scenario::Scenario;
 use domain::template::{Alphabet, AmountError, LocaleError, VariableProblem};
+use domain::verification::CodeLength;
 use gateway::allowed::NotAllowed;
 use gateway::limits::{Allows, LimitBy, LimitRule};
 use gateway::request::{FieldProblem, OptedOut, Reached};
@@ -29,6 +30,7 @@ const API: &str = include_str!("../../../../docs/api.md");
 
 /// Field codes that only HTTP knows.
 const OF_HTTP: &[&str] = &[
+    "invalid_code",
     "unknown_field",
     "duplicate_field",
     "wrong_type",
@@ -124,6 +126,9 @@ fn is_listed(problem: &FieldProblem) {
         | FieldProblem::ClosesAt { .. }
         | FieldProblem::TooManyReminders { .. }
         | FieldProblem::ReminderOutside
+        | FieldProblem::CodeLength(_)
+        | FieldProblem::Ttl { .. }
+        | FieldProblem::WebOtpDomain
         | FieldProblem::NotAllowed(NotAllowed::Scenario | NotAllowed::Country | NotAllowed::Sender) => {}
     }
 }
@@ -140,6 +145,16 @@ fn prompt_problems() -> Vec<FieldProblem> {
         FieldProblem::ClosesAt { days: 30 },
         FieldProblem::TooManyReminders { max: 5 },
         FieldProblem::ReminderOutside,
+    ]
+}
+
+/// Those of one-time codes, and of times.
+fn of_codes() -> [FieldProblem; 4] {
+    [
+        FieldProblem::CodeLength(CodeLength::try_from(3).unwrap_err()),
+        FieldProblem::Ttl { least: 30, most: 3_600 },
+        FieldProblem::WebOtpDomain,
+        FieldProblem::TooFarAhead { days: 35 },
     ]
 }
 
@@ -180,7 +195,6 @@ fn field_problems() -> Vec<FieldProblem> {
         FieldProblem::Sender("".parse::<SenderId>().unwrap_err()),
         FieldProblem::TooLong { max: 128 },
         FieldProblem::Metadata { max: 20 },
-        FieldProblem::TooFarAhead { days: 35 },
         FieldProblem::ExpiresTooSoon,
         FieldProblem::RepeatedMessage,
         FieldProblem::Limited(Reached { limit, again_in: std::time::Duration::from_secs(1) }),
@@ -191,6 +205,7 @@ fn field_problems() -> Vec<FieldProblem> {
         FieldProblem::NotAllowed(NotAllowed::Sender),
     ];
     all.extend(prompt_problems());
+    all.extend(of_codes());
     all.iter().for_each(is_listed);
     all
 }

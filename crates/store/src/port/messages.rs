@@ -15,6 +15,7 @@ use domain::scenario::Priority;
 use domain::scenario::Scenario;
 use domain::time::Timestamp;
 
+use super::verifications::NewVerification;
 use crate::StoreError;
 use crate::port::consent::OptedOut;
 
@@ -77,6 +78,9 @@ pub struct NewMessage {
     pub draws: Vec<Draw>,
     /// Whether its receiver wants it; `None` for one that no opt-out holds back.
     pub consent: Option<Question>,
+    /// The verification whose code it carries: it begins with the message, and ends those that its caller has open for the
+    /// same receiver.
+    pub verification: Option<Box<NewVerification>>,
 }
 
 impl NewMessage {
@@ -125,6 +129,8 @@ pub enum Accepted {
     Limited(Vec<Limited>),
     /// Receivers of these of the messages have opted out of them. Nothing was stored, and nothing drawn.
     OptedOut(Vec<OptedOut>),
+    /// The code that a message carries again has ended. Nothing was stored.
+    CodeEnded,
 }
 
 impl Accepted {

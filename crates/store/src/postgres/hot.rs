@@ -18,6 +18,7 @@ mod nodes;
 mod quotas;
 mod receipts;
 mod spending;
+mod verifications;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -55,6 +56,7 @@ pub(super) fn has_work(batch: &Batch) -> bool {
         && !batch.keys.iter().any(keys::is_note)
         && batch.guard_keeps.is_empty()
         && batch.feedbacks.is_empty()
+        && batch.verifications.is_empty()
         && batch.guard_forgets.is_empty()
         && batch.notes.is_empty())
 }
@@ -98,8 +100,10 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
     events::lease(statements, &mut batch.leases)?;
     erase::reseal(statements, &mut batch.resealed)?;
     erase::texts(statements, &mut batch.erasures)?;
+    let counted = verifications::run(statements, batch)?;
     // Last of all that may wait: whoever has locked a count waits for nobody. A chain is taken that nobody holds.
     guard::run(statements, batch)?;
+    verifications::add(statements, &counted)?;
     write::note(statements, &mut batch.notes);
     if seals {
         data_keys::check(statements)?;

@@ -22,6 +22,8 @@ pub(super) mod queue;
 pub(super) mod spending;
 #[path = "read/templates.rs"]
 pub(super) mod templates;
+#[path = "read/verifications.rs"]
+pub(super) mod verifications;
 #[path = "read/watches.rs"]
 pub(super) mod watches;
 

@@ -51,6 +51,13 @@ const TABLES: &[Sealed] = &[
         place: "inbound_id",
         columns: &[("sealed_words", Column::ReplyWords)],
     },
+    Sealed {
+        name: "verifications",
+        key: "message_id",
+        first: RowKey::Id([0; 16]),
+        place: "message_id",
+        columns: &[("sealed_code", Column::Code)],
+    },
 ];
 
 /// Before the first row of a table; `None` behind the last table.

@@ -10,13 +10,14 @@ use domain::audit::{Act, Checkpoint, Entry, NewEntry, Part, Sealed};
 use domain::event::NewEvent;
 use domain::guard::ledger::Entered;
 use domain::guard::{Count, Subject};
-use domain::ids::{BulkId, KeyId, MessageId, NodeId};
+use domain::ids::{BulkId, KeyId, MessageId, NodeId, VerificationId};
 use domain::message::MessageStatus;
 use domain::phone::Msisdn;
 use domain::quota::Draw;
 use domain::route::ProviderName;
 use domain::secret::Key;
 use domain::time::Timestamp;
+use domain::verification::Code;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
@@ -46,6 +47,9 @@ use crate::port::receipts::{NewReceipt, ReceiptFate, Receipts};
 use crate::port::routes::Routes;
 use crate::port::sealing::{EraseTexts, Erased, ForgottenReceiver, Reseal, Resealed, Sealing};
 use crate::port::spending::{Charge, Reservation, ReservationId, Spending};
+use crate::port::verifications::{
+    AskedConversions, ChangeVerifications, RouteConversion, Seen, Verification, Verifications,
+};
 use crate::port::watches::{Settled, TakeWatches, WatchCount, Watched, Watches};
 use crate::seal::Keyring;
 use crate::{Store, StoreError};
@@ -341,6 +345,41 @@ impl Sealing for BackendStore {
 
     async fn forget_receiver(&self, receiver: Msisdn, act: Act) -> Result<ForgottenReceiver, StoreError> {
         self.group()?.ask((receiver, act), Operation::ForgetReceiver).await
+    }
+}
+
+#[async_trait]
+impl Verifications for BackendStore {
+    async fn change_verifications(
+        &self,
+        change: ChangeVerifications,
+    ) -> Result<Vec<Option<Seen>>, StoreError> {
+        self.group()?.ask(change, Operation::Verify).await
+    }
+
+    async fn verification(&self, id: VerificationId) -> Result<Option<Verification>, StoreError> {
+        self.read(move |statements| read::verifications::verification(statements, id)).await
+    }
+
+    async fn open_verification(
+        &self,
+        caller: KeyId,
+        receiver: Msisdn,
+        now: Timestamp,
+    ) -> Result<Option<(VerificationId, Option<Code>)>, StoreError> {
+        self.read(move |statements| read::verifications::open(statements, caller, receiver, now)).await
+    }
+
+    async fn overdue_verifications(
+        &self,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<VerificationId>, StoreError> {
+        self.read(move |statements| read::verifications::overdue(statements, now, limit)).await
+    }
+
+    async fn conversions(&self, asked: AskedConversions) -> Result<Vec<RouteConversion>, StoreError> {
+        self.read(move |statements| read::verifications::conversions(statements, asked)).await
     }
 }
 

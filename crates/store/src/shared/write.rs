@@ -51,6 +51,8 @@ pub(super) mod spending;
 pub(super) mod sweep;
 #[path = "write/templates.rs"]
 pub(super) mod templates;
+#[path = "write/verifications.rs"]
+pub(super) mod verifications;
 #[path = "write/watches.rs"]
 pub(super) mod watches;
 
@@ -102,6 +104,7 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
     answer!(batch.prompt_expiries, |due| prompts::expire(statements, due.0, due.1));
     answer!(batch.reminders, |remind| prompts::remind(statements, remind));
     answer!(batch.prompt_forgets, |forget| prompts::forget(statements, forget));
+    answer!(batch.verifications, |change| verifications::change(statements, change));
     answer!(batch.claims, |claim| claim::claim(statements, claim));
     answer!(batch.keys, |change| keys::change(statements, change));
     answer!(batch.templates, |change| templates::change(statements, change));

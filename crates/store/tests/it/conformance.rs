@@ -29,6 +29,7 @@ mod spending;
 mod sweep;
 mod tampering;
 mod templates;
+mod verifications;
 mod watches;
 
 use crate::support::{Bench, PostgresFixture, SqliteFixture};
@@ -121,6 +122,28 @@ macro_rules! conformance {
                 what_is_sent_again_is_reserved_again_within_the_cap,
                 reservation_that_grew_since_it_was_read_is_left_alone,
                 reservations_are_read_page_by_page,
+            );
+            conformance!(@room verifications, $fixture,
+                right_code_is_right_once_and_the_message_has_arrived,
+                of_a_hundred_right_codes_at_once_one_is_right,
+                of_ten_thousand_wrong_codes_five_are_examined_and_then_not_even_the_right_one,
+                another_code_for_the_same_receiver_ends_the_one_before,
+                codes_of_others_and_for_others_are_left_alone,
+                of_many_that_begin_at_once_for_one_receiver_one_is_open,
+                refused_message_begins_nothing_and_ends_nothing,
+                repeated_request_begins_nothing,
+                same_code_again_goes_on_with_what_is_left_of_its_checks,
+                code_that_has_ended_is_not_sent_again,
+                code_is_kept_only_sealed_and_only_while_it_is_open,
+                code_is_of_no_use_when_its_time_has_passed,
+                what_is_overdue_is_found_and_ended,
+                canceled_code_is_not_right_any_more,
+                what_is_another_callers_is_not_there,
+                ends_are_counted_for_the_route_that_was_given_the_code,
+                person_is_forgotten_with_its_codes,
+                codes_are_forgotten_with_their_messages,
+                audit_trail_tells_what_became_of_a_code_and_not_the_code,
+                each_end_is_told_to_those_who_listen,
             );
             conformance!(@room sealing, $fixture,
                 all_that_is_sealed_is_read_under_a_new_key_and_the_old_one_can_go,

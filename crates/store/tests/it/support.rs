@@ -310,6 +310,7 @@ pub(crate) fn message(n: u64) -> NewMessage {
         held_until: None,
         draws: Vec::new(),
         consent: None,
+        verification: None,
     }
 }
 
@@ -321,6 +322,7 @@ pub(crate) fn message_at(n: u64, created_at: Timestamp) -> NewMessage {
         held_until: None,
         draws: Vec::new(),
         consent: None,
+        verification: None,
     }
 }
 

@@ -62,6 +62,7 @@ async fn some(store: &dyn Store, at: Timestamp) -> anyhow::Result<()> {
             held_until: None,
             draws: Vec::new(),
             consent: None,
+            verification: None,
         })
     };
     let messages = (0..TOGETHER).map(|_| new()).collect::<anyhow::Result<_>>()?;

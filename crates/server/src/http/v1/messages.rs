@@ -310,7 +310,7 @@ pub(super) async fn send(
 }
 
 /// Says what is left of the scarcest limit.
-fn with_limits(mut response: Response, remaining: Option<&Remaining>) -> Response {
+pub(super) fn with_limits(mut response: Response, remaining: Option<&Remaining>) -> Response {
     response.headers_mut().extend(remaining.into_iter().flat_map(limits::headers));
     response
 }

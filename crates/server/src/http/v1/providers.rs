@@ -5,6 +5,7 @@ use axum::extract::State as Shared;
 use domain::breaker::BreakerState;
 use domain::route::ProviderName;
 use domain::time::Timestamp;
+use gateway::conversions::CountryConversion;
 use gateway::operate::ProviderStatus;
 use serde::Serialize;
 use store::StoreError;
@@ -40,6 +41,8 @@ pub(super) struct ShownProvider {
     breaker: ShownBreaker,
     /// Breakers of its routes into single countries, where they are not closed.
     countries: Vec<ShownCountry>,
+    /// What came of the one-time codes of the last hour, by country: those that have ended.
+    conversions: Vec<ShownConversion>,
     /// What it can do.
     capabilities: ShownCapabilities,
     /// How fast its account may be used.
@@ -70,6 +73,29 @@ pub(super) struct ShownCountry {
     country: String,
     /// Its breaker.
     breaker: ShownBreaker,
+}
+
+/// What came of one-time codes on a route into one country.
+#[derive(Serialize, ToSchema)]
+pub(super) struct ShownConversion {
+    /// ISO 3166-1 code.
+    #[schema(example = "KE")]
+    country: String,
+    /// How many were sent and have ended.
+    #[schema(example = 412)]
+    sent: u64,
+    /// How many of these were typed in again.
+    #[schema(example = 377)]
+    verified: u64,
+    /// Whether that is far less than it should be: other routes come before this one, for codes.
+    lags: bool,
+}
+
+impl From<CountryConversion> for ShownConversion {
+    fn from(route: CountryConversion) -> Self {
+        let (sent, verified) = (route.lately.sent, route.lately.verified);
+        Self { country: route.country.to_string(), sent, verified, lags: route.lags }
+    }
 }
 
 /// What a provider can do, with the settings at hand.
@@ -104,6 +130,7 @@ impl From<ProviderStatus> for ShownProvider {
             drained_since: status.drained_since.map(|since| since.to_string()),
             breaker: status.breaker.into(),
             countries: status.countries.into_iter().filter_map(country).collect(),
+            conversions: status.conversions.into_iter().map(Into::into).collect(),
             capabilities: ShownCapabilities {
                 reports_delivery: status.capabilities.reports_delivery,
                 finds_submissions: status.capabilities.finds_submissions,

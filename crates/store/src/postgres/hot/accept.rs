@@ -56,7 +56,7 @@ pub(super) fn run(
     let repeatable: Vec<&Idempotency> =
         pendings.iter().filter_map(|pending| pending.question.idempotency.as_ref()).collect();
     let mut known = earlier(statements, &repeatable)?;
-    // To look for repetitions is for the other way.
+    // To look for repetitions, or for what became of a code, is for the other way.
     let plain: Vec<&Accept> =
         pendings.iter().map(|pending| &pending.question).filter(|accept| is_plain(accept)).collect();
     let is_consent_asked = consent::ask(statements, &plain)?;
@@ -70,6 +70,7 @@ pub(super) fn run(
     for (at, pending) in pendings.iter_mut().enumerate() {
         let accept = &pending.question;
         match &accept.idempotency {
+            _ if !is_plain(accept) => {}
             Some(wanted) => {
                 let earlier = known.get(&wanted.key).filter(|it| it.created_at >= wanted.since);
                 pending.answer = earlier.map(|it| it.answer(wanted));
@@ -87,7 +88,6 @@ pub(super) fn run(
                     }
                 }
             }
-            None if !is_plain(accept) => {}
             None => match opt_outs.hold_back(&vault, &accept.messages) {
                 Some(held_back) => pending.answer = Some(held_back),
                 None => match book.draw(&accept.messages) {
@@ -151,7 +151,9 @@ pub(super) fn latest(pendings: &[Pending<Accept, Accepted>]) -> Option<Timestamp
 
 /// Whether nothing has to be looked for that only the other way looks for.
 fn is_plain(accept: &Accept) -> bool {
-    accept.idempotency.is_some() || accept.no_repeats_since.is_none()
+    let is_same_code = |new: &NewMessage| new.verification.as_ref().is_some_and(|it| it.same_as.is_some());
+    (accept.idempotency.is_some() || accept.no_repeats_since.is_none())
+        && !accept.messages.iter().any(is_same_code)
 }
 
 const FORGET: &str = "DELETE FROM idempotency i USING UNNEST($1::bytea[], $2::text[]) AS e (key, reply) \

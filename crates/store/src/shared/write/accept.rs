@@ -13,7 +13,7 @@ use super::super::read::HOUR;
 use super::super::row;
 use super::super::sql::{Row, Statements, get, params};
 use super::consent::OptOuts;
-use super::{quotas, spending};
+use super::{quotas, spending, verifications};
 use crate::StoreError;
 use crate::port::messages::{Accept, Accepted, Idempotency, NewMessage};
 
@@ -63,6 +63,9 @@ pub(super) fn accept(
     if !held_back.is_empty() {
         return Ok(Accepted::OptedOut(held_back));
     }
+    if verifications::is_late(statements, accept)? {
+        return Ok(Accepted::CodeEnded);
+    }
     let left = match quotas::draw(statements, &accept.messages)? {
         Ok(left) => left,
         Err(limited) => return Ok(Accepted::Limited(limited)),
@@ -75,6 +78,7 @@ pub(super) fn accept(
         insert(statements, new, receiver)?;
         spending::reserve(statements, new.message.id, &new.draws, 0)?;
         statements.tell(super::audit::accepted(receiver, new));
+        verifications::begin(statements, new, receiver)?;
     }
     Ok(Accepted::stored(left))
 }

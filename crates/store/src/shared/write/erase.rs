@@ -81,7 +81,8 @@ const PAST_CONSENT: &str = "DELETE FROM consents WHERE number_hash = ?1 \
      AND id NOT IN (SELECT consent_id FROM opt_outs WHERE number_hash = ?1)";
 
 /// Nothing tells of a message that is gone.
-const OF_A_MESSAGE: [&str; 7] = [
+const OF_A_MESSAGE: [&str; 8] = [
+    "DELETE FROM verifications WHERE message_id = ?1",
     "DELETE FROM erasable WHERE message_id = ?1",
     "DELETE FROM watches WHERE message_id = ?1",
     "DELETE FROM callbacks WHERE message_id = ?1",

@@ -7,7 +7,7 @@ use domain::consent::Keyword;
 use domain::event::{EventData, EventKind, NewEvent};
 use domain::guard::ledger::Entered;
 use domain::guard::{Count, Grain, Mode, Subject};
-use domain::ids::{BulkId, DecisionId, MessageId};
+use domain::ids::{BulkId, DecisionId, MessageId, VerificationId};
 use domain::message::MessageStatus;
 use domain::phone::Country;
 use domain::quota::{Allowance, Draw};
@@ -15,6 +15,7 @@ use domain::receipt::ReceiptStatus;
 use domain::route::ProviderName;
 use domain::scenario::{Priority, Scenario};
 use domain::time::Timestamp;
+use domain::verification::{Code, Examined};
 use store::Store;
 use store::port::consent::{ConsentRecord, OptOutFilter};
 use store::port::events::RaisedEvent;
@@ -28,6 +29,7 @@ use store::port::messages::{
 use store::port::prompts::PromptFilter;
 use store::port::queue::{LaneDepth, Stuck, Waiting};
 use store::port::templates::{Draft, Publish};
+use store::port::verifications::{ChangeVerifications, Deed, NewVerification};
 use store::port::watches::WatchCount;
 
 use crate::conformance::inbound::{all, from_phone};
@@ -38,7 +40,7 @@ use crate::support::{
 };
 
 /// Every table that is carried.
-pub(crate) const TABLES: [&str; 33] = [
+pub(crate) const TABLES: [&str; 35] = [
     "data_keys",
     "api_keys",
     "former_secrets",
@@ -64,6 +66,8 @@ pub(crate) const TABLES: [&str; 33] = [
     "prompt_messages",
     "prompt_replies",
     "prompt_asks",
+    "verifications",
+    "conversions",
     "audit",
     "audit_heads",
     "audit_checkpoints",
@@ -184,6 +188,7 @@ pub(crate) async fn fill<F: Fixture>(bench: &Bench<F>) {
     ended(bench).await;
     under_way(bench).await;
     waiting(bench).await;
+    codes(bench).await;
     beside_messages(bench).await;
     assert!(bench.checkpoint_audit(NOW).await.unwrap().is_some());
     let answers = Answers::of(&*bench.store).await;
@@ -328,6 +333,29 @@ async fn guard<F: Fixture>(bench: &Bench<F>) {
         now: NOW,
     };
     assert_eq!(bench.keep_feedback(said).await, Ok(true));
+}
+
+/// A code that was typed in, one that is open and kept, and what the first came to.
+async fn codes<F: Fixture>(bench: &Bench<F>) {
+    let code = || Code::read("482913").unwrap();
+    let carries = |n: u64, new: NewMessage, keeps_code| {
+        let begins = NewVerification {
+            code: code(),
+            checks: 5,
+            expires_at: NOW.plus(HOUR),
+            keeps_code,
+            same_as: None,
+        };
+        let new = new.with(|message| message.receiver = receiver(n)).via("elsewhere");
+        NewMessage { verification: Some(Box::new(begins)), ..new }
+    };
+    let sent = carries(901, message(901), false);
+    let id = VerificationId::of(sent.id());
+    bench.add([sent, carries(902, message(902), true)]).await;
+    let (by, now) = (Actor::Key(caller(1)), NOW.plus(MINUTE));
+    let check = ChangeVerifications { ids: vec![id], deed: Deed::Check(code()), caller: None, by, now };
+    let seen = bench.change_verifications(check).await.unwrap().pop().unwrap().unwrap();
+    assert_eq!(seen.examined, Examined::Right);
 }
 
 async fn beside_messages<F: Fixture>(bench: &Bench<F>) {
