@@ -78,10 +78,11 @@ impl Acceptor<'_> {
     fn measured(&self, text: &str, scenario: Scenario, template: Option<Used>) -> Result<Text, FieldProblem> {
         let text = encoding::to_nfc(text);
         let measured = encoding::measure(&text);
-        self.check_text(&text, measured.segments, scenario)?;
+        // A template has a promise of its own.
         if template.is_none() {
             self.check_length(&text, scenario)?;
         }
+        self.check_text(&text, measured.segments, scenario)?;
         Ok(Text {
             body: Body::new(text.as_ref()),
             encoding: measured.encoding,
