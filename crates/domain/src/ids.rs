@@ -134,6 +134,10 @@ impl VerificationId {
         MessageId(self.0)
     }
 }
+id!(
+    /// One address of a caller's where events are posted.
+    EndpointId, "whe"
+);
 
 #[cfg(test)]
 mod tests {

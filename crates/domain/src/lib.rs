@@ -49,6 +49,8 @@ pub mod audit;
 
 pub mod retry;
 
+pub mod webhook;
+
 pub mod policy;
 
 pub mod limit;

@@ -1,6 +1,6 @@
 //! New ids, and chance.
 
-use domain::ids::{BulkId, ConsentId, DecisionId, InboundId, MessageId, NodeId, PromptId};
+use domain::ids::{BulkId, ConsentId, DecisionId, EndpointId, InboundId, MessageId, NodeId, PromptId};
 use domain::time::Timestamp;
 use domain::verification::{Code, CodeLength};
 use rand::Rng as _;
@@ -42,6 +42,10 @@ pub(crate) fn decision_id(now: Timestamp) -> DecisionId {
 pub(crate) fn code(length: CodeLength) -> Code {
     let mut system = UnwrapErr(SysRng);
     Code::uniform(length, || system.next_u64())
+}
+
+pub(crate) fn endpoint_id(now: Timestamp) -> EndpointId {
+    EndpointId::new(now, rand::rng().random())
 }
 
 /// A random factor from 0 to 1.

@@ -84,9 +84,13 @@ mod prompt_chores;
 
 mod audit;
 
+pub mod webhooks;
+
 pub mod workers;
 
 pub mod service;
+
+pub mod endpoints;
 
 mod send;
 

@@ -5,6 +5,7 @@
 
 mod codes;
 mod rates;
+mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -41,6 +42,8 @@ const SECONDS: [f64; 14] =
 #[derive(Debug)]
 pub(crate) struct Metrics {
     clock: Arc<dyn Clock>,
+    /// About events on their way to endpoints.
+    pub(crate) webhooks: Arc<self::webhooks::Figures>,
     accepted: Counter<u64>,
     refused: Counter<u64>,
     sent: Counter<u64>,
@@ -177,15 +180,13 @@ impl Metrics {
             codes: codes::Codes::new(meter),
             limited: counter("sms.rate_limit.hit", "Messages refused because a limit was reached, by limit."),
             overdue: counter("sms.overdue.count", "Messages that expired in the queue at the horizon."),
-            stalled: meter
-                .u64_gauge("sms.worker.stalled")
-                .with_description("Workers that give no sign of life.")
-                .build(),
+            stalled: stalled(meter),
             watches: Arc::default(),
             panics: counter("sms.worker.panic.count", "Workers that panicked and were started again."),
             rates: Arc::new(Mutex::new(rates)),
             depth: Arc::new(Mutex::new(Vec::new())),
             clock,
+            webhooks: webhooks::Figures::new(meter),
         };
         metrics.observe(meter);
         metrics
@@ -486,6 +487,11 @@ impl Metrics {
     pub(crate) fn watches(&self, counts: Vec<WatchCount>) {
         *self.watches.lock() = counts;
     }
+}
+
+fn stalled(meter: &Meter) -> Gauge<u64> {
+    let gauge = meter.u64_gauge("sms.worker.stalled");
+    gauge.with_description("Workers that give no sign of life.").build()
 }
 
 fn guarded(meter: &Meter) -> Counter<u64> {

@@ -140,6 +140,8 @@ pub struct Settings {
     pub max_schedule_ahead: Duration,
     /// How long stopping waits for submissions under way.
     pub soft_stop: Duration,
+    /// How events are posted to endpoints.
+    pub webhooks: WebhookSettings,
 }
 
 /// The percent of a provider's rate, and of its requests under way, that lanes above must leave to a lane while messages
@@ -224,6 +226,30 @@ impl Default for GuardSettings {
     }
 }
 
+/// How posting is done.
+#[derive(Debug, Clone, Copy)]
+pub struct WebhookSettings {
+    /// How long an endpoint may take to answer.
+    pub timeout: Duration,
+    /// Posts under way at once, in all.
+    pub in_flight: u32,
+    /// Of these, to one endpoint.
+    pub in_flight_each: u32,
+    /// How long events and their deliveries are kept.
+    pub keep: Duration,
+}
+
+impl Default for WebhookSettings {
+    fn default() -> Self {
+        Self {
+            timeout: Duration::from_secs(15),
+            in_flight: 128,
+            in_flight_each: 16,
+            keep: Duration::from_hours(7 * 24),
+        }
+    }
+}
+
 impl Settings {
     /// How messages of a scenario are treated.
     pub fn policy(&self, scenario: Scenario) -> ScenarioPolicy {
@@ -268,6 +294,7 @@ impl Default for Settings {
             audit_checkpoint_every: Duration::from_mins(15),
             max_schedule_ahead: Duration::from_hours(35 * 24),
             soft_stop: Duration::from_secs(20),
+            webhooks: WebhookSettings::default(),
         }
     }
 }

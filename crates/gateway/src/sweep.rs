@@ -158,6 +158,23 @@ pub(crate) async fn keep_history_regularly(shared: Arc<Shared>, stop: Stop) {
             }
         }
         forget_guard(&shared, &stop).await;
+        forget_told(&shared, &stop).await;
+    }
+}
+
+/// Forgets events that were handed out long ago.
+async fn forget_told(shared: &Shared, stop: &Stop) {
+    let before = shared.clock.now().minus(shared.settings.webhooks.keep);
+    while !stop.soft.is_cancelled() {
+        stop.beat(shared.clock.now());
+        match shared.store.forget_told(before, SWEEP_BATCH).await {
+            Ok(false) => {}
+            Ok(true) => break,
+            Err(problem) => {
+                tracing::error!(%problem, "events of long ago can't be forgotten");
+                break;
+            }
+        }
     }
 }
 

@@ -34,6 +34,7 @@ use http::StatusCode;
 use http::header::{HeaderValue, RETRY_AFTER};
 use reqwest::{Request, Response, redirect};
 use rustls::RootCertStore;
+use rustls::crypto::CryptoProvider;
 use rustls_platform_verifier::Verifier;
 use serde::Deserialize;
 use url::{Host, Url};
@@ -193,15 +194,37 @@ pub fn plain_trusting(
     builder.build().map_err(ClientError::Client)
 }
 
+/// The beginning of a client for addresses that are not ours to choose: no redirects, and no proxy, which would look names up
+/// by itself. `tls_only` refuses whatever is not encrypted.
+pub fn to_anybody(timeout: Duration, tls_only: bool) -> Result<reqwest::ClientBuilder, ClientError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    Ok(reqwest::Client::builder()
+        .tls_backend_preconfigured(config(provider, None, true)?)
+        .https_only(tls_only)
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .referer(false)
+        .timeout(timeout)
+        .pool_idle_timeout(IDLE_CONNECTION)
+        .tcp_keepalive(KEEP_ALIVE))
+}
+
 /// TLS by rustls with ring, trusting `roots`, else what the system trusts. Nothing is set for the process as a whole.
 fn tls(base: &Url, roots: Option<RootCertStore>) -> Result<rustls::ClientConfig, ClientError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    config(Arc::new(rustls::crypto::ring::default_provider()), roots, base.scheme() == "https")
+}
+
+fn config(
+    provider: Arc<CryptoProvider>,
+    roots: Option<RootCertStore>,
+    trusts_system: bool,
+) -> Result<rustls::ClientConfig, ClientError> {
     let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(ClientError::Tls)?;
     let mut config = if let Some(roots) = roots {
         builder.with_root_certificates(roots).with_no_client_auth()
-    } else if base.scheme() == "https" {
+    } else if trusts_system {
         let verifier = Verifier::new(provider).map_err(ClientError::Roots)?;
         builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
     } else {

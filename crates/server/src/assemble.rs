@@ -20,6 +20,7 @@ use crate::http::{self, Context as HttpContext, Limits, State};
 use crate::listen::{self, Listeners};
 use crate::secrets::{self, Keeper};
 use crate::telemetry::Figures;
+use crate::webhooks::HttpPoster;
 
 /// A gateway that is accepting and submitting.
 #[derive(Debug)]
@@ -63,6 +64,7 @@ impl Gateway {
             trusted_proxies: config.http.trusted_proxies.clone(),
             forwarded_header: config.http.forwarded_header,
             quiet_hours: config.quiet_hours(),
+            webhooks: config.webhooks.clone(),
             limits: Limits {
                 max_body_bytes: config.http.max_body_bytes,
                 timeout: Duration::from_millis(config.http.request_timeout_ms),
@@ -105,6 +107,10 @@ impl Gateway {
         gateway.listeners.serve(api, routes, certificate)?;
         if let Some(operations) = operations {
             gateway.listeners.serve_operations(operations, http::operations_routes(state));
+        }
+        if config.roles.has(Role::Chores) {
+            let poster = Arc::new(HttpPoster::new(&config.webhooks)?);
+            gateway.service.start_webhooks(poster).await.context("webhooks can't be started")?;
         }
         if let Some(edge) = edge {
             edge.start(&gateway.service);

@@ -29,6 +29,7 @@ pub(crate) mod secrets;
 
 mod spending;
 mod verifications;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -69,6 +70,7 @@ pub use self::secrets::{
 };
 pub use self::spending::Spending;
 pub use self::verifications::Verifications;
+pub use self::webhooks::Webhooks;
 
 /// The most characters that fit into the most segments that are ever allowed: 153 to a segment.
 const MAX_CHARACTERS: usize = MAX_SEGMENTS * 153;
@@ -127,6 +129,8 @@ pub struct Config {
     pub prompts: Prompts,
     /// One-time codes.
     pub verifications: Verifications,
+    /// Events to endpoints of callers.
+    pub webhooks: Webhooks,
     /// What lanes leave to each other.
     pub lanes: Lanes,
     /// How messages are submitted.
@@ -379,6 +383,7 @@ impl Config {
         guard::validate(self)?;
         prompts::validate(self)?;
         verifications::validate(self)?;
+        webhooks::validate(self)?;
         limits::validate(self)?;
         spending::validate(self)?;
         secrets::validate(self)?;
@@ -423,6 +428,7 @@ impl Config {
             guard: self.guard.settings(),
             prompts: self.prompts.settings(),
             verifications: self.verifications.settings(),
+            webhooks: self.webhooks.settings(),
             rules: self.routing.rules.clone(),
             scenarios: self.policies(),
             prices: Prices { list: self.routing.prices.clone(), exchange: self.exchange() },

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use domain::audit::Actor;
 use domain::ids::KeyId;
 use domain::phone::{Country, SenderId};
@@ -43,14 +43,24 @@ pub enum Scope {
     Consent,
     /// Change templates.
     Templates,
+    /// Have events posted to endpoints of its own.
+    Webhooks,
     /// Everything.
     Admin,
 }
 
 impl Scope {
     /// All scopes.
-    pub const ALL: &[Self] =
-        &[Self::Send, Self::Read, Self::Verify, Self::Prompts, Self::Consent, Self::Templates, Self::Admin];
+    pub const ALL: &[Self] = &[
+        Self::Send,
+        Self::Read,
+        Self::Verify,
+        Self::Prompts,
+        Self::Consent,
+        Self::Templates,
+        Self::Webhooks,
+        Self::Admin,
+    ];
 
     /// The word in `--scopes` and in answers.
     pub const fn as_str(self) -> &'static str {
@@ -61,6 +71,7 @@ impl Scope {
             Self::Prompts => "prompts",
             Self::Consent => "consent",
             Self::Templates => "templates",
+            Self::Webhooks => "webhooks",
             Self::Admin => "admin",
         }
     }
@@ -88,7 +99,7 @@ impl<'de> Deserialize<'de> for Scope {
 
 /// A word that names no scope. It is not repeated: somebody may have put a key there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is no scope; there are sms:send, sms:read, verify, prompts, consent, templates and admin")]
+#[error("is no scope; there are sms:send, sms:read, verify, prompts, consent, templates, webhooks and admin")]
 pub struct UnknownScope;
 
 /// Makes a key that is held to nothing: what is shown once, and what is kept.
@@ -114,6 +125,15 @@ pub fn secret() -> (SecretString, [u8; 32]) {
     let text = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(secret));
     let hash = Sha256::digest(&text).into();
     (text.into(), hash)
+}
+
+/// Makes what events are signed with, in the form of Standard Webhooks.
+pub fn webhook_secret() -> SecretString {
+    webhook_secret_of(rand::rng().random())
+}
+
+pub(crate) fn webhook_secret_of(secret: [u8; 32]) -> SecretString {
+    format!("whsec_{}", STANDARD.encode(secret)).into()
 }
 
 /// What a key is held to, in the words that are kept. Empty lists hold it to nothing.

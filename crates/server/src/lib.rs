@@ -8,6 +8,8 @@ pub mod secrets;
 
 pub mod telemetry;
 
+pub mod webhooks;
+
 pub mod auth;
 
 pub mod http;

@@ -32,10 +32,13 @@ use crate::port::spending::Charge;
 use crate::port::templates::{Draft, Publish};
 use crate::port::verifications::{ChangeVerifications, Seen};
 use crate::port::watches::{Settled, TakeWatches, WatchId, WatchKind};
+use crate::port::webhooks::{
+    EndDeliveries, EndpointChange, HandOut, NewEndpoint, Replay, Replayed, TakeDeliveries, TakenDelivery,
+};
 use crate::seal::{ResealedRows, WrappedKey};
 use domain::audit::{Act, Checkpoint, NewEntry};
 use domain::event::NewEvent;
-use domain::ids::{KeyId, MessageId, NodeId, PromptId};
+use domain::ids::{EndpointId, KeyId, MessageId, NodeId, PromptId};
 use domain::phone::Msisdn;
 use domain::route::ProviderName;
 use domain::time::Timestamp;
@@ -146,6 +149,13 @@ pub(crate) struct ServedTexts {
     pub(crate) mark: Option<[u8; 16]>,
 }
 
+/// What is done to webhook endpoints.
+pub(crate) enum EndpointOperation {
+    Create(NewEndpoint, Act),
+    Change(EndpointId, EndpointChange, Act),
+    Settle,
+}
+
 /// What nodes say of themselves.
 pub(crate) enum NodeChange {
     Beat(Beat),
@@ -250,6 +260,12 @@ operations! {
     Forget in forgotten: Vec<i64> => (), Vec::len;
     Raise in raised: Vec<NewEvent> => (), Vec::len;
     ForgetRaised in forgotten_raised: Vec<i64> => (), Vec::len;
+    Endpoint in endpoints: EndpointOperation => bool, |_| 1;
+    HandOut in handed_out: HandOut => u64, |hand_out| guess(hand_out.limit);
+    TakeDeliveries in delivery_takes: TakeDeliveries => Vec<TakenDelivery>, |take| guess(take.limit);
+    EndDeliveries in delivery_ends: EndDeliveries => Vec<EndpointId>, |end| end.ends.len();
+    Replay in replays: (Replay, Option<Act>) => Replayed, |replay| guess(replay.0.limit);
+    ForgetTold in forgotten_told: (Timestamp, u32) => bool, |forget| guess(forget.1);
     Lease in leases: LeaseChange => bool, |_| 1;
     DataKey in data_keys: DataKeyChange => u64, |_| 1;
     Reseal in resealed: ResealedRows => (), ResealedRows::resealed;

@@ -19,6 +19,7 @@ pub mod spending;
 pub mod templates;
 pub mod verifications;
 pub mod watches;
+pub mod webhooks;
 
 pub use audit::Audit;
 pub use consent::Consents;
@@ -38,6 +39,7 @@ pub use spending::Spending;
 pub use templates::Templates;
 pub use verifications::Verifications;
 pub use watches::Watches;
+pub use webhooks::Webhooks;
 
 use async_trait::async_trait;
 
@@ -59,6 +61,7 @@ pub trait Store:
     + Sealing
     + Spending
     + Events
+    + Webhooks
     + Guard
     + Templates
     + Prompts

@@ -58,6 +58,9 @@ pub(crate) enum Column {
     ConsentNumber,
     ReplyWords,
     Code,
+    EndpointUrl,
+    EndpointSecret,
+    EndpointFormer,
 }
 
 impl Column {
@@ -73,6 +76,9 @@ impl Column {
             Self::ConsentNumber => b"consents.number",
             Self::ReplyWords => b"prompt_replies.words",
             Self::Code => b"verifications.code",
+            Self::EndpointUrl => b"webhook_endpoints.url",
+            Self::EndpointSecret => b"webhook_endpoints.secret",
+            Self::EndpointFormer => b"webhook_endpoints.former",
         }
     }
 }

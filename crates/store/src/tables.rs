@@ -104,6 +104,9 @@ pub(crate) const TABLES: &[Table] = &[
     table("prompt_asks", 1, &[big("receiver_hash"), id("inbound_id"), big("asked_at")]),
     table("outbox", 1, OUTBOX),
     table("events", 1, EVENTS),
+    table("webhook_endpoints", 1, WEBHOOK_ENDPOINTS),
+    table("deliveries", 2, DELIVERIES),
+    table("delivery_posts", 3, DELIVERY_POSTS),
     table("erasable", 1, &[id("message_id")]),
     table("audit", 2, AUDIT),
     table("audit_heads", 1, AUDIT_HEADS),
@@ -175,6 +178,39 @@ const EVENTS: &[Column] = &[
     small("publish"),
     small("stage"),
 ];
+
+const WEBHOOK_ENDPOINTS: &[Column] = &[
+    id("id"),
+    id("caller"),
+    small("hears_all"),
+    bytes("sealed_url"),
+    text("description"),
+    text("events"),
+    bytes("sealed_secret"),
+    bytes("sealed_former"),
+    big("former_ends_at"),
+    big("disabled_at"),
+    text("disabled_reason"),
+    int("failures"),
+    big("failing_since"),
+    big("rests_until"),
+    big("created_at"),
+];
+
+const DELIVERIES: &[Column] = &[
+    big("number"),
+    id("endpoint_id"),
+    id("subject"),
+    text("kind"),
+    text("state"),
+    big("due_at"),
+    big("since"),
+    int("posts"),
+    int("posts_before"),
+];
+
+const DELIVERY_POSTS: &[Column] =
+    &[big("number"), id("endpoint_id"), int("post"), big("at"), int("took_ms"), int("status"), text("error")];
 
 const GUARD_COUNTS: &[Column] = &[
     text("grain"),

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -65,18 +65,25 @@ struct Shelf {
     status: AtomicU16,
     body: Mutex<Bytes>,
     delay_ms: AtomicU64,
+    hangs_up: AtomicBool,
 }
 
 impl Endpoint {
     /// Starts to listen.
     pub async fn start() -> io::Result<Self> {
-        let listener = bind((Ipv4Addr::LOCALHOST, 0).into()).await?;
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into()).await
+    }
+
+    /// Starts to listen at an address.
+    pub async fn start_at(address: SocketAddr) -> io::Result<Self> {
+        let listener = bind(address).await?;
         let address = listener.local_addr()?;
         let shelf = Arc::new(Shelf {
             received: Mutex::new(Vec::new()),
             status: AtomicU16::new(200),
             body: Mutex::default(),
             delay_ms: AtomicU64::new(0),
+            hangs_up: AtomicBool::new(false),
         });
         let stop = CancellationToken::new();
         TaskTracker::new().spawn(serve(listener, Arc::clone(&shelf), stop.clone()));
@@ -96,6 +103,11 @@ impl Endpoint {
     /// From now on answers with `body`.
     pub fn answer_with(&self, body: impl Into<Bytes>) {
         *self.shelf.body.lock() = body.into();
+    }
+
+    /// From now on breaks connections when a request has come (and been kept), or answers again.
+    pub fn hang_up(&self, hangs_up: bool) {
+        self.shelf.hangs_up.store(hangs_up, Ordering::SeqCst);
     }
 
     /// From now on answers this long after the request has come (and been kept).
@@ -144,6 +156,9 @@ impl Handler for Shelf {
             at: Instant::now(),
         };
         self.received.lock().push(received);
+        if self.hangs_up.load(Ordering::SeqCst) {
+            return Err(Hangup);
+        }
         let delay = self.delay_ms.load(Ordering::SeqCst);
         if delay > 0 {
             sleep(Duration::from_millis(delay)).await;

@@ -66,6 +66,20 @@ closed_set! {
         DataKeysForgotten => "data_keys.forgotten",
         /// The messages to a number were erased.
         ReceiverForgotten => "receiver.forgotten",
+        /// A webhook endpoint was made.
+        EndpointCreated => "endpoint.created",
+        /// A webhook endpoint was changed, enabled or disabled by somebody.
+        EndpointChanged => "endpoint.changed",
+        /// A webhook endpoint was given another secret.
+        EndpointRotated => "endpoint.rotated",
+        /// A webhook endpoint was told of itself.
+        EndpointTested => "endpoint.tested",
+        /// Events were to be posted to a webhook endpoint again.
+        EndpointReplayed => "endpoint.replayed",
+        /// A webhook endpoint was disabled because it failed.
+        EndpointDisabled => "endpoint.disabled",
+        /// A webhook endpoint was deleted.
+        EndpointDeleted => "endpoint.deleted",
         /// A provider was taken out of service.
         ProviderDrained => "provider.drained",
         /// A provider was put back into service.

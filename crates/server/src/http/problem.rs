@@ -93,6 +93,10 @@ codes! {
     MissingScope => FORBIDDEN, "missing_scope", "The API key lacks a scope";
     /// The key has ended.
     KeyEnded => CONFLICT, "key_ended", "The API key has ended";
+    /// The caller has as many webhook endpoints as it may.
+    TooManyEndpoints => CONFLICT, "too_many_endpoints", "The API key has too many webhook endpoints";
+    /// Nothing is posted to the webhook endpoint.
+    EndpointDisabled => CONFLICT, "endpoint_disabled", "The webhook endpoint is disabled";
     /// A callback that is not from the provider.
     CallbackRefused => FORBIDDEN, "callback_refused", "The callback is not from the provider";
     /// A callback that can't be read.

@@ -10,7 +10,7 @@ use providers::address::Addresses;
 use url::Url;
 
 use crate::auth::Authenticator;
-use crate::config::ForwardedHeader;
+use crate::config::{ForwardedHeader, Webhooks};
 use crate::telemetry::Figures;
 
 /// What every handler can reach. Cloned by each layer for each request: so it is one pointer.
@@ -48,6 +48,8 @@ pub struct Context {
     pub forwarded_header: ForwardedHeader,
     /// When which messages must not leave, to explain why one did not.
     pub quiet_hours: Arc<QuietHours>,
+    /// What webhook endpoints may be.
+    pub webhooks: Webhooks,
     /// Bounds of a request.
     pub limits: Limits,
 }

@@ -1,6 +1,7 @@
 //! The API of callers.
 
 mod audit;
+mod endpoints;
 mod explain;
 mod feedback;
 mod guard;
@@ -68,6 +69,12 @@ pub(super) fn routes() -> OpenApiRouter<State> {
         .routes(routes!(templates::publish))
         .routes(routes!(templates::preview))
         .routes(routes!(audit::list))
+        .routes(routes!(endpoints::list, endpoints::create))
+        .routes(routes!(endpoints::show, endpoints::change, endpoints::delete))
+        .routes(routes!(endpoints::rotate))
+        .routes(routes!(endpoints::test))
+        .routes(routes!(endpoints::replay))
+        .routes(routes!(endpoints::deliveries))
 }
 
 #[derive(utoipa::OpenApi)]
@@ -86,6 +93,7 @@ pub(super) fn routes() -> OpenApiRouter<State> {
         (name = "verifications", description = "One-time codes: send them and check them"),
         (name = "operators", description = "See and change what the gateway does"),
         (name = "keys", description = "Who may call"),
+        (name = "webhooks", description = "Hear what happened"),
         (name = "callbacks", description = "What providers call"),
         (name = "operations", description = "Health and figures"),
     ),

@@ -204,6 +204,39 @@ impl Bench {
         }
     }
 
+    /// Calls an operation on webhook endpoints.
+    async fn call_endpoints(&self, operation: &str) -> Left {
+        let body = json!({"url": "https://example.com/hooks"});
+        let made = self.post("/webhook-endpoints", &body).await;
+        let one = format!("/webhook-endpoints/{}", text(&made["id"]));
+        let nothing = json!({});
+        match operation {
+            "post /webhook-endpoints" => return Left::Entry("endpoint.created"),
+            "patch /webhook-endpoints/{id}" => {
+                self.ask(Method::PATCH, &one, &json!({"enabled": false})).await;
+                return Left::Entry("endpoint.changed");
+            }
+            "delete /webhook-endpoints/{id}" => {
+                self.ask(Method::DELETE, &one, &nothing).await;
+                return Left::Entry("endpoint.deleted");
+            }
+            "post /webhook-endpoints/{id}/rotate-secret" => {
+                self.post(&format!("{one}/rotate-secret"), &nothing).await;
+                return Left::Entry("endpoint.rotated");
+            }
+            "post /webhook-endpoints/{id}/test" => {
+                self.post(&format!("{one}/test"), &nothing).await;
+                return Left::Entry("endpoint.tested");
+            }
+            "post /webhook-endpoints/{id}/replay" => {
+                let since = SystemClock::new().now().to_string();
+                self.post(&format!("{one}/replay"), &json!({"since": since})).await;
+            }
+            other => panic!("a new operation on webhook endpoints: call {other} here"),
+        }
+        Left::Entry("endpoint.replayed")
+    }
+
     /// Calls an operation that may change something.
     async fn call(&self, operation: &str) -> Left {
         let nothing = json!({});
@@ -213,6 +246,7 @@ impl Bench {
             _ if operation.contains("/templates") => self.call_templates(operation).await,
             _ if path.starts_with("/prompts") => self.call_prompts(path).await,
             _ if path.starts_with("/verifications") => self.call_verifications(path).await,
+            _ if operation.contains("/webhook-endpoints") => self.call_endpoints(operation).await,
             "/sms/{id}/feedback" => {
                 let sent = self.post("/sms", &json!({"receiver": KENYAN, "message": "Habari"})).await;
                 let path = format!("/sms/{}/feedback", text(&sent["id"]));

@@ -115,6 +115,7 @@ mod program_serve;
 mod program_check;
 
 mod tls;
+mod webhooks;
 
 mod program_send;
 

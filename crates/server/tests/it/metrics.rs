@@ -259,6 +259,9 @@ async fn every_figure_that_is_described_can_be_seen() {
         "sms_broker_failure_count_total",
         "sms_outbox_depth",
         "sms_outbox_age_seconds",
+        // Where there are webhooks: those tests look at them.
+        "sms_webhook_post_count_total",
+        "sms_webhook_disabled_count_total",
     ];
     let rows = PAGE.lines().filter(|line| line.starts_with("| `sms."));
     for row in rows {

@@ -68,8 +68,10 @@ fn every_route_of_the_documentation_is_described_and_no_other_is() {
     let mut documented = BTreeSet::new();
     for row in rows {
         let route = row.split('|').nth(1).unwrap();
-        let method =
-            ["POST", "PUT", "DELETE"].into_iter().find(|method| route.contains(method)).unwrap_or("GET");
+        let method = ["POST", "PUT", "PATCH", "DELETE"]
+            .into_iter()
+            .find(|method| route.contains(method))
+            .unwrap_or("GET");
         for quoted in route.split('`').skip(1).step_by(2) {
             let paths = quoted.split([' ', ',']).filter(|word| word.starts_with('/'));
             documented.extend(paths.map(|path| (method.to_owned(), path.to_owned())));

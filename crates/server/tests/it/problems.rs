@@ -41,6 +41,8 @@ const OF_HTTP: &[&str] = &[
     "template_mistake",
     "unknown_scope",
     "unknown_country",
+    "unknown_event",
+    "invalid_url",
     "invalid_name",
 ];
 

@@ -115,6 +115,14 @@ pub fn event_id(subject: [u8; 16], number: i64) -> String {
     format!("evt_{:032x}_e{number}", u128::from_be_bytes(subject))
 }
 
+/// The number and the subject of an event, out of its id.
+pub fn read_event_id(text: &str) -> Option<(i64, [u8; 16])> {
+    let (subject, number) = text.strip_prefix("evt_")?.split_once("_e")?;
+    let is_hex = subject.len() == 32 && subject.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let subject = u128::from_str_radix(subject, 16).ok().filter(|_| is_hex)?;
+    Some((number.parse().ok()?, subject.to_be_bytes()))
+}
+
 /// How the outbox stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Outbox {

@@ -19,6 +19,7 @@ mod quotas;
 mod receipts;
 mod spending;
 mod verifications;
+mod webhooks;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -50,6 +51,11 @@ pub(super) fn has_work(batch: &Batch) -> bool {
         && batch.forgotten.is_empty()
         && batch.raised.is_empty()
         && batch.forgotten_raised.is_empty()
+        && batch.handed_out.is_empty()
+        && batch.delivery_takes.is_empty()
+        && batch.delivery_ends.is_empty()
+        && batch.replays.is_empty()
+        && batch.forgotten_told.is_empty()
         && batch.leases.is_empty()
         && batch.resealed.is_empty()
         && batch.erasures.is_empty()
@@ -97,6 +103,7 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
     events::forget(statements, &mut batch.forgotten)?;
     events::raise(statements, &mut batch.raised)?;
     events::forget_raised(statements, &mut batch.forgotten_raised)?;
+    webhooks::run(statements, batch)?;
     events::lease(statements, &mut batch.leases)?;
     erase::reseal(statements, &mut batch.resealed)?;
     erase::texts(statements, &mut batch.erasures)?;

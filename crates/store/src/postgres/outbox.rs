@@ -4,8 +4,11 @@
 //! lock that this takes of `states` makes nobody wait who holds others. Readers go on while triggers are made; dropping
 //! waits for them.
 
+use domain::time::Timestamp;
+
 use super::sql::{Statements, column, get, params};
 use super::write::events::{SealedEvent, Takers};
+use super::write::webhooks::{HandedOut, NewDelivery};
 use crate::StoreError;
 
 /// Not for updates of `status` alone: PostgreSQL allows no list of columns beside transition tables.
@@ -17,6 +20,25 @@ pub(super) const KEEP: &[&str] = &[
 ];
 
 pub(super) const NO_MORE: &[&str] = &["DROP TRIGGER keep_new ON states", "DROP TRIGGER keep_moved ON states"];
+
+/// The same for webhooks.
+pub(super) const TELL: &[&str] = &[
+    "CREATE TRIGGER tell_new AFTER INSERT ON states REFERENCING NEW TABLE AS new_rows \
+     FOR EACH STATEMENT EXECUTE FUNCTION tuma_tell_new()",
+    "CREATE TRIGGER tell_moved AFTER UPDATE ON states REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows \
+     FOR EACH STATEMENT EXECUTE FUNCTION tuma_tell_moved()",
+];
+
+pub(super) const TELL_NO_MORE: &[&str] =
+    &["DROP TRIGGER tell_new ON states", "DROP TRIGGER tell_moved ON states"];
+
+const ARE_TOLD: &str =
+    "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'states'::regclass AND tgname = 'tell_moved'";
+
+pub(super) fn are_told(statements: &mut Statements<'_>) -> Result<bool, StoreError> {
+    let found = statements.first(ARE_TOLD, params![], |row| get::<i64>(row, 0))?;
+    Ok(found.is_some_and(|triggers| triggers > 0))
+}
 
 const ARE_KEPT: &str =
     "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'states'::regclass AND tgname = 'keep_moved'";
@@ -46,4 +68,46 @@ pub(super) fn insert(
         takers.stage,
     ];
     statements.execute(INSERT, values).map(|_inserted| ())
+}
+
+const DELIVER: &str = "INSERT INTO deliveries (number, endpoint_id, subject, kind, state, due_at, since, posts, \
+     posts_before) SELECT d.number, d.endpoint, d.subject, d.kind, 'pending', $5, $5, 0, 0 \
+     FROM UNNEST($1::int8[], $2::uuid[], $3::uuid[], $4::text[]) AS d (number, endpoint, subject, kind) \
+     ON CONFLICT DO NOTHING";
+
+/// What endpoints are to get.
+pub(super) fn deliver(
+    statements: &mut Statements<'_>,
+    now: Timestamp,
+    deliveries: &[NewDelivery],
+) -> Result<(), StoreError> {
+    if deliveries.is_empty() {
+        return Ok(());
+    }
+    let values = params![
+        column(deliveries.iter().map(|it| it.number)),
+        column(deliveries.iter().map(|it| it.endpoint)),
+        column(deliveries.iter().map(|it| it.subject)),
+        column(deliveries.iter().map(|it| &it.kind)),
+        now.as_micros(),
+    ];
+    statements.execute(DELIVER, values).map(|_delivered| ())
+}
+
+const NOBODY_WANTS: &str = "DELETE FROM events e USING UNNEST($1::int8[], $2::bool[]) AS h (number, is_kept) \
+     WHERE e.number = h.number AND NOT h.is_kept AND e.publish = 0";
+
+const ARE_HANDED_OUT: &str = "UPDATE events e SET stage = CASE WHEN h.is_kept THEN 2 ELSE 0 END, \
+     caller = coalesce(e.caller, h.caller) \
+     FROM UNNEST($1::int8[], $2::bool[], $3::uuid[]) AS h (number, is_kept, caller) WHERE e.number = h.number";
+
+pub(super) fn are_handed_out(
+    statements: &mut Statements<'_>,
+    events: &[HandedOut],
+) -> Result<(), StoreError> {
+    let numbers = column(events.iter().map(|event| event.number));
+    let kept = column(events.iter().map(|event| event.is_kept));
+    statements.execute(NOBODY_WANTS, params![numbers, kept])?;
+    let callers = column(events.iter().map(|event| event.caller));
+    statements.execute(ARE_HANDED_OUT, params![numbers, kept, callers]).map(|_handed_out| ())
 }

@@ -26,6 +26,8 @@ pub(super) mod templates;
 pub(super) mod verifications;
 #[path = "read/watches.rs"]
 pub(super) mod watches;
+#[path = "read/webhooks.rs"]
+pub(super) mod webhooks;
 
 use std::fmt::Write as _;
 

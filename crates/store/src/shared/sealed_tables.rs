@@ -58,6 +58,17 @@ const TABLES: &[Sealed] = &[
         place: "message_id",
         columns: &[("sealed_code", Column::Code)],
     },
+    Sealed {
+        name: "webhook_endpoints",
+        key: "id",
+        first: RowKey::Id([0; 16]),
+        place: "id",
+        columns: &[
+            ("sealed_url", Column::EndpointUrl),
+            ("sealed_secret", Column::EndpointSecret),
+            ("sealed_former", Column::EndpointFormer),
+        ],
+    },
 ];
 
 /// Before the first row of a table; `None` behind the last table.

@@ -2,6 +2,8 @@
 
 #[path = "store/conversations.rs"]
 mod conversations;
+#[path = "store/webhooks.rs"]
+mod webhooks;
 
 use std::sync::Arc;
 

@@ -55,6 +55,8 @@ pub(super) mod templates;
 pub(super) mod verifications;
 #[path = "write/watches.rs"]
 pub(super) mod watches;
+#[path = "write/webhooks.rs"]
+pub(super) mod webhooks;
 
 use domain::audit::{Act, Actor, Event, NewEntry};
 use domain::ids::MessageId;
@@ -114,6 +116,12 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
     answer!(batch.forgotten, |numbers| events::forget(statements, numbers));
     answer!(batch.raised, |raised| events::raise(statements, raised));
     answer!(batch.forgotten_raised, |numbers| events::forget_raised(statements, numbers));
+    answer!(batch.endpoints, |operation| webhooks::operate(statements, operation));
+    answer!(batch.handed_out, |hand_out| webhooks::hand_out(statements, *hand_out));
+    answer!(batch.delivery_takes, |take| webhooks::take(statements, take));
+    answer!(batch.delivery_ends, |end| webhooks::end(statements, end));
+    answer!(batch.replays, |replay| webhooks::replay(statements, &replay.0, replay.1.as_ref()));
+    answer!(batch.forgotten_told, |forget| webhooks::forget(statements, forget.0, forget.1));
     answer!(batch.leases, |change| events::lease(statements, change));
     answer!(batch.data_keys, |change| change_data_key(statements, change));
     answer!(batch.resealed, |rows| data_keys::write(statements, rows));

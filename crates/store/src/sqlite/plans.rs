@@ -303,6 +303,46 @@ fn outbox_is_read_from_its_front_and_emptied_by_its_key() {
 }
 
 #[test]
+fn deliveries_are_found_by_what_is_due_and_events_by_what_is_new() {
+    use super::read::webhooks as read;
+    use super::write::webhooks as write;
+    let message = format!("{BY_ID} LEFT-JOIN");
+    visits(read::TO_HAND_OUT, &["SCAN e USING INDEX events_to_hand_out", &message]);
+    visits(
+        read::DUE,
+        &[
+            "SEARCH d USING INDEX deliveries_due (endpoint_id=? AND due_at<?)",
+            "CORRELATED SCALAR SUBQUERY 1",
+            "SEARCH f USING COVERING INDEX deliveries_by_subject (endpoint_id=? AND subject=? AND number<?)",
+            "SEARCH e USING INTEGER PRIMARY KEY (rowid=?)",
+            &message,
+        ],
+    );
+    visits(read::ANY_TO_HAND_OUT, &["SCAN events USING COVERING INDEX events_to_hand_out"]);
+    visits(
+        read::ANY_DUE,
+        &["SEARCH deliveries USING COVERING INDEX deliveries_due (endpoint_id=? AND due_at<?)"],
+    );
+    visits(
+        read::DELIVERIES,
+        &["SEARCH deliveries USING INDEX deliveries_of_endpoint (endpoint_id=? AND number<?)"],
+    );
+    // Of a page, already in the order of the events.
+    let last_term = "USE TEMP B-TREE FOR LAST TERM OF ORDER BY";
+    visits(read::POSTS, &["SEARCH delivery_posts USING PRIMARY KEY (number>? AND number<?)", last_term]);
+    visits(read::ONE, &["SEARCH events USING INTEGER PRIMARY KEY (rowid=?)"]);
+    visits(read::RANGE, &["SEARCH events USING INDEX events_by_time (at>? AND at<?)"]);
+    visits(read::TOLD_BEFORE, &["SEARCH events USING COVERING INDEX events_by_time (at<?)"]);
+    let one = "SEARCH deliveries USING PRIMARY KEY (number=? AND endpoint_id=?)";
+    visits(write::IS_TAKEN, &[one]);
+    visits(write::END, &[one]);
+    visits(write::POST, &[one]);
+    visits(write::FORGET_POSTS, &["SEARCH delivery_posts USING PRIMARY KEY (number=?)"]);
+    visits(write::FORGET_DELIVERIES, &["SEARCH deliveries USING PRIMARY KEY (number=?)"]);
+    visits(write::FORGET_EVENT, &["SEARCH events USING INTEGER PRIMARY KEY (rowid=?)"]);
+}
+
+#[test]
 fn message_is_sent_again_by_its_key() {
     let [one, two, three] = ["SCALAR SUBQUERY 1", "SCALAR SUBQUERY 2", "SCALAR SUBQUERY 3"];
     let texts = ["SCALAR SUBQUERY 4", MESSAGES];

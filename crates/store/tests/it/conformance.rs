@@ -31,6 +31,7 @@ mod tampering;
 mod templates;
 mod verifications;
 mod watches;
+mod webhooks;
 
 use crate::support::{Bench, PostgresFixture, SqliteFixture};
 
@@ -382,6 +383,17 @@ macro_rules! conformance {
                 lease_is_one_nodes_until_it_ends_or_is_given_back,
                 what_is_raised_is_kept_in_order_while_it_is_wanted,
                 what_is_raised_is_sealed_and_read_under_a_new_key,
+            );
+            conformance!(@room webhooks, $fixture,
+                endpoint_reads_back_and_events_are_told_while_there_is_one,
+                endpoint_gets_what_is_its_owners_and_what_it_asked_for,
+                later_event_of_a_subject_waits_and_others_pass,
+                endpoint_that_fails_rests_is_probed_and_in_the_end_disabled,
+                endpoint_that_is_gone_is_disabled_at_once,
+                both_secrets_sign_while_a_rotation_lasts_and_are_read_under_a_new_key,
+                event_is_posted_again_when_it_is_asked_for,
+                endpoint_is_told_of_itself_whatever_it_asked_for,
+                what_was_told_long_ago_is_forgotten_with_its_deliveries,
             );
             conformance!(@room guard, $fixture,
                 count_that_can_not_be_read_is_left_out,

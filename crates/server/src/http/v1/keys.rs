@@ -36,7 +36,7 @@ pub(super) struct CreateBody {
     /// What you call the caller.
     #[schema(required = true, example = "wallet")]
     name: Option<String>,
-    /// What it may do: `sms:send`, `sms:read`, `verify`, `prompts`, `consent`, `templates`, `admin`.
+    /// What it may do: `sms:send`, `sms:read`, `verify`, `prompts`, `consent`, `templates`, `webhooks`, `admin`.
     #[schema(required = true, example = json!(["sms:send"]))]
     scopes: Option<Vec<String>>,
     /// Scenarios that it may send for; all if there is none.

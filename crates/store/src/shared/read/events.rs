@@ -46,7 +46,11 @@ pub(in super::super) fn raised(
 }
 
 /// What an event tells; an empty object if it has nothing of its own.
-fn data(vault: &Vault, subject: &[u8; 16], sealed: Option<&[u8]>) -> Result<EventData, StoreError> {
+pub(super) fn data(
+    vault: &Vault,
+    subject: &[u8; 16],
+    sealed: Option<&[u8]>,
+) -> Result<EventData, StoreError> {
     let Some(sealed) = sealed else { return Ok(EventData::from_json("{}")) };
     let text = vault.open_text(Column::EventData, subject, sealed)?;
     Ok(EventData::from_json(text.expose()))

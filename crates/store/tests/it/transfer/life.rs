@@ -7,7 +7,7 @@ use domain::consent::Keyword;
 use domain::event::{EventData, EventKind, NewEvent};
 use domain::guard::ledger::Entered;
 use domain::guard::{Count, Grain, Mode, Subject};
-use domain::ids::{BulkId, DecisionId, MessageId, VerificationId};
+use domain::ids::{BulkId, DecisionId, EndpointId, MessageId, VerificationId};
 use domain::message::MessageStatus;
 use domain::phone::Country;
 use domain::quota::{Allowance, Draw};
@@ -31,6 +31,7 @@ use store::port::queue::{LaneDepth, Stuck, Waiting};
 use store::port::templates::{Draft, Publish};
 use store::port::verifications::{ChangeVerifications, Deed, NewVerification};
 use store::port::watches::WatchCount;
+use store::port::webhooks::{DeliveryEnd, EndDeliveries, EndpointChange, NewEndpoint, TakeDeliveries};
 
 use crate::conformance::inbound::{all, from_phone};
 use crate::conformance::prompts::{approval, ask, said};
@@ -40,13 +41,16 @@ use crate::support::{
 };
 
 /// Every table that is carried.
-pub(crate) const TABLES: [&str; 35] = [
+pub(crate) const TABLES: [&str; 38] = [
     "data_keys",
     "api_keys",
     "former_secrets",
     "templates",
     "drained",
     "events",
+    "webhook_endpoints",
+    "deliveries",
+    "delivery_posts",
     "messages",
     "states",
     "attempts",
@@ -395,7 +399,43 @@ async fn beside_messages<F: Fixture>(bench: &Bench<F>) {
     bench.raise_events(vec![told]).await.unwrap();
     bench.keep_events(false).await.unwrap();
     bench.receive_inbound(from_phone(90, "Ondoa \0 👍", Some(Keyword::Unsubscribe))).await.unwrap();
+    webhooks(bench).await;
     for name in ["africastalking", "zebra"] {
         assert_eq!(bench.set_drained(provider(name), Some(NOW), operator(NOW)).await, Ok(true));
     }
+}
+
+/// An endpoint with two secrets, and what it got.
+async fn webhooks<F: Fixture>(bench: &Bench<F>) {
+    let id = EndpointId::new(NOW, entropy(1));
+    let endpoint = NewEndpoint {
+        id,
+        caller: caller(1),
+        hears_all: true,
+        url: "https://example.com/hooks?k=é".into(),
+        description: Some("duka 'é' 🏪".into()),
+        events: vec!["prompt.*".into()],
+        secret: "whsec_one".into(),
+    };
+    bench.create_endpoint(endpoint, operator(NOW)).await.unwrap();
+    let rotate = EndpointChange::Rotate("whsec_two".into(), NOW.plus(DAY));
+    assert_eq!(bench.change_endpoint(id, rotate, operator(NOW)).await, Ok(true));
+    let test = EndpointChange::Test(EventData::from_json("{}"));
+    assert_eq!(bench.change_endpoint(id, test, operator(NOW)).await, Ok(true));
+    let under_way = Vec::new();
+    let take = TakeDeliveries { now: NOW, again_at: NOW.plus(MINUTE), each: 8, under_way, limit: 8 };
+    let [taken] = bench.take_deliveries(take).await.unwrap().try_into().unwrap();
+    let end = DeliveryEnd {
+        endpoint: id,
+        number: taken.number,
+        at: NOW,
+        took_ms: 5,
+        status: Some(500),
+        error: Some("status"),
+        again_at: Some(NOW.plus(MINUTE)),
+        rests_until: NOW,
+        is_gone: true,
+    };
+    let end = EndDeliveries { ends: vec![end], now: NOW, failing_since: NOW.minus(DAY), rests_after: 1 };
+    assert_eq!(bench.end_deliveries(end).await, Ok(vec![id]));
 }

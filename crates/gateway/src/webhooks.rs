@@ -1,0 +1,393 @@
+//! Events on their way to endpoints of callers: at least once, and those of one subject in order.
+//!
+//! One node does it for all, under a lease. In each turn it hands out what was told since, takes what is due, and notes what
+//! came of it. What it took and never ended, because it died, is due again. The store gives out the earliest event of a
+//! subject alone, so that one that has to be tried again keeps those behind it waiting, and no others.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use domain::ids::EndpointId;
+use domain::secret::SecretString;
+use domain::time::Timestamp;
+use domain::webhook::{AGAIN, FAILS_AFTER, GIVE_UP_AFTER, PROBE};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use store::StoreError;
+use store::port::events::{Lease, event_id};
+use store::port::webhooks::{
+    DeliveryEnd, EndDeliveries, HandOut, TakeDeliveries, TakenDelivery, Tells, ToldEvent,
+};
+
+use crate::fresh;
+use crate::shared::Shared;
+use crate::stop::Stop;
+
+/// How often what is due is looked for, where there was nothing.
+pub(crate) const TURN: Duration = Duration::from_millis(250);
+
+/// From a failure of the store to the next try, and how often a node looks whether it should take over.
+const REST: Duration = Duration::from_secs(2);
+
+/// How often what waits is measured.
+const MEASURE: Duration = Duration::from_secs(15);
+
+/// Events that are handed out together.
+const BATCH: u32 = 200;
+
+/// The lease of the node that posts.
+const LEASE: &str = "webhooks";
+const HOLDS_FOR: Duration = Duration::from_mins(1);
+const RENEW_BELOW: Duration = Duration::from_secs(30);
+
+/// How far the clocks of nodes may be apart.
+const SKEW: Duration = Duration::from_secs(2);
+
+/// Posts to endpoints: the one thing that is not done here.
+#[async_trait]
+pub trait Poster: std::fmt::Debug + Send + Sync {
+    /// Posts once, and ends within the time that an endpoint may take.
+    async fn post(&self, envelope: Envelope) -> Posted;
+}
+
+/// What is posted.
+#[derive(Debug)]
+pub struct Envelope {
+    /// Where.
+    pub url: SecretString,
+    /// What it is signed with, each for itself.
+    pub secrets: Vec<SecretString>,
+    /// The event's id.
+    pub id: String,
+    /// When it is posted.
+    pub at: Timestamp,
+    /// The event, in JSON.
+    pub body: SecretString,
+}
+
+/// What came of it: what was answered, or why nothing was.
+pub type Posted = Result<u16, PostError>;
+
+/// Why there was no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PostError {
+    /// It is no address that may be posted to.
+    Forbidden,
+    /// No connection stood.
+    Unreachable,
+    /// It took too long.
+    Timeout,
+    /// The connection broke.
+    BrokenOff,
+}
+
+impl PostError {
+    /// The word that is kept.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Forbidden => "forbidden_address",
+            Self::Unreachable => "unreachable",
+            Self::Timeout => "timeout",
+            Self::BrokenOff => "broken_off",
+        }
+    }
+}
+
+/// What is answered by one who wants nothing any more.
+const GONE: u16 = 410;
+
+/// The worker.
+#[derive(Debug)]
+pub(crate) struct Courier {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) poster: Arc<dyn Poster>,
+}
+
+/// What the worker knows from one turn to the next.
+#[derive(Default)]
+struct Memory {
+    holds_until: Option<Timestamp>,
+    measured_at: Option<Timestamp>,
+    /// Posts, by endpoint, that have not been noted yet.
+    under_way: HashMap<EndpointId, u32>,
+    /// Ends that are to be noted.
+    ended: Vec<DeliveryEnd>,
+    failures: u32,
+}
+
+type Posts = FuturesUnordered<BoxFuture<'static, DeliveryEnd>>;
+
+impl Courier {
+    pub(crate) async fn run(self: Arc<Self>, stop: Stop) {
+        let (mut memory, mut posts) = (Memory::default(), Posts::new());
+        loop {
+            stop.beat(self.shared.clock.now());
+            let rests = stop.is_asked() || stop.is_paused();
+            if stop.is_asked() && posts.is_empty() && memory.ended.is_empty() {
+                break;
+            }
+            let found = match self.turn(&mut memory, &mut posts, rests).await {
+                Ok(found) => {
+                    memory.failures = 0;
+                    found
+                }
+                Err(problem) => {
+                    if memory.failures == 0 {
+                        tracing::warn!(%problem, "events can't be brought to webhooks; they are kept");
+                    }
+                    memory.failures += 1;
+                    if stop.is_asked() {
+                        break;
+                    }
+                    Found::Trouble
+                }
+            };
+            if !self.wait(found, &mut memory, &mut posts, &stop).await {
+                break;
+            }
+        }
+        self.give_back(&mut memory).await;
+    }
+
+    /// Notes what has ended, and begins what is due.
+    async fn turn(&self, memory: &mut Memory, posts: &mut Posts, rests: bool) -> Result<Found, StoreError> {
+        self.note(memory).await?;
+        if rests {
+            self.give_back(memory).await;
+            return Ok(Found::Nothing);
+        }
+        if !self.is_ours(memory).await? {
+            return Ok(Found::NotOurs);
+        }
+        self.measure(memory).await?;
+        let store = &self.shared.store;
+        let now = self.shared.clock.now();
+        if !store.is_anything_due(now).await? {
+            return Ok(Found::Nothing);
+        }
+        let handed_out = store.hand_out(HandOut { now, limit: BATCH }).await?;
+        let settings = self.shared.settings.webhooks;
+        let left = settings.in_flight.saturating_sub(u32::try_from(posts.len()).unwrap_or(u32::MAX));
+        let mut taken = 0;
+        if left > 0 {
+            let take = TakeDeliveries {
+                now,
+                again_at: now.plus(2 * settings.timeout + HOLDS_FOR),
+                each: settings.in_flight_each,
+                under_way: memory.under_way.iter().map(|(id, posts)| (*id, *posts)).collect(),
+                limit: left,
+            };
+            for delivery in store.take_deliveries(take).await? {
+                taken += 1;
+                *memory.under_way.entry(delivery.endpoint).or_default() += 1;
+                posts.push(self.post(delivery).boxed());
+            }
+        }
+        Ok(if handed_out > 0 || taken > 0 { Found::More } else { Found::Nothing })
+    }
+
+    /// Waits until there may be something to do; `false` when it is time to leave everything.
+    async fn wait(&self, found: Found, memory: &mut Memory, posts: &mut Posts, stop: &Stop) -> bool {
+        let clock = &self.shared.clock;
+        let pause = match found {
+            Found::More => Duration::ZERO,
+            Found::Nothing => TURN,
+            Found::NotOurs | Found::Trouble => REST,
+        };
+        let is_asked = stop.is_asked();
+        tokio::select! {
+            () = stop.hard.cancelled() => return false,
+            () = stop.asked(), if !is_asked => {}
+            Some(end) = posts.next() => memory.ended.push(end),
+            () = clock.sleep_until(clock.now().plus(pause)), if !is_asked || posts.is_empty() => {}
+        }
+        while let Some(Some(end)) = posts.next().now_or_never() {
+            memory.ended.push(end);
+        }
+        true
+    }
+
+    /// Notes what has ended. Where the store does not take it, it is kept for the next turn.
+    async fn note(&self, memory: &mut Memory) -> Result<(), StoreError> {
+        if memory.ended.is_empty() {
+            return Ok(());
+        }
+        let now = self.shared.clock.now();
+        let end = EndDeliveries {
+            ends: memory.ended.clone(),
+            now,
+            failing_since: now.minus(GIVE_UP_AFTER),
+            rests_after: FAILS_AFTER,
+        };
+        let disabled = self.shared.store.end_deliveries(end).await?;
+        for end in memory.ended.drain(..) {
+            if let Some(posts) = memory.under_way.get_mut(&end.endpoint) {
+                *posts = posts.saturating_sub(1);
+            }
+            self.shared.metrics.webhooks.posted(end.error, end.again_at.is_some());
+        }
+        memory.under_way.retain(|_, posts| *posts > 0);
+        for endpoint in disabled {
+            tracing::warn!(%endpoint, "a webhook endpoint was disabled: it is gone, or has failed for three days");
+            self.shared.metrics.webhooks.disabled();
+        }
+        Ok(())
+    }
+
+    fn post(&self, delivery: TakenDelivery) -> impl Future<Output = DeliveryEnd> + Send + 'static {
+        let (shared, poster) = (Arc::clone(&self.shared), Arc::clone(&self.poster));
+        async move {
+            let at = shared.clock.now();
+            let id = event_id(delivery.event.subject, delivery.number);
+            let answer = match written(&id, &delivery.event) {
+                Ok(body) => {
+                    let (url, secrets) = (delivery.url.clone(), delivery.secrets.clone());
+                    poster.post(Envelope { url, secrets, id, at, body: body.into() }).await
+                }
+                // Of a damaged row: it is tried again, and told of as a failure.
+                Err(problem) => {
+                    tracing::error!(%problem, event = id, "an event can't be written");
+                    Err(PostError::BrokenOff)
+                }
+            };
+            end_of(&delivery, answer, at, shared.clock.now())
+        }
+    }
+
+    /// Whether this node is the one that posts. Where one process serves the database, nobody need be asked.
+    async fn is_ours(&self, memory: &mut Memory) -> Result<bool, StoreError> {
+        let (shared, now) = (&self.shared, self.shared.clock.now());
+        if !shared.store.is_shared() || memory.holds_until.is_some_and(|until| now.plus(RENEW_BELOW) < until)
+        {
+            return Ok(true);
+        }
+        let until = now.plus(HOLDS_FOR);
+        let lease = Lease { name: LEASE, node: shared.node, until, ended_before: now.minus(SKEW) };
+        memory.holds_until = None;
+        let is_ours = shared.store.take_lease(lease).await?;
+        memory.holds_until = is_ours.then_some(until);
+        Ok(is_ours)
+    }
+
+    /// Lets another node post at once.
+    async fn give_back(&self, memory: &mut Memory) {
+        if memory.holds_until.take().is_some()
+            && let Err(problem) = self.shared.store.release_lease(LEASE, self.shared.node).await
+        {
+            // The others wait for its end.
+            tracing::debug!(%problem, "the lease could not be given back");
+        }
+    }
+
+    async fn measure(&self, memory: &mut Memory) -> Result<(), StoreError> {
+        let now = self.shared.clock.now();
+        if memory.measured_at.is_none_or(|at| now.since(at) >= MEASURE) {
+            self.shared.metrics.webhooks.waits(self.shared.store.backlog().await?, now);
+            memory.measured_at = Some(now);
+        }
+        Ok(())
+    }
+}
+
+/// What a turn found.
+enum Found {
+    More,
+    Nothing,
+    NotOurs,
+    Trouble,
+}
+
+/// What comes of a post.
+fn end_of(delivery: &TakenDelivery, posted: Posted, at: Timestamp, now: Timestamp) -> DeliveryEnd {
+    let took = u32::try_from(now.since(at).as_millis()).unwrap_or(u32::MAX);
+    let status = posted.ok();
+    let error = match posted {
+        Ok(200..=299) => None,
+        Ok(GONE) => Some("gone"),
+        Ok(_) => Some("status"),
+        Err(error) => Some(error.as_str()),
+    };
+    let tries = u16::try_from(delivery.tries).unwrap_or(u16::MAX);
+    let wait = AGAIN.wait(tries.min(u16::MAX - 1), None, fresh::jitter()).unwrap_or(AGAIN.cap);
+    let is_left = error.is_some() && now.since(delivery.since) < GIVE_UP_AFTER;
+    let probes = u16::try_from(delivery.failures.saturating_sub(FAILS_AFTER)).unwrap_or(u16::MAX - 1);
+    let rest =
+        PROBE.wait(probes.saturating_add(1).min(u16::MAX - 1), None, fresh::jitter()).unwrap_or(PROBE.cap);
+    DeliveryEnd {
+        endpoint: delivery.endpoint,
+        number: delivery.number,
+        at,
+        took_ms: took,
+        status,
+        error,
+        again_at: is_left.then(|| now.plus(wait)),
+        rests_until: now.plus(rest),
+        is_gone: status == Some(GONE),
+    }
+}
+
+/// An event as consumers read it (Standard Webhooks: `type`, `timestamp`, `data`).
+#[derive(Serialize)]
+struct Written<'a, T> {
+    id: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    timestamp: Timestamp,
+    data: T,
+}
+
+/// What is told of a change of status. No number, no text.
+#[derive(Serialize)]
+struct Moved<'a> {
+    message_id: domain::ids::MessageId,
+    status: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_code: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scenario: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bulk_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'a RawValue>,
+}
+
+fn written(id: &str, event: &ToldEvent) -> serde_json::Result<String> {
+    let ToldEvent { kind, subject, at, tells } = event;
+    match tells {
+        Tells::Data(data) => {
+            let data: &RawValue = serde_json::from_str(data.expose())?;
+            serde_json::to_string(&Written { id, kind, timestamp: *at, data })
+        }
+        Tells::Status { provider, reason, provider_code, about } => {
+            let about = about.as_ref();
+            let data = Moved {
+                message_id: domain::ids::MessageId::from_bytes(*subject),
+                status: kind.strip_prefix("message.").unwrap_or(kind),
+                provider: provider.as_deref(),
+                reason: reason.as_deref(),
+                provider_code: provider_code.as_deref(),
+                scenario: about.map(|about| about.scenario.as_str()),
+                reference: about.and_then(|about| about.reference.as_deref()),
+                group: about.and_then(|about| about.group.as_deref()),
+                bulk_id: about.and_then(|about| about.bulk_id).map(|id| id.to_string()),
+                metadata: about
+                    .and_then(|about| about.metadata.as_deref())
+                    .and_then(|json| serde_json::from_str(json).ok()),
+            };
+            serde_json::to_string(&Written { id, kind, timestamp: *at, data })
+        }
+    }
+}
