@@ -4,7 +4,7 @@
 //! came of it. What it took and never ended, because it died, is due again. The store gives out the earliest event of a
 //! subject alone, so that one that has to be tried again keeps those behind it waiting, and no others.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -113,8 +113,8 @@ pub(crate) struct Courier {
 struct Memory {
     holds_until: Option<Timestamp>,
     measured_at: Option<Timestamp>,
-    /// Posts, by endpoint, that have not been noted yet.
-    under_way: HashMap<EndpointId, u32>,
+    /// Events whose posts have not been noted yet, by endpoint.
+    under_way: HashMap<EndpointId, HashSet<i64>>,
     /// Ends that are to be noted.
     ended: Vec<DeliveryEnd>,
     failures: u32,
@@ -179,13 +179,15 @@ impl Courier {
                 now,
                 again_at: now.plus(2 * settings.timeout + HOLDS_FOR),
                 each: settings.in_flight_each,
-                under_way: memory.under_way.iter().map(|(id, posts)| (*id, *posts)).collect(),
+                under_way: memory.under_way.iter().map(|(id, posts)| (*id, count(posts))).collect(),
                 limit: left,
             };
             for delivery in store.take_deliveries(take).await? {
-                taken += 1;
-                *memory.under_way.entry(delivery.endpoint).or_default() += 1;
-                posts.push(self.post(delivery).boxed());
+                // What takes longer than it was taken for is due again, and must not overtake itself.
+                if memory.under_way.entry(delivery.endpoint).or_default().insert(delivery.number) {
+                    taken += 1;
+                    posts.push(self.post(delivery).boxed());
+                }
             }
         }
         Ok(if handed_out > 0 || taken > 0 { Found::More } else { Found::Nothing })
@@ -227,11 +229,11 @@ impl Courier {
         let disabled = self.shared.store.end_deliveries(end).await?;
         for end in memory.ended.drain(..) {
             if let Some(posts) = memory.under_way.get_mut(&end.endpoint) {
-                *posts = posts.saturating_sub(1);
+                posts.remove(&end.number);
             }
             self.shared.metrics.webhooks.posted(end.error, end.again_at.is_some());
         }
-        memory.under_way.retain(|_, posts| *posts > 0);
+        memory.under_way.retain(|_, posts| !posts.is_empty());
         for endpoint in disabled {
             tracing::warn!(%endpoint, "a webhook endpoint was disabled: it is gone, or has failed for three days");
             self.shared.metrics.webhooks.disabled();
@@ -292,6 +294,10 @@ impl Courier {
         }
         Ok(())
     }
+}
+
+fn count(posts: &HashSet<i64>) -> u32 {
+    u32::try_from(posts.len()).unwrap_or(u32::MAX)
 }
 
 /// What a turn found.

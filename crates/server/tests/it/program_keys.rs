@@ -79,7 +79,9 @@ async fn what_is_no_scope_is_refused_and_nothing_is_printed() {
         assert_ne!(refused.code, Some(0));
         assert_eq!(refused.stdout, "");
         assert!(
-            refused.stderr.contains("sms:send, sms:read, verify, prompts, consent, templates and admin"),
+            refused
+                .stderr
+                .contains("sms:send, sms:read, verify, prompts, consent, templates, webhooks and admin"),
             "{}",
             refused.stderr
         );

@@ -51,8 +51,9 @@ pub(in super::super) const RANGE: &str = "SELECT number, at, kind, subject, call
 pub(in super::super) const TOLD_BEFORE: &str =
     "SELECT number FROM events WHERE stage = 2 AND at < ?1 ORDER BY at, number LIMIT ?2";
 
-/// In order of their numbers, of all endpoints.
-const PENDING: &str = "SELECT count(*), min(since) FROM deliveries WHERE state = 'pending'";
+/// Of endpoints that are posted to: what others were to get waits for nothing.
+const PENDING: &str = "SELECT count(*), min(d.since) FROM deliveries d \
+     JOIN webhook_endpoints w ON w.id = d.endpoint_id WHERE d.state = 'pending' AND w.disabled_at IS NULL";
 const OLDEST_TO_HAND_OUT: &str = "SELECT at FROM events WHERE stage = 1 ORDER BY number LIMIT 1";
 
 /// An endpoint, with its secrets.
@@ -268,7 +269,10 @@ pub(in super::super) fn is_settled(statements: &mut Statements<'_>) -> Result<bo
 pub(in super::super) const ANY_TO_HAND_OUT: &str = "SELECT 1 FROM events WHERE stage = 1 LIMIT 1";
 pub(in super::super) const ANY_DUE: &str =
     "SELECT 1 FROM deliveries WHERE endpoint_id = ?1 AND state = 'pending' AND due_at <= ?2 LIMIT 1";
-const IDS: &str = "SELECT id FROM webhook_endpoints";
+/// Those that are posted to now.
+const IDS: &str = "SELECT w.id FROM webhook_endpoints w LEFT JOIN api_keys k ON k.id = w.caller \
+     WHERE w.disabled_at IS NULL AND (w.rests_until IS NULL OR w.rests_until <= ?1) \
+     AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > ?1)";
 
 pub(in super::super) fn is_anything_due(
     statements: &mut Statements<'_>,
@@ -277,7 +281,7 @@ pub(in super::super) fn is_anything_due(
     if statements.first(ANY_TO_HAND_OUT, params![], |_row| Ok(()))?.is_some() {
         return Ok(true);
     }
-    for id in statements.collect(IDS, params![], |row| get::<[u8; 16]>(row, 0))? {
+    for id in statements.collect(IDS, params![now.as_micros()], |row| get::<[u8; 16]>(row, 0))? {
         if statements.first(ANY_DUE, params![id, now.as_micros()], |_row| Ok(()))?.is_some() {
             return Ok(true);
         }
