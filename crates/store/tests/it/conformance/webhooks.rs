@@ -338,5 +338,8 @@ pub(crate) async fn what_was_told_long_ago_is_forgotten_with_its_deliveries<F: F
     assert_eq!(rounds, 1);
     assert_eq!(bench.deliveries(id(1), None, 10).await.unwrap().len(), 2);
     assert_eq!(bench.backlog().await.unwrap().deliveries, 2);
+    assert!(bench.change_endpoint(id(1), EndpointChange::Delete, operator(NOW)).await.unwrap());
+    let backlog = bench.backlog().await.unwrap();
+    assert_eq!((backlog.deliveries, backlog.oldest), (0, None), "nothing waits for one that is gone");
     assert_eq!(bench.raised_events(10).await.unwrap().len(), 4, "what the broker has not got stays for it");
 }
