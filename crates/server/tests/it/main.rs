@@ -54,6 +54,7 @@ mod callbacks;
 mod inbound_receive;
 
 mod opt_outs;
+mod scenarios;
 
 mod fault_matrix;
 
