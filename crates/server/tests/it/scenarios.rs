@@ -48,7 +48,8 @@ async fn login_with_a_code() {
 /// A gateway that both networks bring texts to: Africa's Talking to itself, Twilio to its public address.
 async fn two_way() -> (TestApp, String) {
     let app = TestApp::start().await;
-    let incoming = format!("http://{}/webhooks/africastalking/incoming/{CALLBACK_SECRET}", app.gateway.address);
+    let incoming =
+        format!("http://{}/webhooks/africastalking/incoming/{CALLBACK_SECRET}", app.gateway.address);
     app.sim.set_callback_urls(CallbackUrls {
         africastalking_incoming: Some(incoming),
         twilio_incoming: Some(app.public.url("/webhooks/twilio/incoming")),
@@ -160,7 +161,7 @@ async fn a_withdrawal_approval_by_unanimity_and_one_by_veto_with_both_open_at_on
     // A bare word could be meant for either: it counts for neither, and its sender is asked.
     let before = app.sim.handset(KENYAN).texts().len();
     writes(&app, KENYAN, "APPROVE").await;
-    wait_until(async || app.sim.handset(KENYAN).texts().len() > before, LONG).await.unwrap();
+    wait_until(|| app.sim.handset(KENYAN).texts().len() > before, LONG).await.unwrap();
     let question = app.sim.handset(KENYAN).last_text().unwrap().body;
     assert!(question.contains("WR-101") && question.contains("WR-102"), "{question}");
     for id in [&first, &second] {
@@ -216,10 +217,11 @@ async fn a_security_alert_while_a_bulk_send_is_running() {
     let app = TestApp::start().await;
     // A hundred invitations: ten leave, and ten more each second.
     let receivers: Vec<String> = (0..100).map(|n| format!("+1415555{:04}", 1_000 + n)).collect();
-    let bulk = json!({"receivers": receivers, "message": "Umoja meets on Friday.", "scenario": "chama_invite"});
+    let bulk =
+        json!({"receivers": receivers, "message": "Umoja meets on Friday.", "scenario": "chama_invite"});
     assert_eq!(app.post("/sms/bulk", &bulk).await.status, 202);
     let invited = || app.sim.ledger().entries_where(|sms| sms.body == "Umoja meets on Friday.").len();
-    wait_until(async || invited() > 0, LONG).await.unwrap();
+    wait_until(|| invited() > 0, LONG).await.unwrap();
 
     let alert = json!({
         "receiver": AMERICAN,
@@ -231,6 +233,7 @@ async fn a_security_alert_while_a_bulk_send_is_running() {
     assert_eq!((&shown["priority"], &shown["scenario"]), (&json!("critical"), &json!("alert")));
     let waiting = receivers.len() - invited();
     assert!(waiting >= 50, "the alert waited for the bulk: {waiting} are left");
-    let reached: BTreeSet<String> = app.sim.ledger().by(Provider::Twilio).into_iter().map(|sms| sms.to).collect();
+    let reached: BTreeSet<String> =
+        app.sim.ledger().by(Provider::Twilio).into_iter().map(|sms| sms.to).collect();
     assert!(reached.contains(AMERICAN));
 }
