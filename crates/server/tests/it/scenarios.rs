@@ -12,8 +12,8 @@ use crate::app::{AMERICAN, CALLBACK_SECRET, KENYAN, TestApp, text};
 
 /// The code in a text: its last run of six digits.
 fn code_in(text: &str) -> String {
-    let runs = text.split(|letter: char| !letter.is_ascii_digit());
-    runs.filter(|run| run.len() == 6).next_back().unwrap_or_else(|| panic!("no code: {text}")).to_owned()
+    let mut runs = text.split(|letter: char| !letter.is_ascii_digit());
+    runs.rfind(|run| run.len() == 6).unwrap_or_else(|| panic!("no code: {text}")).to_owned()
 }
 
 #[tokio::test]
