@@ -238,6 +238,7 @@ async fn answer_to_a_prompt_counts_for_it_and_a_yes_to_nothing_is_passed_on() {
     let opened = app.anonymous(Method::POST, "/prompts").key(&prompts).json(&body).send().await;
     assert_eq!(opened.status, 202, "{}", opened.text);
     let path = format!("/prompts/{}", text(&opened.json()["id"]));
+    app.shown_when(&text(&opened.json()["receivers"][0]["message_id"]), "sent").await;
     write(&app, AMERICAN, TWILIO_PHONE_NUMBER, "ndio 👍").await;
     let shown = app.anonymous(Method::GET, &path).key(&prompts).send().await.json();
     assert_eq!((&shown["status"], &shown["outcome"]), (&json!("closed"), &json!("approved")), "{shown}");
