@@ -392,6 +392,7 @@ macro_rules! conformance {
                 endpoint_that_is_gone_is_disabled_at_once,
                 both_secrets_sign_while_a_rotation_lasts_and_are_read_under_a_new_key,
                 event_is_posted_again_when_it_is_asked_for,
+                endpoint_that_never_took_its_only_event_is_disabled_when_that_is_given_up,
                 endpoint_is_told_of_itself_whatever_it_asked_for,
                 what_was_told_long_ago_is_forgotten_with_its_deliveries,
             );

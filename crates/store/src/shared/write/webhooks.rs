@@ -83,6 +83,12 @@ const FAILS: &str = "UPDATE webhook_endpoints SET failures = failures + 1, \
 
 const HAS_FAILED_SINCE: &str = "SELECT 1 FROM webhook_endpoints WHERE id = ?1 AND failing_since <= ?2";
 
+/// Whether it has taken nothing since an event was first posted to it. If that event was the only one, nothing would ever
+/// show that it has failed for too long.
+const HAS_FAILED_ALL_ALONG: &str = "SELECT 1 FROM webhook_endpoints w JOIN deliveries d ON d.endpoint_id = w.id \
+     WHERE w.id = ?1 AND d.number = ?2 AND w.failing_since <= (SELECT min(p.at) FROM delivery_posts p \
+     WHERE p.number = d.number AND p.endpoint_id = w.id AND p.post > d.posts_before)";
+
 pub(in super::super) const FORGET_POSTS: &str = "DELETE FROM delivery_posts WHERE number = ?1";
 pub(in super::super) const FORGET_DELIVERIES: &str = "DELETE FROM deliveries WHERE number = ?1";
 /// One that the broker has not got yet stays for it.
@@ -347,10 +353,9 @@ pub(in super::super) fn end(
         }
         let values = params![bytes, at.as_micros(), rests_until.as_micros(), end.rests_after];
         statements.execute(FAILS, values)?;
-        let values = params![bytes, end.failing_since.as_micros()];
         let reason = if is_gone {
             "gone"
-        } else if statements.first(HAS_FAILED_SINCE, values, |_row| Ok(()))?.is_some() {
+        } else if has_failed_too_long(statements, post, end.failing_since)? {
             "failed_too_long"
         } else {
             continue;
@@ -361,6 +366,19 @@ pub(in super::super) fn end(
         }
     }
     Ok(disabled)
+}
+
+fn has_failed_too_long(
+    statements: &mut Statements<'_>,
+    post: &DeliveryEnd,
+    since: Timestamp,
+) -> Result<bool, StoreError> {
+    let id = post.endpoint.as_bytes();
+    let (question, values) = match post.again_at {
+        Some(_) => (HAS_FAILED_SINCE, params![id, since.as_micros()]),
+        None => (HAS_FAILED_ALL_ALONG, params![id, post.number]),
+    };
+    Ok(statements.first(question, values, |_row| Ok(()))?.is_some())
 }
 
 fn tell_disabled(

@@ -207,11 +207,15 @@ pub(crate) async fn endpoint_that_fails_rests_is_probed_and_in_the_end_disabled<
     note(&bench, vec![end(&probe, NOW.plus(HOUR), None)], NOW.plus(HOUR)).await;
     let taken = take(&bench, NOW.plus(HOUR)).await;
     assert_eq!(taken.len(), 16, "it is well again");
-    // From now on it fails, for three days; one of the events is given up.
-    let began = NOW.plus(HOUR);
+    // An event that it never takes is given up; it has taken another one meanwhile.
+    let first = NOW.plus(HOUR);
+    note(&bench, vec![end(&taken[1], first, Some(first))], first).await;
+    note(&bench, vec![end(&taken[4], first.plus(DAY), None)], first.plus(DAY)).await;
+    let began = first.plus(3 * DAY);
+    let given_up = DeliveryEnd { again_at: None, ..end(&taken[1], began, Some(began)) };
+    assert_eq!(note(&bench, vec![given_up], began).await, []);
+    // From now on it fails, for three days.
     note(&bench, vec![end(&taken[0], began, Some(began))], began).await;
-    let given_up = DeliveryEnd { again_at: None, ..end(&taken[1], began.plus(2 * DAY), Some(began)) };
-    assert_eq!(note(&bench, vec![given_up], began.plus(2 * DAY)).await, []);
     let last = began.plus(3 * DAY);
     assert_eq!(note(&bench, vec![end(&taken[2], last, Some(last))], last).await, [id(1)]);
     assert_eq!(note(&bench, vec![end(&taken[3], last, Some(last))], last).await, [], "told once");
@@ -301,6 +305,20 @@ pub(crate) async fn event_is_posted_again_when_it_is_asked_for<F: Fixture>(bench
     let all = Replay { endpoint: id(1), which: all, now: NOW, limit: 10 };
     assert_eq!(bench.replay(all, None).await.unwrap().events, 1, "the other is due already");
     assert_eq!(audit_of(&bench, "endpoint.replayed").await.len(), 6);
+}
+
+pub(crate) async fn endpoint_that_never_took_its_only_event_is_disabled_when_that_is_given_up<F: Fixture>(
+    bench: Bench<F>,
+) {
+    create(&bench, endpoint(1, 1, &[])).await;
+    raise(&bench, raised(1, Some(1), EventKind::PromptClosed)).await;
+    hand_out(&bench, NOW).await;
+    let [only] = take(&bench, NOW).await.try_into().unwrap();
+    // It was due for a while before it was first posted: three days of failing are not over when it is given up.
+    let (first, last) = (NOW.plus(HOUR), NOW.plus(3 * DAY));
+    assert_eq!(note(&bench, vec![end(&only, first, Some(first))], first).await, []);
+    let given_up = DeliveryEnd { again_at: None, ..end(&only, last, Some(last)) };
+    assert_eq!(note(&bench, vec![given_up], last).await, [id(1)]);
 }
 
 pub(crate) async fn endpoint_is_told_of_itself_whatever_it_asked_for<F: Fixture>(bench: Bench<F>) {
