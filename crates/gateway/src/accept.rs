@@ -213,10 +213,14 @@ impl Acceptor<'_> {
         &self,
         caller: &Caller,
         request: &SendRequest,
+        used: Used,
         asked: Repeatable<'_>,
         now: Timestamp,
     ) -> Result<Prepared, SendError> {
         let mut prepared = self.prepare_one(caller, request, now)?;
+        if let Some(message) = prepared.messages.first_mut() {
+            message.message.template = Some(used);
+        }
         if let Some((_, fingerprint)) = &mut prepared.idempotency {
             *fingerprint = self.fingerprint(asked.kind, asked.receivers, asked.own, asked.content);
         }

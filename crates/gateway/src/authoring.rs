@@ -152,7 +152,7 @@ impl SmsService {
         });
         let rendered = template.render_all(locale.as_ref(), variables, region).unwrap_or_else(|wrong| {
             let wrong = wrong.into_iter();
-            errors.extend(wrong.map(|error| FieldError { pointer: error.pointer(), problem: error.into() }));
+            errors.extend(wrong.map(FieldError::from));
             Vec::new()
         });
         if !errors.is_empty() {

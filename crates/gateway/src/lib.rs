@@ -20,6 +20,10 @@ mod fresh;
 
 pub mod fault;
 
+pub mod lease;
+
+pub mod told;
+
 pub mod templates;
 
 pub mod allowed;

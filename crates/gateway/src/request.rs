@@ -425,6 +425,12 @@ pub enum FieldProblem {
     NotAllowed(#[from] NotAllowed),
 }
 
+impl From<VariableError> for FieldError {
+    fn from(error: VariableError) -> Self {
+        Self { pointer: error.pointer(), problem: error.into() }
+    }
+}
+
 impl From<VariableError> for FieldProblem {
     fn from(error: VariableError) -> Self {
         Self::Variable { variable: error.variable, problem: error.problem }

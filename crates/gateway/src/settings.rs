@@ -16,6 +16,7 @@ use domain::phone::Country;
 use domain::policy::ScenarioPolicy;
 use domain::route::{Prices, Rule};
 use domain::scenario::{Priority, Scenario};
+use domain::template::Locale;
 use domain::verification::CodeLength;
 
 /// The most segments that any message may take, whatever the settings say.
@@ -313,7 +314,7 @@ pub struct VerificationSettings {
     /// Whether the same code is sent again, if another one is asked for while it is good.
     pub resend_same_code: bool,
     /// The language of the text where its caller does not say.
-    pub locale: String,
+    pub locale: Locale,
     /// The site for which browsers fill in the code, where its caller does not say.
     pub web_otp_domain: Option<String>,
     /// When a route lags whose codes nobody types in.
@@ -328,7 +329,7 @@ impl Default for VerificationSettings {
             longest_ttl: Duration::from_hours(1),
             checks: 5,
             resend_same_code: false,
-            locale: "en".into(),
+            locale: Locale::english(),
             web_otp_domain: None,
             conversion: ConversionPolicy { at_least: 50, lags_below_percent: 50 },
         }

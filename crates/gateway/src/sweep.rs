@@ -13,6 +13,7 @@ use store::port::messages::Sweep;
 use store::port::queue::Recovery;
 use store::port::sealing::{EraseTexts, Erased};
 
+use crate::lease::SKEW;
 use crate::shared::Shared;
 use crate::stop::Stop;
 
@@ -48,9 +49,6 @@ const CODE_SERVES: Duration = Duration::from_mins(10);
 
 /// How long after that its text stays: somebody may have it in hand.
 const CODE_RESTS: Duration = Duration::from_mins(1);
-
-/// How far the clocks of nodes may be apart.
-const SKEW: Duration = Duration::from_secs(2);
 
 /// How long counts of the guard are kept: its windows reach two stretches back, and reports a month.
 const KEEP_MINUTES: Duration = Duration::from_mins(10);

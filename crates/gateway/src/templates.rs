@@ -16,6 +16,9 @@ use parking_lot::RwLock;
 use store::port::templates::{InForce, KeptTemplate};
 use store::{Store, StoreError};
 
+/// The template of one-time codes.
+pub(crate) const OTP: &str = "otp";
+
 /// A template that messages can be made of.
 #[derive(Debug)]
 pub struct Ready {
@@ -99,7 +102,7 @@ struct State {
 impl Templates {
     /// The built-in ones.
     pub(crate) fn new() -> Self {
-        Self(RwLock::new(State { ready: built_in(), in_force: Vec::new() }))
+        Self(RwLock::new(State { ready: all_built_in(), in_force: Vec::new() }))
     }
 
     /// The template of that name that is in force.
@@ -113,7 +116,7 @@ impl Templates {
         if self.0.read().in_force == in_force {
             return Ok(());
         }
-        let mut ready = built_in();
+        let mut ready = all_built_in();
         let kept = store.templates().await?;
         for InForce { name, version, .. } in &in_force {
             let wanted = |kept: &&KeptTemplate| kept.name == *name && kept.version == *version;
@@ -131,17 +134,24 @@ impl Templates {
     }
 }
 
-fn built_in() -> HashMap<String, Arc<Ready>> {
-    let ready = BUILTIN.iter().filter_map(|(name, _)| {
-        let (template, _) = Template::compile(&builtin(name)?);
-        let ready = Ready { name: (*name).into(), version: BUILT_IN, template: template? };
-        Some(((*name).to_owned(), Arc::new(ready)))
-    });
+fn all_built_in() -> HashMap<String, Arc<Ready>> {
+    let ready = BUILTIN.iter().filter_map(|(name, _)| Some(((*name).to_owned(), Arc::new(built_in(name)?))));
     ready.collect()
+}
+
+/// The built-in template of that name, whatever is in force.
+pub(crate) fn built_in(name: &str) -> Option<Ready> {
+    let (template, _) = Template::compile(&builtin(name)?);
+    Some(ready(name, BUILT_IN, template?))
+}
+
+/// A template with the name and the version that it is known by.
+pub(crate) fn ready(name: &str, version: u32, template: Template) -> Ready {
+    Ready { name: name.into(), version, template }
 }
 
 fn compiled(name: &str, version: u32, definition: &str) -> Option<Ready> {
     let definition = serde_json::from_str::<Definition>(definition).ok()?;
     let (template, _) = Template::compile(&definition);
-    Some(Ready { name: name.into(), version, template: template? })
+    Some(ready(name, version, template?))
 }

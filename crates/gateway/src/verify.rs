@@ -14,6 +14,7 @@ use domain::audit::{Actor, Event, NewEntry};
 use domain::ids::{KeyId, MessageId, VerificationId};
 use domain::phone::Msisdn;
 use domain::scenario::Scenario;
+use domain::template::Locale;
 use domain::time::Timestamp;
 use domain::verification::{Code, CodeLength, Examined};
 use store::StoreError;
@@ -25,6 +26,7 @@ use crate::fresh;
 use crate::refused::Asked;
 use crate::request::{Caller, Content, FieldError, FieldProblem, Remaining, SendError, SendRequest};
 use crate::service::SmsService;
+use crate::templates::OTP;
 
 /// The shortest time that a code is good: it has to arrive, and be typed in.
 const SHORTEST_TTL: Duration = Duration::from_secs(30);
@@ -77,6 +79,7 @@ pub struct BegunVerification {
 
 /// What of a request is right.
 struct Terms {
+    locale: Locale,
     length: CodeLength,
     ttl: Duration,
     domain: Option<String>,
@@ -127,8 +130,24 @@ impl SmsService {
             Some((id, code)) => (Some(id), code),
             None => (None, fresh::code(terms.length)),
         };
-        let locale = request.locale.as_deref().unwrap_or(&settings.locale);
-        send.content.message = text::of(locale, &code, terms.ttl, terms.domain.as_deref());
+        let wanted = text::Wanted {
+            locale: &terms.locale,
+            code: &code,
+            ttl: terms.ttl,
+            domain: terms.domain.as_deref(),
+            longest: self.shared.settings.max_characters(Scenario::Otp),
+            // Which variant it is, is drawn anew each time that a code is asked for.
+            id: fresh::message_id(now),
+            region: self.default_region(),
+        };
+        let written = match text::of(self.shared.templates.get(OTP).as_deref(), &wanted) {
+            Ok(written) => written,
+            Err(errors) => {
+                let wrong = SendError::Invalid(errors.into_iter().map(FieldError::from).collect());
+                return Err(self.refused(Asked::one(caller, &send), wrong).await);
+            }
+        };
+        send.content.message = written.text;
         send.content.expires_at = Some(expires_at);
         let known_by = known_by(request);
         let repeatable =
@@ -136,7 +155,7 @@ impl SmsService {
         let asked = Asked::one(caller, &send);
         let (checks, keeps_code) = (settings.checks, settings.resend_same_code);
         let begins = NewVerification { code, checks, expires_at, keeps_code, same_as };
-        let prepared = self.acceptor().prepare_code(caller, &send, repeatable, now);
+        let prepared = self.acceptor().prepare_code(caller, &send, written.used, repeatable, now);
         let stored = match self.judged(prepared.map(|prepared| prepared.carrying(&begins))) {
             Ok(prepared) => self.store(asked, prepared).await?,
             Err(refused) => self.earlier(asked, repeatable, refused).await?,
@@ -166,11 +185,20 @@ impl SmsService {
             let (least, most) = (SHORTEST_TTL.as_secs(), settings.longest_ttl.as_secs());
             wrong("/ttl", FieldProblem::Ttl { least, most });
         }
+        let locale = request.locale.as_deref().map_or(Ok(settings.locale.clone()), str::parse);
+        let locale = locale.unwrap_or_else(|problem| {
+            wrong("/locale", FieldProblem::Locale(problem));
+            settings.locale.clone()
+        });
         let domain = request.web_otp_domain.as_ref().or(settings.web_otp_domain.as_ref());
         if domain.is_some_and(|domain| !is_domain(domain)) {
             wrong("/web_otp_domain", FieldProblem::WebOtpDomain);
         }
-        if errors.is_empty() { Ok(Terms { length, ttl, domain: domain.cloned() }) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(Terms { locale, length, ttl, domain: domain.cloned() })
+        } else {
+            Err(errors)
+        }
     }
 
     /// The code that is open for the receiver, where the settings want it sent again and it is as long as asked for.

@@ -19,14 +19,16 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use store::StoreError;
-use store::port::events::{Lease, event_id};
+use store::port::events::event_id;
 use store::port::webhooks::{
     DeliveryEnd, EndDeliveries, HandOut, TakeDeliveries, TakenDelivery, Tells, ToldEvent,
 };
 
 use crate::fresh;
+use crate::lease::HeldLease;
 use crate::shared::Shared;
 use crate::stop::Stop;
+use crate::told::AboutMessage;
 
 /// How often what is due is looked for, where there was nothing.
 pub(crate) const TURN: Duration = Duration::from_millis(250);
@@ -44,9 +46,6 @@ const BATCH: u32 = 200;
 const LEASE: &str = "webhooks";
 const HOLDS_FOR: Duration = Duration::from_mins(1);
 const RENEW_BELOW: Duration = Duration::from_secs(30);
-
-/// How far the clocks of nodes may be apart.
-const SKEW: Duration = Duration::from_secs(2);
 
 /// Posts to endpoints: the one thing that is not done here.
 #[async_trait]
@@ -109,9 +108,8 @@ pub(crate) struct Courier {
 }
 
 /// What the worker knows from one turn to the next.
-#[derive(Default)]
 struct Memory {
-    holds_until: Option<Timestamp>,
+    lease: HeldLease,
     measured_at: Option<Timestamp>,
     /// Events whose posts have not been noted yet, by endpoint.
     under_way: HashMap<EndpointId, HashSet<i64>>,
@@ -124,7 +122,7 @@ type Posts = FuturesUnordered<BoxFuture<'static, DeliveryEnd>>;
 
 impl Courier {
     pub(crate) async fn run(self: Arc<Self>, stop: Stop) {
-        let (mut memory, mut posts) = (Memory::default(), Posts::new());
+        let (mut memory, mut posts) = (self.begun(), Posts::new());
         loop {
             stop.beat(self.shared.clock.now());
             let rests = stop.is_asked() || stop.is_paused();
@@ -151,17 +149,29 @@ impl Courier {
                 break;
             }
         }
-        self.give_back(&mut memory).await;
+        memory.lease.give_back().await;
+    }
+
+    fn begun(&self) -> Memory {
+        let Shared { store, node, clock, .. } = &*self.shared;
+        let place = (Arc::clone(store), *node, Arc::clone(clock));
+        Memory {
+            lease: HeldLease::new(LEASE, place, HOLDS_FOR, RENEW_BELOW),
+            measured_at: None,
+            under_way: HashMap::new(),
+            ended: Vec::new(),
+            failures: 0,
+        }
     }
 
     /// Notes what has ended, and begins what is due.
     async fn turn(&self, memory: &mut Memory, posts: &mut Posts, rests: bool) -> Result<Found, StoreError> {
         self.note(memory).await?;
         if rests {
-            self.give_back(memory).await;
+            memory.lease.give_back().await;
             return Ok(Found::Nothing);
         }
-        if !self.is_ours(memory).await? {
+        if !memory.lease.is_ours().await? {
             return Ok(Found::NotOurs);
         }
         self.measure(memory).await?;
@@ -261,31 +271,6 @@ impl Courier {
         }
     }
 
-    /// Whether this node is the one that posts. Where one process serves the database, nobody need be asked.
-    async fn is_ours(&self, memory: &mut Memory) -> Result<bool, StoreError> {
-        let (shared, now) = (&self.shared, self.shared.clock.now());
-        if !shared.store.is_shared() || memory.holds_until.is_some_and(|until| now.plus(RENEW_BELOW) < until)
-        {
-            return Ok(true);
-        }
-        let until = now.plus(HOLDS_FOR);
-        let lease = Lease { name: LEASE, node: shared.node, until, ended_before: now.minus(SKEW) };
-        memory.holds_until = None;
-        let is_ours = shared.store.take_lease(lease).await?;
-        memory.holds_until = is_ours.then_some(until);
-        Ok(is_ours)
-    }
-
-    /// Lets another node post at once.
-    async fn give_back(&self, memory: &mut Memory) {
-        if memory.holds_until.take().is_some()
-            && let Err(problem) = self.shared.store.release_lease(LEASE, self.shared.node).await
-        {
-            // The others wait for its end.
-            tracing::debug!(%problem, "the lease could not be given back");
-        }
-    }
-
     async fn measure(&self, memory: &mut Memory) -> Result<(), StoreError> {
         let now = self.shared.clock.now();
         if memory.measured_at.is_none_or(|at| now.since(at) >= MEASURE) {
@@ -358,16 +343,8 @@ struct Moved<'a> {
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     provider_code: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    scenario: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reference: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    group: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bulk_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<&'a RawValue>,
+    #[serde(flatten)]
+    about: AboutMessage<'a>,
 }
 
 fn written(id: &str, event: &ToldEvent) -> serde_json::Result<String> {
@@ -378,20 +355,13 @@ fn written(id: &str, event: &ToldEvent) -> serde_json::Result<String> {
             serde_json::to_string(&Written { id, kind, timestamp: *at, data })
         }
         Tells::Status { provider, reason, provider_code, about } => {
-            let about = about.as_ref();
             let data = Moved {
                 message_id: domain::ids::MessageId::from_bytes(*subject),
                 status: kind.strip_prefix("message.").unwrap_or(kind),
                 provider: provider.as_deref(),
                 reason: reason.as_deref(),
                 provider_code: provider_code.as_deref(),
-                scenario: about.map(|about| about.scenario.as_str()),
-                reference: about.and_then(|about| about.reference.as_deref()),
-                group: about.and_then(|about| about.group.as_deref()),
-                bulk_id: about.and_then(|about| about.bulk_id).map(|id| id.to_string()),
-                metadata: about
-                    .and_then(|about| about.metadata.as_deref())
-                    .and_then(|json| serde_json::from_str(json).ok()),
+                about: AboutMessage::of(about.as_ref()),
             };
             serde_json::to_string(&Written { id, kind, timestamp: *at, data })
         }

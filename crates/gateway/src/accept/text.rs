@@ -67,10 +67,8 @@ impl Acceptor<'_> {
         };
         let locale = wanted.as_ref().or(shared.as_ref());
         let written = template.write(locale, variables, id, self.settings.default_region);
-        let written = written.map_err(|errors| -> Vec<FieldError> {
-            let errors = errors.into_iter();
-            errors.map(|error| FieldError { pointer: error.pointer(), problem: error.into() }).collect()
-        })?;
+        let written =
+            written.map_err(|errors| errors.into_iter().map(FieldError::from).collect::<Vec<_>>())?;
         self.measured(&written.text, common.scenario, Some(written.used))
             .map_err(|problem| vec![field("/template", problem)])
     }

@@ -13,11 +13,13 @@ use bytes::Bytes;
 use domain::ids::{MessageId, NodeId};
 use domain::time::{Clock, Timestamp};
 use futures_util::future::join_all;
+use gateway::lease::HeldLease;
 use gateway::stop::Stop;
+use gateway::told::AboutMessage;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use store::Store;
-use store::port::events::{Event, Lease, RaisedEvent};
+use store::port::events::{Event, RaisedEvent};
 
 use super::figures::Figures;
 use super::link::{Link, Trouble, stream_that_keeps};
@@ -42,9 +44,6 @@ const HOLDS_FOR: Duration = Duration::from_secs(20);
 /// Renewed when less is left: more than publishing a round may take, which is twice the broker's patience.
 const RENEW_BELOW: Duration = Duration::from_secs(12);
 
-/// How far the clocks of nodes may be apart.
-const SKEW: Duration = Duration::from_secs(2);
-
 /// The worker.
 pub(super) struct Publisher {
     pub(super) link: Arc<Link>,
@@ -56,9 +55,8 @@ pub(super) struct Publisher {
 }
 
 /// What the worker knows from one turn to the next.
-#[derive(Default)]
 struct Memory {
-    holds_until: Option<Timestamp>,
+    lease: HeldLease,
     has_stream: bool,
     measured_at: Option<Timestamp>,
 }
@@ -75,11 +73,11 @@ enum Found {
 
 impl Publisher {
     pub(super) async fn run(self: Arc<Self>, stop: Stop) {
-        let (mut memory, mut failures) = (Memory::default(), 0);
+        let (mut memory, mut failures) = (self.begun(), 0);
         while !stop.is_asked() {
             stop.beat(self.clock.now());
             if stop.is_paused() {
-                self.give_back(&mut memory).await;
+                memory.lease.give_back().await;
                 self.link.pause(WATCH, &stop).await;
                 continue;
             }
@@ -100,7 +98,13 @@ impl Publisher {
                 }
             }
         }
-        self.give_back(&mut memory).await;
+        memory.lease.give_back().await;
+    }
+
+    fn begun(&self) -> Memory {
+        let place = (Arc::clone(&self.store), self.node, Arc::clone(&self.clock));
+        let lease = HeldLease::new(LEASE, place, HOLDS_FOR, RENEW_BELOW);
+        Memory { lease, has_stream: false, measured_at: None }
     }
 
     /// Once for each trouble, when it begins. That there is no connection is told by whoever lost it.
@@ -114,7 +118,7 @@ impl Publisher {
     async fn turn(&self, memory: &mut Memory) -> Result<Found, Trouble> {
         self.measure(memory).await?;
         self.link.up()?;
-        if !self.is_ours(memory).await? {
+        if !memory.lease.is_ours().await? {
             return Ok(Found::NotOurs);
         }
         if !memory.has_stream {
@@ -129,7 +133,7 @@ impl Publisher {
         let events = written.collect::<Result<_, _>>().map_err(Trouble::of("an event can't be written"))?;
         for round in rounds(events) {
             self.link.up()?;
-            if !self.is_ours(memory).await? {
+            if !memory.lease.is_ours().await? {
                 return Ok(Found::NotOurs);
             }
             self.publish(&round).await?;
@@ -165,31 +169,6 @@ impl Publisher {
             .await
             .map(|_place| ())
             .map_err(Trouble::of("an event was not acknowledged"))
-    }
-
-    /// Whether this node is the one that publishes. Where one process serves the database, nobody need be asked.
-    async fn is_ours(&self, memory: &mut Memory) -> Result<bool, Trouble> {
-        let now = self.clock.now();
-        if !self.store.is_shared() || memory.holds_until.is_some_and(|until| now.plus(RENEW_BELOW) < until) {
-            return Ok(true);
-        }
-        let until = now.plus(HOLDS_FOR);
-        let lease = Lease { name: LEASE, node: self.node, until, ended_before: now.minus(SKEW) };
-        // Not known to be ours until it is said: an answer may come late, or not at all.
-        memory.holds_until = None;
-        let is_ours = self.store.take_lease(lease).await?;
-        memory.holds_until = is_ours.then_some(until);
-        Ok(is_ours)
-    }
-
-    /// Lets another node publish at once.
-    async fn give_back(&self, memory: &mut Memory) {
-        if memory.holds_until.take().is_some()
-            && let Err(problem) = self.store.release_lease(LEASE, self.node).await
-        {
-            // The others wait for its end.
-            tracing::debug!(%problem, "the lease could not be given back");
-        }
     }
 
     async fn measure(&self, memory: &mut Memory) -> Result<(), Trouble> {
@@ -280,21 +259,12 @@ struct Payload<'a> {
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     provider_code: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    scenario: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reference: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    group: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bulk_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<&'a RawValue>,
+    #[serde(flatten)]
+    about: AboutMessage<'a>,
 }
 
 impl<'a> From<&'a Event> for Payload<'a> {
     fn from(event: &'a Event) -> Self {
-        let about = event.about.as_ref();
         Self {
             id: id(event),
             kind: &event.status,
@@ -304,13 +274,7 @@ impl<'a> From<&'a Event> for Payload<'a> {
             provider: &event.provider,
             reason: event.reason.as_deref(),
             provider_code: event.provider_code.as_deref(),
-            scenario: about.map(|about| about.scenario.as_str()),
-            reference: about.and_then(|about| about.reference.as_deref()),
-            group: about.and_then(|about| about.group.as_deref()),
-            bulk_id: about.and_then(|about| about.bulk_id).map(|id| id.to_string()),
-            metadata: about
-                .and_then(|about| about.metadata.as_deref())
-                .and_then(|json| serde_json::from_str(json).ok()),
+            about: AboutMessage::of(event.about.as_ref()),
         }
     }
 }

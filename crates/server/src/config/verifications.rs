@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use domain::conversion::ConversionPolicy;
+use domain::template::Locale;
 use domain::verification::CodeLength;
 use gateway::settings::VerificationSettings;
 use serde::Deserialize;
@@ -37,7 +38,7 @@ impl Verifications {
             longest_ttl: Duration::from_secs(self.max_ttl_s),
             checks: self.checks,
             resend_same_code: self.resend_same_code,
-            locale: self.locale.clone(),
+            locale: self.locale.parse().unwrap_or_else(|_| Locale::english()),
             web_otp_domain: Some(self.web_otp_domain.clone()).filter(|domain| !domain.is_empty()),
             conversion: ConversionPolicy {
                 at_least: self.conversion_at_least,
@@ -56,7 +57,7 @@ pub(super) fn validate(config: &Config) -> Result<(), SettingsError> {
         ((30..=LONGEST_TTL_S).contains(&codes.max_ttl_s), "max_ttl_s", "must be from 30 to 86400"),
         ((30..=codes.max_ttl_s).contains(&codes.ttl_s), "ttl_s", "must be from 30 to max_ttl_s"),
         ((1..=10).contains(&codes.checks), "checks", "must be from 1 to 10"),
-        (!codes.locale.is_empty(), "locale", "must name a language, such as en or sw"),
+        (codes.locale.parse::<Locale>().is_ok(), "locale", "must be a language tag, such as en or sw"),
         (has_site, "web_otp_domain", "must be a site's name, such as example.com, or empty"),
         (codes.conversion_at_least > 0, "conversion_at_least", "must be at least 1"),
         (

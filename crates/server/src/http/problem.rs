@@ -166,6 +166,12 @@ pub struct FieldProblem {
 }
 
 impl Problem {
+    /// Where the mistakes are.
+    #[cfg(test)]
+    pub(super) fn pointers(&self) -> Vec<&str> {
+        self.errors.iter().map(|error| error.pointer.as_str()).collect()
+    }
+
     /// A problem without fields.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         Self {

@@ -14,6 +14,7 @@ mod opt_outs;
 pub(super) mod prefer;
 mod prompts;
 mod providers;
+mod query;
 mod queue;
 mod raw;
 mod templates;

@@ -1,25 +1,19 @@
 //! The audit trail.
 
-use std::str::FromStr;
-
 use axum::Json;
 use axum::extract::{RawQuery, State as Shared};
 use domain::audit::{Entry, hex};
-use domain::phone::{Country, Msisdn};
+use domain::phone::Country;
 use domain::time::Timestamp;
 use serde::Serialize;
 use store::port::audit::{AuditCursor, AuditFilter, AuditPage};
 use utoipa::ToSchema;
 
-use crate::http::extract::{Authenticated, is_field_name};
-use crate::http::problem::{FieldProblem, Problem, ProblemBody};
+use super::query;
+use crate::http::extract::Authenticated;
+use crate::http::problem::{Problem, ProblemBody};
 use crate::http::state::State;
 use crate::keys::Scope;
-
-/// Entries on a page unless asked otherwise.
-const DEFAULT_LIMIT: u32 = 50;
-/// Entries on a page at most.
-const MAX_LIMIT: u32 = 200;
 
 /// A page of entries, newest first.
 #[derive(Serialize, ToSchema)]
@@ -121,12 +115,10 @@ pub(super) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Json<AuditEntries>, Problem> {
     caller.with_any(&[Scope::Admin])?;
-    let (filter, page) = read(query.as_deref().unwrap_or_default(), state.service.default_region())?;
+    let (filter, page) = read(query.as_deref(), state.service.default_region())?;
     // One more than asked for tells whether there is a next page.
-    let mut entries = state.service.audit(filter, AuditPage { limit: page.limit + 1, ..page }).await?;
-    let more = entries.len() > page.limit as usize;
-    entries.truncate(page.limit as usize);
-    let next_cursor = entries.last().filter(|_| more).map(|last| cursor(AuditCursor::from(last)));
+    let entries = state.service.audit(filter, AuditPage { limit: page.limit + 1, ..page }).await?;
+    let (entries, next_cursor) = query::page(entries, page.limit, |last| cursor(AuditCursor::from(last)));
     Ok(Json(AuditEntries { entries: entries.into_iter().map(ShownEntry::from).collect(), next_cursor }))
 }
 
@@ -141,50 +133,24 @@ fn read_cursor(text: &str) -> Option<AuditCursor> {
 }
 
 /// Reads all parameters and names every wrong one.
-fn read(query: &str, default_region: Country) -> Result<(AuditFilter, AuditPage), Problem> {
-    let (mut filter, mut page) = (AuditFilter::default(), AuditPage { after: None, limit: DEFAULT_LIMIT });
-    let mut errors = Vec::new();
-    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-        let mistake = match name.as_ref() {
-            "receiver" => Msisdn::parse(&value, default_region)
-                .map(|receiver| filter.receiver = Some(receiver))
-                .map_err(|problem| ("invalid_receiver", problem.to_string())),
-            "event" => parse(&value, &mut filter.event),
-            "actor" => parse(&value, &mut filter.actor),
-            "message_id" => parse(&value, &mut filter.message_id),
-            "since" => parse(&value, &mut filter.since),
-            "until" => parse(&value, &mut filter.until),
-            "cursor" => match read_cursor(&value) {
-                Some(cursor) => {
-                    page.after = Some(cursor);
-                    Ok(())
-                }
-                None => Err(("invalid_cursor", "is no cursor of a page".into())),
-            },
-            "limit" => match value.parse() {
-                Ok(limit) if (1..=MAX_LIMIT).contains(&limit) => {
-                    page.limit = limit;
-                    Ok(())
-                }
-                _ => Err(("wrong_type", format!("must be a number from 1 to {MAX_LIMIT}"))),
-            },
-            _ => Err(("unknown_parameter", "is no parameter of this address".into())),
-        };
-        if let Err((code, detail)) = mistake {
-            // An unknown name may be a number that got into the wrong place.
-            let pointer = if is_field_name(&name) { name.into_owned() } else { String::new() };
-            errors.push(FieldProblem { pointer, code, detail });
+fn read(query: Option<&str>, region: Country) -> Result<(AuditFilter, AuditPage), Problem> {
+    let (mut filter, mut page) =
+        (AuditFilter::default(), AuditPage { after: None, limit: query::DEFAULT_LIMIT });
+    query::read(query, |name, text| match name {
+        "receiver" => query::number(text, region, &mut filter.receiver),
+        "event" => query::value(text, &mut filter.event, "wrong_type"),
+        "actor" => query::value(text, &mut filter.actor, "wrong_type"),
+        "message_id" => query::value(text, &mut filter.message_id, "wrong_type"),
+        "since" => query::value(text, &mut filter.since, "wrong_type"),
+        "until" => query::value(text, &mut filter.until, "wrong_type"),
+        "cursor" => {
+            page.after = Some(read_cursor(text).ok_or(("invalid_cursor", "is no cursor of a page".into()))?);
+            Ok(())
         }
-    }
-    if errors.is_empty() { Ok((filter, page)) } else { Err(Problem::of_fields(errors)) }
-}
-
-fn parse<T: FromStr>(value: &str, to: &mut Option<T>) -> Result<(), (&'static str, String)>
-where
-    T::Err: std::fmt::Display,
-{
-    *to = Some(value.parse().map_err(|problem: T::Err| ("wrong_type", problem.to_string()))?);
-    Ok(())
+        "limit" => query::limit(text, &mut page.limit),
+        _ => query::unknown(),
+    })?;
+    Ok((filter, page))
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 mod view;
 
-use std::str::FromStr;
 use std::time::Duration;
 
 use axum::Json;
@@ -20,7 +19,8 @@ use store::port::webhooks::{Endpoint, EndpointChange};
 use utoipa::ToSchema;
 
 use self::view::{DeliveryPage, EndpointList, EndpointWithSecret, Replayed, ShownDelivery, ShownEndpoint};
-use crate::http::extract::{Authenticated, Body, OptionalBody, PathParts, is_field_name};
+use super::query;
+use crate::http::extract::{Authenticated, Body, OptionalBody, PathParts};
 use crate::http::problem::{Code, FieldProblem, Problem, ProblemBody};
 use crate::http::state::State;
 use crate::keys::{self, Identity, LONGEST_OVERLAP, Scope};
@@ -32,9 +32,6 @@ const MAX_DESCRIPTION: usize = 256;
 const MAX_EVENTS: usize = 50;
 /// How long the secret of before signs too, unless asked otherwise.
 const OVERLAP: Duration = Duration::from_hours(24);
-/// Deliveries on a page unless asked otherwise, and at most.
-const DEFAULT_LIMIT: u32 = 50;
-const MAX_LIMIT: u32 = 200;
 
 /// An endpoint to be made.
 #[derive(Default, Deserialize, ToSchema)]
@@ -404,41 +401,29 @@ pub(super) async fn deliveries(
 ) -> Result<Json<DeliveryPage>, Problem> {
     let identity = caller.with_any(&[Scope::Webhooks])?;
     let id = find(&state, &identity, parse(&id)?).await?.id;
-    let (limit, before) = page(query.as_deref().unwrap_or_default())?;
+    let (limit, before) = page(query.as_deref())?;
     // One more than asked for tells whether there is a next page.
-    let mut deliveries = state.service.deliveries(id, before, limit + 1).await?;
-    let more = deliveries.len() > limit as usize;
-    deliveries.truncate(limit as usize);
-    let next_cursor = deliveries.last().filter(|_| more).map(|last| event_id(last.subject, last.number));
+    let deliveries = state.service.deliveries(id, before, limit + 1).await?;
+    let (deliveries, next_cursor) =
+        query::page(deliveries, limit, |last| event_id(last.subject, last.number));
     let deliveries = deliveries.into_iter().map(ShownDelivery::from).collect();
     Ok(Json(DeliveryPage { deliveries, next_cursor }))
 }
 
 /// Reads all parameters and names every wrong one.
-fn page(query: &str) -> Result<(u32, Option<i64>), Problem> {
-    let (mut limit, mut before, mut errors) = (DEFAULT_LIMIT, None, Vec::new());
-    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-        let (code, detail) = match name.as_ref() {
-            "limit" => match u32::from_str(&value) {
-                Ok(asked) if (1..=MAX_LIMIT).contains(&asked) => {
-                    limit = asked;
-                    continue;
-                }
-                _ => ("wrong_type", format!("must be a number from 1 to {MAX_LIMIT}")),
-            },
-            "cursor" => match read_event_id(&value) {
-                Some((number, _)) => {
-                    before = Some(number);
-                    continue;
-                }
-                None => ("invalid_cursor", "is no cursor of this address".into()),
-            },
-            _ => ("unknown_parameter", "is no parameter of this address".into()),
-        };
-        let pointer = if is_field_name(&name) { name.into_owned() } else { String::new() };
-        errors.push(FieldProblem { pointer, code, detail });
-    }
-    if errors.is_empty() { Ok((limit, before)) } else { Err(Problem::of_fields(errors)) }
+fn page(query: Option<&str>) -> Result<(u32, Option<i64>), Problem> {
+    let (mut limit, mut before) = (query::DEFAULT_LIMIT, None);
+    query::read(query, |name, text| match name {
+        "limit" => query::limit(text, &mut limit),
+        "cursor" => {
+            let (number, _) =
+                read_event_id(text).ok_or(("invalid_cursor", "is no cursor of this address".into()))?;
+            before = Some(number);
+            Ok(())
+        }
+        _ => query::unknown(),
+    })?;
+    Ok((limit, before))
 }
 
 fn field(pointer: &str, code: &'static str, detail: &str) -> FieldProblem {

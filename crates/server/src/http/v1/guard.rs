@@ -1,7 +1,5 @@
 //! What the guard against SMS pumping decided.
 
-use std::str::FromStr;
-
 use axum::Json;
 use axum::extract::{RawQuery, State as Shared};
 use domain::guard::{Mode, Reason};
@@ -10,14 +8,11 @@ use serde::Serialize;
 use store::port::guard::{Decision, DecisionFilter};
 use utoipa::ToSchema;
 
-use crate::http::extract::{Authenticated, is_field_name};
-use crate::http::problem::{FieldProblem, Problem, ProblemBody};
+use super::query;
+use crate::http::extract::Authenticated;
+use crate::http::problem::{Problem, ProblemBody};
 use crate::http::state::State;
 use crate::keys::Scope;
-
-/// Decisions on a page unless asked otherwise, and at most.
-const DEFAULT_LIMIT: u32 = 50;
-const MAX_LIMIT: u32 = 200;
 
 /// A page of decisions, newest first.
 #[derive(Serialize, ToSchema)]
@@ -142,55 +137,33 @@ pub(super) async fn decisions(
     RawQuery(query): RawQuery,
 ) -> Result<Json<DecisionPage>, Problem> {
     caller.with_any(&[Scope::Admin])?;
-    let filter = read(query.as_deref().unwrap_or_default())?;
-    let wanted = filter.limit as usize;
+    let filter = read(query.as_deref())?;
+    let limit = filter.limit;
     // One more than asked for tells whether there is a next page.
-    let filter = DecisionFilter { limit: filter.limit + 1, ..filter };
-    let mut decisions = state.service.guard_decisions(filter).await?;
-    let more = decisions.len() > wanted;
-    decisions.truncate(wanted);
-    let next_cursor = decisions.last().filter(|_| more).map(|last| last.id.to_string());
+    let filter = DecisionFilter { limit: limit + 1, ..filter };
+    let decisions = state.service.guard_decisions(filter).await?;
+    let (decisions, next_cursor) = query::page(decisions, limit, |last| last.id.to_string());
     Ok(Json(DecisionPage { decisions: decisions.iter().map(ShownDecision::from).collect(), next_cursor }))
 }
 
 /// Reads all parameters and names every wrong one.
-fn read(query: &str) -> Result<DecisionFilter, Problem> {
-    let mut filter = DecisionFilter { limit: DEFAULT_LIMIT, ..DecisionFilter::default() };
-    let mut errors = Vec::new();
-    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-        let wrong_type = |problem| ("wrong_type", problem);
-        let read = match name.as_ref() {
-            "since" => parse(&value, &mut filter.since).map_err(wrong_type),
-            "until" => parse(&value, &mut filter.until).map_err(wrong_type),
-            "mode" => parse(&value, &mut filter.mode).map_err(wrong_type),
-            "country" => parse(&value, &mut filter.country).map_err(wrong_type),
-            "caller" => parse(&value, &mut filter.caller).map_err(wrong_type),
-            "rule" => parse(&value, &mut filter.rule).map_err(wrong_type),
-            "cursor" => parse(&value, &mut filter.after).map_err(|problem| ("invalid_cursor", problem)),
-            "prefix" => NumberPrefix::digits_of(&value)
-                .map(|digits| filter.prefix = Some(digits))
-                .map_err(|problem| wrong_type(problem.to_string())),
-            "limit" => match value.parse() {
-                Ok(limit) if (1..=MAX_LIMIT).contains(&limit) => {
-                    filter.limit = limit;
-                    Ok(())
-                }
-                _ => Err(wrong_type(format!("must be a number from 1 to {MAX_LIMIT}"))),
-            },
-            _ => Err(("unknown_parameter", "is no parameter of this address".into())),
-        };
-        if let Err((code, detail)) = read {
-            let pointer = if is_field_name(&name) { name.into_owned() } else { String::new() };
-            errors.push(FieldProblem { pointer, code, detail });
+fn read(query: Option<&str>) -> Result<DecisionFilter, Problem> {
+    let mut filter = DecisionFilter { limit: query::DEFAULT_LIMIT, ..DecisionFilter::default() };
+    query::read(query, |name, text| match name {
+        "since" => query::value(text, &mut filter.since, "wrong_type"),
+        "until" => query::value(text, &mut filter.until, "wrong_type"),
+        "mode" => query::value(text, &mut filter.mode, "wrong_type"),
+        "country" => query::value(text, &mut filter.country, "wrong_type"),
+        "caller" => query::value(text, &mut filter.caller, "wrong_type"),
+        "rule" => query::value(text, &mut filter.rule, "wrong_type"),
+        "cursor" => query::value(text, &mut filter.after, "invalid_cursor"),
+        "prefix" => {
+            let digits = NumberPrefix::digits_of(text);
+            filter.prefix = Some(digits.map_err(|problem| ("wrong_type", problem.to_string()))?);
+            Ok(())
         }
-    }
-    if errors.is_empty() { Ok(filter) } else { Err(Problem::of_fields(errors)) }
-}
-
-fn parse<T: FromStr>(value: &str, into: &mut Option<T>) -> Result<(), String>
-where
-    T::Err: std::fmt::Display,
-{
-    *into = Some(value.parse().map_err(|problem: T::Err| problem.to_string())?);
-    Ok(())
+        "limit" => query::limit(text, &mut filter.limit),
+        _ => query::unknown(),
+    })?;
+    Ok(filter)
 }

@@ -1,24 +1,19 @@
 //! Messages from phones.
 
-use std::str::FromStr;
-
 use axum::Json;
 use axum::extract::{RawQuery, State as Shared};
 use domain::inbound::Origin;
-use domain::phone::{Country, Msisdn};
+use domain::phone::Country;
 use serde::Serialize;
 use store::port::inbound::{InboundFilter, InboundRecord};
 use utoipa::ToSchema;
 
-use crate::http::extract::{Authenticated, is_field_name};
+use super::query;
+use crate::http::extract::Authenticated;
 use crate::http::mask;
-use crate::http::problem::{FieldProblem, Problem, ProblemBody};
+use crate::http::problem::{Problem, ProblemBody};
 use crate::http::state::State;
 use crate::keys::{Identity, Scope};
-
-/// Messages on a page unless asked otherwise, and at most.
-const DEFAULT_LIMIT: u32 = 50;
-const MAX_LIMIT: u32 = 200;
 
 /// A page of messages from phones, newest first.
 #[derive(Serialize, ToSchema)]
@@ -111,69 +106,36 @@ pub(super) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Json<InboundPage>, Problem> {
     let identity = caller.with_any(&[Scope::Send, Scope::Read])?;
-    let mut filter = read(query.as_deref().unwrap_or_default(), state.service.default_region())?;
+    let mut filter = read(query.as_deref(), state.service.default_region())?;
     if !identity.may(Scope::Read) {
         filter.caller = Some(identity.key);
     }
-    let limit = filter.limit as usize;
+    let limit = filter.limit;
     // One more than asked for tells whether there is a next page.
     filter.limit += 1;
-    let mut messages = state.service.inbound(filter).await?;
-    let more = messages.len() > limit;
-    messages.truncate(limit);
-    let next_cursor = messages.last().filter(|_| more).map(|last| last.id.to_string());
+    let messages = state.service.inbound(filter).await?;
+    let (messages, next_cursor) = query::page(messages, limit, |last| last.id.to_string());
     let messages = messages.into_iter().map(|record| ShownInbound::new(record, &identity)).collect();
     Ok(Json(InboundPage { messages, next_cursor }))
 }
 
 /// Reads all parameters and names every wrong one.
-fn read(query: &str, default_region: Country) -> Result<InboundFilter, Problem> {
-    let mut filter = InboundFilter { limit: DEFAULT_LIMIT, ..InboundFilter::default() };
-    let mut errors = Vec::new();
-    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-        let mistake = match name.as_ref() {
-            "from" => Msisdn::parse(&value, default_region)
-                .map(|number| filter.from = Some(number))
-                .map_err(|problem| ("invalid_receiver", problem.to_string())),
-            // Nothing that has a NUL in it is kept.
-            "to" if value.contains('\0') => Err(("nul_character", "has the character U+0000".into())),
-            "to" => {
-                filter.to = Some(value.into_owned());
-                Ok(())
-            }
-            "handling" => parse(&value, &mut filter.handling, "wrong_type"),
-            "since" => parse(&value, &mut filter.since, "wrong_type"),
-            "until" => parse(&value, &mut filter.until, "wrong_type"),
-            "cursor" => parse(&value, &mut filter.after, "invalid_cursor"),
-            "limit" => limit(&value).map(|limit| filter.limit = limit),
-            _ => Err(("unknown_parameter", "is no parameter of this address".into())),
-        };
-        errors.extend(mistake.err().map(|mistake| named(&name, mistake)));
-    }
-    if errors.is_empty() { Ok(filter) } else { Err(Problem::of_fields(errors)) }
-}
-
-/// What is wrong with a parameter. An unknown name may be a number that got into the wrong place.
-pub(super) fn named(name: &str, (code, detail): (&'static str, String)) -> FieldProblem {
-    let pointer = if is_field_name(name) { name.to_owned() } else { String::new() };
-    FieldProblem { pointer, code, detail }
-}
-
-/// How many on a page.
-pub(super) fn limit(value: &str) -> Result<u32, (&'static str, String)> {
-    let limit = value.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
-    limit.ok_or_else(|| ("wrong_type", format!("must be a number from 1 to {MAX_LIMIT}")))
-}
-
-/// A parameter that is a word, a time or an id.
-pub(super) fn parse<T: FromStr>(
-    value: &str,
-    into: &mut Option<T>,
-    code: &'static str,
-) -> Result<(), (&'static str, String)>
-where
-    T::Err: std::fmt::Display,
-{
-    *into = Some(value.parse().map_err(|problem: T::Err| (code, problem.to_string()))?);
-    Ok(())
+fn read(query: Option<&str>, region: Country) -> Result<InboundFilter, Problem> {
+    let mut filter = InboundFilter { limit: query::DEFAULT_LIMIT, ..InboundFilter::default() };
+    query::read(query, |name, text| match name {
+        "from" => query::number(text, region, &mut filter.from),
+        // Nothing that has a NUL in it is kept.
+        "to" if text.contains('\0') => Err(("nul_character", "has the character U+0000".into())),
+        "to" => {
+            filter.to = Some(text.to_owned());
+            Ok(())
+        }
+        "handling" => query::value(text, &mut filter.handling, "wrong_type"),
+        "since" => query::value(text, &mut filter.since, "wrong_type"),
+        "until" => query::value(text, &mut filter.until, "wrong_type"),
+        "cursor" => query::value(text, &mut filter.after, "invalid_cursor"),
+        "limit" => query::limit(text, &mut filter.limit),
+        _ => query::unknown(),
+    })?;
+    Ok(filter)
 }

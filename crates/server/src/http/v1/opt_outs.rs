@@ -8,15 +8,12 @@ use serde::{Deserialize, Serialize};
 use store::port::consent::{Changed, ConsentRecord, OptOutFilter};
 use utoipa::ToSchema;
 
-use super::inbound::{limit, named, parse};
+use super::query;
 use crate::http::extract::{Authenticated, Body};
 use crate::http::mask;
 use crate::http::problem::{FieldProblem, Problem, ProblemBody};
 use crate::http::state::State;
 use crate::keys::{Identity, Scope};
-
-/// Opt-outs on a page unless asked otherwise.
-const DEFAULT_LIMIT: u32 = 50;
 
 /// Entries of one person's history that are shown.
 const HISTORY: u32 = 100;
@@ -136,14 +133,12 @@ pub(super) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Json<OptOutPage>, Problem> {
     let identity = caller.with_any(&[Scope::Consent])?;
-    let mut filter = read(query.as_deref().unwrap_or_default(), state.service.default_region())?;
-    let (number, limit) = (filter.number, filter.limit as usize);
+    let mut filter = read(query.as_deref(), state.service.default_region())?;
+    let (number, limit) = (filter.number, filter.limit);
     // One more than asked for tells whether there is a next page.
     filter.limit += 1;
-    let mut opt_outs = state.service.opt_outs(filter).await?;
-    let more = opt_outs.len() > limit;
-    opt_outs.truncate(limit);
-    let next_cursor = opt_outs.last().filter(|_| more).map(|last| last.id.to_string());
+    let opt_outs = state.service.opt_outs(filter).await?;
+    let (opt_outs, next_cursor) = query::page(opt_outs, limit, |last| last.id.to_string());
     let shown = |records: Vec<ConsentRecord>| -> Vec<ShownConsent> {
         records.into_iter().map(|record| ShownConsent::new(record, &identity)).collect()
     };
@@ -155,22 +150,16 @@ pub(super) async fn list(
 }
 
 /// Reads all parameters and names every wrong one.
-fn read(query: &str, default_region: Country) -> Result<OptOutFilter, Problem> {
-    let mut filter = OptOutFilter { limit: DEFAULT_LIMIT, ..OptOutFilter::default() };
-    let mut errors = Vec::new();
-    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-        let mistake = match name.as_ref() {
-            "receiver" => Msisdn::parse(&value, default_region)
-                .map(|number| filter.number = Some(number))
-                .map_err(|problem| ("invalid_receiver", problem.to_string())),
-            "sender" => parse(&value, &mut filter.sender, "invalid_sender"),
-            "cursor" => parse(&value, &mut filter.after, "invalid_cursor"),
-            "limit" => limit(&value).map(|limit| filter.limit = limit),
-            _ => Err(("unknown_parameter", "is no parameter of this address".into())),
-        };
-        errors.extend(mistake.err().map(|mistake| named(&name, mistake)));
-    }
-    if errors.is_empty() { Ok(filter) } else { Err(Problem::of_fields(errors)) }
+fn read(query: Option<&str>, region: Country) -> Result<OptOutFilter, Problem> {
+    let mut filter = OptOutFilter { limit: query::DEFAULT_LIMIT, ..OptOutFilter::default() };
+    query::read(query, |name, text| match name {
+        "receiver" => query::number(text, region, &mut filter.number),
+        "sender" => query::value(text, &mut filter.sender, "invalid_sender"),
+        "cursor" => query::value(text, &mut filter.after, "invalid_cursor"),
+        "limit" => query::limit(text, &mut filter.limit),
+        _ => query::unknown(),
+    })?;
+    Ok(filter)
 }
 
 /// Enters an opt-out: from now on, nothing is accepted that it holds back, and what waits is stopped.

@@ -16,15 +16,11 @@ use utoipa::ToSchema;
 
 use self::view::{ListedPrompt, OpenedPrompt, ShownPrompt};
 use super::messages::idempotency_key;
-use crate::http::extract::{Authenticated, Body, PathParts, is_field_name};
-use crate::http::problem::{Code, FieldProblem, Problem, ProblemBody};
+use super::query;
+use crate::http::extract::{Authenticated, Body, PathParts};
+use crate::http::problem::{Code, Problem, ProblemBody};
 use crate::http::state::State;
 use crate::keys::{Identity, Scope};
-
-/// Prompts on a page unless asked otherwise.
-const DEFAULT_LIMIT: u32 = 50;
-/// Prompts on a page at most.
-const MAX_LIMIT: u32 = 200;
 
 /// A question to many.
 #[derive(Default, Deserialize, ToSchema)]
@@ -267,54 +263,32 @@ pub(super) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Json<PromptPage>, Problem> {
     let identity = caller.with_any(&[Scope::Prompts, Scope::Read])?;
-    let mut filter = read(query.as_deref().unwrap_or_default())?;
+    let mut filter = read(query.as_deref())?;
     if !identity.may(Scope::Read) {
         filter.caller = Some(identity.key);
     }
     // One more than asked for tells whether there is a next page.
-    let limit = filter.limit as usize;
-    let mut prompts = state.service.prompts(PromptFilter { limit: filter.limit + 1, ..filter }).await?;
-    let more = prompts.len() > limit;
-    prompts.truncate(limit);
-    let next_cursor = prompts.last().filter(|_| more).map(|last| last.prompt.id.to_string());
+    let limit = filter.limit;
+    let prompts = state.service.prompts(PromptFilter { limit: limit + 1, ..filter }).await?;
+    let (prompts, next_cursor) = query::page(prompts, limit, |last| last.prompt.id.to_string());
     Ok(Json(PromptPage { prompts: prompts.iter().map(ListedPrompt::from).collect(), next_cursor }))
 }
 
 /// Reads all parameters and names every wrong one.
-fn read(query: &str) -> Result<PromptFilter, Problem> {
-    let mut filter = PromptFilter { limit: DEFAULT_LIMIT, ..PromptFilter::default() };
-    let mut errors = Vec::new();
-    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-        let mistake = match (name.as_ref(), value.as_ref()) {
-            ("status", "open") => {
-                filter.is_open = Some(true);
-                Ok(())
-            }
-            ("status", "closed") => {
-                filter.is_open = Some(false);
-                Ok(())
-            }
-            ("status", _) => Err(("unknown_status", "must be open or closed".to_owned())),
-            ("cursor", cursor) => match cursor.parse() {
-                Ok(after) => {
-                    filter.after = Some(after);
-                    Ok(())
-                }
-                Err(problem) => Err(("invalid_cursor", format!("{problem}"))),
-            },
-            ("limit", limit) => match limit.parse() {
-                Ok(limit) if (1..=MAX_LIMIT).contains(&limit) => {
-                    filter.limit = limit;
-                    Ok(())
-                }
-                _ => Err(("wrong_type", format!("must be a number from 1 to {MAX_LIMIT}"))),
-            },
-            _ => Err(("unknown_parameter", "is no parameter of this address".into())),
-        };
-        if let Err((code, detail)) = mistake {
-            let pointer = if is_field_name(&name) { name.into_owned() } else { String::new() };
-            errors.push(FieldProblem { pointer, code, detail });
+fn read(query: Option<&str>) -> Result<PromptFilter, Problem> {
+    let mut filter = PromptFilter { limit: query::DEFAULT_LIMIT, ..PromptFilter::default() };
+    query::read(query, |name, text| match name {
+        "status" => {
+            filter.is_open = Some(match text {
+                "open" => true,
+                "closed" => false,
+                _ => return Err(("unknown_status", "must be open or closed".into())),
+            });
+            Ok(())
         }
-    }
-    if errors.is_empty() { Ok(filter) } else { Err(Problem::of_fields(errors)) }
+        "cursor" => query::value(text, &mut filter.after, "invalid_cursor"),
+        "limit" => query::limit(text, &mut filter.limit),
+        _ => query::unknown(),
+    })?;
+    Ok(filter)
 }

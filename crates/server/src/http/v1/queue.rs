@@ -10,16 +10,14 @@ use store::port::queue::{AGES, LaneDepth, Stuck};
 use store::port::watches::WatchCount;
 use utoipa::ToSchema;
 
-use crate::http::extract::{Authenticated, is_field_name};
-use crate::http::problem::{FieldProblem, Problem, ProblemBody};
+use super::query;
+use crate::http::extract::Authenticated;
+use crate::http::problem::{Problem, ProblemBody};
 use crate::http::state::State;
 use crate::keys::Scope;
 
 /// After how long a message counts as stuck unless asked otherwise, in seconds.
 const DEFAULT_OLDER_THAN_S: u64 = 600;
-/// Stuck messages in an answer unless asked otherwise, and at most.
-const DEFAULT_LIMIT: u32 = 50;
-const MAX_LIMIT: u32 = 200;
 
 /// The queue.
 #[derive(Serialize, ToSchema)]
@@ -220,40 +218,23 @@ pub(super) async fn stuck(
     RawQuery(query): RawQuery,
 ) -> Result<Json<StuckMessages>, Problem> {
     caller.with_any(&[Scope::Admin])?;
-    let (older_than, limit) = read(query.as_deref().unwrap_or_default())?;
+    let (older_than, limit) = read(query.as_deref())?;
     let stuck = state.service.stuck(state.service.now().minus(older_than), limit).await?;
     Ok(Json(StuckMessages { messages: stuck.into_iter().map(ShownStuck::from).collect() }))
 }
 
 /// Reads the parameters and names every wrong one.
-fn read(query: &str) -> Result<(Duration, u32), Problem> {
-    let (mut older_than_s, mut limit) = (DEFAULT_OLDER_THAN_S, DEFAULT_LIMIT);
-    let mut errors = Vec::new();
-    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-        let mistake = match name.as_ref() {
-            "older_than_s" => match value.parse() {
-                Ok(seconds) => {
-                    older_than_s = seconds;
-                    continue;
-                }
-                Err(_) => ("wrong_type", "must be a number of seconds".to_owned()),
-            },
-            "limit" => match value.parse() {
-                Ok(number) if (1..=MAX_LIMIT).contains(&number) => {
-                    limit = number;
-                    continue;
-                }
-                _ => ("wrong_type", format!("must be a number from 1 to {MAX_LIMIT}")),
-            },
-            _ => ("unknown_parameter", "is no parameter of this address".to_owned()),
-        };
-        let (code, detail) = mistake;
-        let pointer = if is_field_name(&name) { name.into_owned() } else { String::new() };
-        errors.push(FieldProblem { pointer, code, detail });
-    }
-    if errors.is_empty() {
-        Ok((Duration::from_secs(older_than_s), limit))
-    } else {
-        Err(Problem::of_fields(errors))
-    }
+fn read(query: Option<&str>) -> Result<(Duration, u32), Problem> {
+    let (mut older_than_s, mut limit) = (DEFAULT_OLDER_THAN_S, query::DEFAULT_LIMIT);
+    query::read(query, |name, text| match name {
+        "older_than_s" => {
+            let seconds =
+                text.parse().map_err(|_not_a_number| ("wrong_type", "must be a number of seconds".into()))?;
+            older_than_s = seconds;
+            Ok(())
+        }
+        "limit" => query::limit(text, &mut limit),
+        _ => query::unknown(),
+    })?;
+    Ok((Duration::from_secs(older_than_s), limit))
 }

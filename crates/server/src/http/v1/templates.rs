@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use self::shown::{Preview, ShownFinding, ShownTemplate, ShownWorstCase, TemplateList};
-use crate::http::extract::{Authenticated, Body, PathParts, is_field_name};
+use super::query;
+use crate::http::extract::{Authenticated, Body, PathParts};
 use crate::http::problem::{Code, FieldProblem, Problem, ProblemBody};
 use crate::http::state::State;
 use crate::keys::{Identity, Scope};
@@ -297,18 +298,15 @@ fn mistake(finding: &Finding) -> FieldProblem {
 
 /// The one parameter that an address has.
 fn parameter<T: FromStr>(query: Option<&str>, name: &'static str) -> Result<Option<T>, Problem> {
-    let (mut found, mut errors) = (None, Vec::new());
-    for (asked, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
-        let mistake = if asked != name {
-            ("unknown_parameter", "is no parameter of this address")
-        } else if let Ok(value) = value.parse() {
-            found = Some(value);
-            continue;
-        } else {
-            ("wrong_type", "has the wrong type or form")
-        };
-        let pointer = if is_field_name(&asked) { asked.into_owned() } else { String::new() };
-        errors.push(FieldProblem { pointer, code: mistake.0, detail: mistake.1.into() });
-    }
-    if errors.is_empty() { Ok(found) } else { Err(Problem::of_fields(errors)) }
+    let mut found = None;
+    query::read(query, |asked, text| {
+        if asked != name {
+            return query::unknown();
+        }
+        found = Some(
+            text.parse().map_err(|_of_another_type| ("wrong_type", "has the wrong type or form".into()))?,
+        );
+        Ok(())
+    })?;
+    Ok(found)
 }

@@ -29,7 +29,7 @@ pub(super) struct VerificationBody {
     /// The phone number: in international form, or in the default country's national form.
     #[schema(required = true, example = "0712345678")]
     receiver: Option<String>,
-    /// The language of the text: `en` or `sw`. Any other is taken for `en`.
+    /// The language wanted of the template `otp`. One that it has not falls back to its default.
     #[schema(example = "sw")]
     locale: Option<String>,
     /// The sender ID to show; the account's own if not given.
