@@ -58,7 +58,7 @@ struct Create {
     /// What you call the caller.
     #[arg(long)]
     name: String,
-    /// What it may do, separated by commas: sms:send, sms:read, verify, prompts, templates, webhooks, admin.
+    /// What it may do, separated by commas: sms:send, sms:read, verify, prompts, consent, templates, webhooks, admin.
     #[arg(long, value_delimiter = ',', required = true)]
     scopes: Vec<Scope>,
     /// Scenarios that it may send for, separated by commas [default: all].

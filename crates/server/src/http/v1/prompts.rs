@@ -33,10 +33,7 @@ pub(super) struct PromptBody {
     #[schema(required = true, min_items = 1, max_items = 100)]
     receivers: Option<Vec<String>>,
     /// The text. Where it does not show the reference, a line that says how to answer is added.
-    #[schema(
-        required = true,
-        example = "Withdraw KES 5,000 from Umoja? Reply APPROVE WR-12345 or REJECT WR-12345."
-    )]
+    #[schema(example = "Withdraw KES 5,000 from Umoja? Reply APPROVE WR-12345 or REJECT WR-12345.")]
     message: Option<String>,
     /// The template that the text is made of, by name, in the place of `message`. What it makes for an approval shows the
     /// reference.
