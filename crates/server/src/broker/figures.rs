@@ -35,6 +35,7 @@ impl Fate {
 pub(super) struct Figures {
     consumed: Counter<u64>,
     published: Counter<u64>,
+    oversized: Counter<u64>,
     failures: Counter<u64>,
     outbox: Arc<Mutex<Option<Outbox>>>,
 }
@@ -49,6 +50,10 @@ impl Figures {
                 "Requests from the broker, by what became of them.",
             ),
             published: counter("sms.broker.published.count", "Events that the broker has."),
+            oversized: counter(
+                "sms.broker.oversized.count",
+                "Events that were larger than the broker carries, by what became of them.",
+            ),
             failures: counter("sms.broker.failure.count", "Turns that failed and are repeated."),
             outbox: Arc::default(),
         };
@@ -87,6 +92,11 @@ impl Figures {
 
     pub(super) fn published(&self, events: usize) {
         self.published.add(events as u64, &[]);
+    }
+
+    /// `fate` is `shortened` or `set_aside`.
+    pub(super) fn oversized(&self, fate: &'static str) {
+        self.oversized.add(1, &[KeyValue::new("fate", fate)]);
     }
 
     /// `what` is `consume` or `publish`.

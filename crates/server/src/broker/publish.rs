@@ -3,6 +3,9 @@
 //! One node publishes for all. It takes the front of the outbox, publishes in rounds in which each message has one
 //! event, and forgets what the broker has acknowledged. An event that may have arrived is published again under the same
 //! id, by which JetStream drops the second (ADR-4 of NATS: `Nats-Msg-Id`) and a consumer can too.
+//!
+//! An event that is larger than the broker carries would stand in front of all others for ever. It goes out without what makes it
+//! large, and where that does not help it is set aside.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,6 +21,7 @@ use gateway::stop::Stop;
 use gateway::told::AboutMessage;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use store::Store;
 use store::port::events::{Event, RaisedEvent};
 
@@ -40,6 +44,9 @@ const MEASURE: Duration = Duration::from_secs(5);
 /// The lease of the node that publishes.
 const LEASE: &str = "publish";
 const HOLDS_FOR: Duration = Duration::from_secs(20);
+
+/// What the headers of an event take at most: the broker counts them too.
+const HEADERS: usize = 256;
 
 /// Renewed when less is left: more than publishing a round may take, which is twice the broker's patience.
 const RENEW_BELOW: Duration = Duration::from_secs(12);
@@ -151,24 +158,44 @@ impl Publisher {
             both.map(|(event, _)| event.number).collect()
         };
         let (statuses, raised) = (arrived_of(false), arrived_of(true));
-        self.figures.published(statuses.len() + raised.len());
+        self.figures.published(arrived.iter().filter(|it| matches!(it, Ok(true))).count());
         if !statuses.is_empty() {
             self.store.forget_events(statuses).await?;
         }
         if !raised.is_empty() {
             self.store.forget_raised(raised).await?;
         }
-        arrived.into_iter().collect()
+        arrived.into_iter().try_for_each(|it| it.map(|_has_it| ()))
     }
 
-    async fn publish_one(&self, event: &Outgoing) -> Result<(), Trouble> {
-        let publish = PublishMessage::build().payload(event.payload.clone()).message_id(&event.id);
+    /// Answers whether the broker has it: one that it does not carry need not be published again either.
+    async fn publish_one(&self, event: &Outgoing) -> Result<bool, Trouble> {
+        let Some(payload) = self.payload(event) else { return Ok(false) };
+        let publish = PublishMessage::build().payload(payload).message_id(&event.id);
         let subject = format!("{}.{}", self.settings.event_subject, event.kind);
         let sent = self.link.context().send_publish(subject, publish).await;
         sent.map_err(Trouble::of("an event can't be published"))?
             .await
-            .map(|_place| ())
+            .map(|_place| true)
             .map_err(Trouble::of("an event was not acknowledged"))
+    }
+
+    /// What the broker can carry of an event; `None` if that is nothing: then those behind it go on.
+    fn payload(&self, event: &Outgoing) -> Option<Bytes> {
+        let room = self.link.max_payload().saturating_sub(HEADERS);
+        if event.payload.len() <= room {
+            return Some(event.payload.clone());
+        }
+        let shortened = event.shortened(room);
+        let (bytes, max) = (event.payload.len(), room);
+        if shortened.is_some() {
+            self.figures.oversized("shortened");
+            tracing::warn!(event.id = %event.id, event.kind = %event.kind, bytes, max, "an event was shortened: the broker does not carry it whole");
+        } else {
+            self.figures.oversized("set_aside");
+            tracing::error!(event.id = %event.id, event.kind = %event.kind, bytes, max, "an event was set aside: the broker does not carry it");
+        }
+        shortened
     }
 
     async fn measure(&self, memory: &mut Memory) -> Result<(), Trouble> {
@@ -212,6 +239,27 @@ impl Outgoing {
         let payload = serde_json::to_vec(&Raised { id: &id, kind: &event.kind, at: event.at, data })?.into();
         let (number, subject, kind) = (event.number, event.subject, event.kind.clone());
         Ok(Self { number, is_raised: true, subject, id, kind, payload })
+    }
+
+    /// The event without the largest parts of its data, which it names, so that it has room; `None` where nothing can be left out,
+    /// or that does not help.
+    fn shortened(&self, room: usize) -> Option<Bytes> {
+        let mut event: Map<String, Value> = serde_json::from_slice(&self.payload).ok()?;
+        let Some(Value::Object(mut data)) = event.remove("data") else { return None };
+        let mut left_out = Vec::new();
+        loop {
+            let (name, _) = data.iter().max_by_key(|(_, value)| value.to_string().len())?;
+            let name = name.clone();
+            data.remove(&name);
+            left_out.push(name);
+            let mut shortened = event.clone();
+            shortened.insert("data".into(), data.clone().into());
+            shortened.insert("left_out".into(), left_out.clone().into());
+            let payload = serde_json::to_vec(&shortened).ok()?;
+            if payload.len() <= room {
+                return Some(payload.into());
+            }
+        }
     }
 }
 
@@ -281,6 +329,8 @@ impl<'a> From<&'a Event> for Payload<'a> {
 
 #[cfg(test)]
 mod tests {
+    use domain::event::EventData;
+
     use super::*;
 
     fn event(number: i64, message: u8) -> Event {
@@ -306,6 +356,35 @@ mod tests {
             .map(|round| round.into_iter().map(|event| event.number).collect())
             .collect();
         assert_eq!(numbers, [vec![1, 2, 5], vec![3, 6], vec![4]]);
+    }
+
+    fn raised(data: &str) -> Outgoing {
+        let event = RaisedEvent {
+            number: 7,
+            kind: "prompt.closed".into(),
+            subject: [1; 16],
+            caller: None,
+            at: Timestamp::from_micros(1_795_422_600_123_456),
+            data: EventData::from_json(data),
+        };
+        Outgoing::of_raised(&event).unwrap()
+    }
+
+    #[test]
+    fn what_makes_an_event_too_large_is_left_out_and_named() {
+        let large =
+            format!(r#"{{"prompt_id":"prm_1","replies":["{}"],"receivers":[1,2]}}"#, "x".repeat(2_000));
+        let event = raised(&large);
+        let short: Value = serde_json::from_slice(&event.shortened(1_000).unwrap()).unwrap();
+        assert_eq!(short["data"], serde_json::json!({"prompt_id": "prm_1", "receivers": [1, 2]}));
+        assert_eq!(short["left_out"], serde_json::json!(["replies"]));
+        assert_eq!((&short["id"], &short["kind"]), (&event.id.clone().into(), &event.kind.clone().into()));
+    }
+
+    #[test]
+    fn event_of_which_nothing_can_be_left_out_has_no_shorter_form() {
+        assert!(raised(r#"{"a":"b"}"#).shortened(10).is_none());
+        assert!(Outgoing::of_status(&event(1, 1)).unwrap().shortened(10).is_none());
     }
 
     #[test]

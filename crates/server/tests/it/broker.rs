@@ -93,6 +93,31 @@ async fn what_is_no_status_is_told_under_its_kind_with_its_data() {
     wait_for(nothing_left, LONG).await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn event_that_the_broker_does_not_carry_is_shortened_and_those_behind_it_come() {
+    let nats = NatsServer::start().await;
+    let app = TestApp::setup().broker(&nats.url()).start().await;
+    let peer = Peer::of(&nats).await;
+    peer.wait_for_stream("TUMA_EVENTS").await;
+    let raised = |data: String| NewEvent {
+        kind: EventKind::PromptClosed,
+        subject: [7; 16],
+        caller: None,
+        at: SystemClock::new().now(),
+        data: EventData::from_json(data),
+    };
+    let large = format!(r#"{{"prompt_id":"prm_7","replies":"{}"}}"#, "x".repeat(1 << 20));
+    let events = vec![raised(large), raised(r#"{"prompt_id":"prm_8"}"#.into())];
+    app.gateway.store.raise_events(events).await.unwrap();
+    let mut events = peer.listen("TUMA_EVENTS").await;
+    let told = events.until(|told| told.len() == 2).await;
+    let [first, second] = [told[0].json(), told[1].json()];
+    assert_eq!((&first["data"], &first["left_out"]), (&json!({"prompt_id": "prm_7"}), &json!(["replies"])));
+    assert_eq!(second["data"], json!({"prompt_id": "prm_8"}));
+    let nothing_left = async || (app.gateway.store.outbox().await.unwrap().events == 0).then_some(());
+    wait_for(nothing_left, LONG).await.unwrap();
+}
+
 /// Requests that can never be accepted, with the code and the place of what is wrong.
 const HOPELESS: &[(&str, &str, &str)] = &[
     ("Habari +254712345678", "malformed_json", ""),

@@ -257,6 +257,8 @@ async fn every_figure_that_is_described_can_be_seen() {
         "sms_broker_consumed_count_total",
         "sms_broker_published_count_total",
         "sms_broker_failure_count_total",
+        // Where an event was too large for it.
+        "sms_broker_oversized_count_total",
         "sms_outbox_depth",
         "sms_outbox_age_seconds",
         // Where there are webhooks: those tests look at them.
