@@ -74,7 +74,8 @@ async fn forget(shared: &Shared, stop: &Stop) {
     let forget = ForgetPrompts {
         prompts_before: settings.keep_messages.map(|keep| now.minus(keep)),
         words_before: settings.keep_texts.map(|keep| now.minus(keep)),
-        limit: 500,
+        // Nobody writes meanwhile, and of each there may be hundreds of rows.
+        limit: 50,
     };
     loop {
         stop.beat(shared.clock.now());

@@ -10,6 +10,7 @@ mod hot;
 mod listener;
 mod migrate;
 mod outbox;
+mod people;
 mod quotas;
 #[path = "shared/read.rs"]
 mod read;

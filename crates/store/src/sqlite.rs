@@ -11,6 +11,7 @@ mod history;
 mod listener;
 mod migrate;
 mod outbox;
+mod people;
 #[cfg(test)]
 mod plans;
 mod quotas;

@@ -98,7 +98,7 @@ pub(crate) const TABLES: &[Table] = &[
     table("conversions", 4, CONVERSIONS),
     table("feedback", 1, &[id("message_id"), text("outcome"), big("at")]),
     table("prompts", 1, PROMPTS),
-    table("prompt_receivers", 2, &[id("prompt_id"), int("place"), big("receiver_hash")]),
+    table("prompt_receivers", 2, PROMPT_RECEIVERS),
     table("prompt_messages", 3, &[id("prompt_id"), int("place"), int("number"), id("message_id")]),
     table("prompt_replies", 1, PROMPT_REPLIES),
     table("prompt_asks", 1, &[big("receiver_hash"), id("inbound_id"), big("asked_at")]),
@@ -144,6 +144,9 @@ const PROMPTS: &[Column] = &[
     text("closed_by"),
     text("outcome"),
 ];
+
+const PROMPT_RECEIVERS: &[Column] =
+    &[id("prompt_id"), int("place"), big("receiver_hash"), int("left_out"), big("closed_at")];
 
 const PROMPT_REPLIES: &[Column] = &[
     id("inbound_id"),

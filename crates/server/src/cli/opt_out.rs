@@ -17,8 +17,8 @@ use store::port::consent::{ChangeConsent, Changed, OptOutFilter};
 use super::{print, say};
 use crate::config::Config;
 
-/// Lines that are entered together: others wait for a commit of them.
-const TOGETHER: usize = 200;
+/// Lines that are entered together. Whoever accepts messages for one of these people waits for the commit of all of them.
+const TOGETHER: usize = 20;
 
 /// Opt-outs of a page that is printed.
 const PAGE: u32 = 500;

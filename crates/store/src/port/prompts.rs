@@ -216,7 +216,13 @@ pub struct PromptReceiver {
     pub messages: Vec<(MessageId, Option<MessageStatus>)>,
     /// The answer that stands.
     pub answer: Option<Answer>,
+    /// How many of their replies are not among those that are kept: see [`LAST_REPLIES`].
+    pub left_out: u64,
 }
+
+/// So many of a person's last replies to a prompt are kept, beside the first one and the one that stands: whoever writes again
+/// and again fills nothing.
+pub const LAST_REPLIES: usize = 20;
 
 /// A reply.
 #[derive(Debug, Clone)]

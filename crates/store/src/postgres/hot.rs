@@ -3,7 +3,7 @@
 //! Only the plain cases are done here: what is accepted, claimed, taken by its provider and delivered as it should be.
 //! An operation of which anything is out of the ordinary is left without an answer, and [`super::write`] does it. Rows
 //! of `states` are locked first, in the order of their ids, before anything is decided about a message; claims pass by
-//! what others have locked. So nobody waits in a circle.
+//! what others have locked. So nobody waits in a circle. What people say has transactions of its own: see [`talk`].
 
 mod accept;
 mod claim;
@@ -18,6 +18,7 @@ mod nodes;
 mod quotas;
 mod receipts;
 mod spending;
+pub(super) mod talk;
 mod verifications;
 mod webhooks;
 
@@ -69,6 +70,7 @@ pub(super) fn has_work(batch: &Batch) -> bool {
 
 /// Outcomes and receipts first: what is decided after them knows them. Claims last: they find what was accepted.
 pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<(), StoreError> {
+    talk::share(statements, &batch.accepts)?;
     let seals = batch.seals();
     if seals {
         statements.ask_early(data_keys::NEWEST, params![])?;

@@ -1,9 +1,12 @@
 //! Quotas one by one, for whoever is alone in the database.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use domain::time::Timestamp;
 
-use super::sql::{Statements, get, params};
+use super::sql::{Row, Statements, column, get, params};
 use crate::StoreError;
+use crate::quotas::Book;
 
 const KEPT: &str = "SELECT value FROM quotas WHERE quota = $1";
 
@@ -22,6 +25,28 @@ pub(super) fn kept(statements: &mut Statements<'_>, quota: i64) -> Result<Option
     Ok(statements.first(KEPT, params![quota], |row| get::<Option<i64>>(row, 0))?.flatten())
 }
 
+const KEPT_OF: &str = "SELECT quota, value FROM quotas WHERE quota = ANY($1::int8[])";
+
+/// Enters the numbers of these into a book: one question for all of them.
+pub(super) fn enter(
+    statements: &mut Statements<'_>,
+    quotas: impl Iterator<Item = i64>,
+    book: &mut Book,
+) -> Result<(), StoreError> {
+    let quotas: BTreeSet<i64> = quotas.collect();
+    if quotas.is_empty() {
+        return Ok(());
+    }
+    let read = |row: &Row<'_>| Ok((get::<i64>(row, 0)?, get::<Option<i64>>(row, 1)?));
+    let found = statements.collect(KEPT_OF, params![column(&quotas)], read)?;
+    let mut kept: BTreeMap<i64, Option<i64>> = quotas.into_iter().map(|quota| (quota, None)).collect();
+    kept.extend(found);
+    for (quota, value) in kept {
+        book.enter(quota, value);
+    }
+    Ok(())
+}
+
 /// The same, for whoever only reads.
 pub(super) fn shown(statements: &mut Statements<'_>, quota: i64) -> Result<Option<i64>, StoreError> {
     kept(statements, quota)
@@ -34,7 +59,7 @@ pub(super) fn keep(
     value: i64,
     ends_at: Timestamp,
 ) -> Result<(), StoreError> {
-    statements.execute(KEEP, params![quota, value, ends_at.as_micros()]).map(|_kept| ())
+    statements.send(KEEP, params![quota, value, ends_at.as_micros()])
 }
 
 /// Changes the number of a quota, unless it has ended.

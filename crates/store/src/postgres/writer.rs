@@ -1,4 +1,4 @@
-//! A writer: a batch is a transaction or two.
+//! A writer: a batch is a transaction or two, and one more for what people say.
 //!
 //! Many writers, of this node and of others, write at the same time. What happens all day is done for many rows with one
 //! statement each ([`hot`]), side by side with other writers, under a lock that all of them share. What is left of a
@@ -91,6 +91,18 @@ impl Backend for Writer {
         for pending in std::mem::take(&mut batch.histories) {
             let result = self.keep_history(&pending.question);
             pending.answer_with(result);
+        }
+        // First, as in a transaction that does it all: what is accepted after an opt-out knows of it.
+        while hot::talk::has_work(batch) {
+            let done = self.transact(SIDE_BY_SIDE, |statements| {
+                batch.clear_answers();
+                hot::talk::run(statements, batch)
+            });
+            if done.is_err() {
+                batch.clear_answers();
+                return done;
+            }
+            batch.settle_answered();
         }
         if batch.is_empty() {
             return Ok(());

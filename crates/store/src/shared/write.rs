@@ -105,7 +105,7 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
     answer!(batch.prompt_ends, |end| prompts::cancel_one(statements, end.0, &end.1));
     answer!(batch.prompt_expiries, |due| prompts::expire(statements, due.0, due.1));
     answer!(batch.reminders, |remind| prompts::remind(statements, remind));
-    answer!(batch.prompt_forgets, |forget| prompts::forget(statements, forget));
+    answer!(batch.prompt_forgets, |forget| prompts::forget::forget(statements, forget));
     answer!(batch.verifications, |change| verifications::change(statements, change));
     answer!(batch.claims, |claim| claim::claim(statements, claim));
     answer!(batch.keys, |change| keys::change(statements, change));

@@ -1,6 +1,9 @@
 //! The plans of the statements that run all day: SQLite must find their rows by an index, whatever the history.
 //! It plans without statistics, for nobody runs `ANALYZE`, so an empty database shows the plans of a full one.
 
+#[path = "plans/people.rs"]
+mod people;
+
 use domain::ids::{KeyId, MessageId};
 use domain::message::MessageStatus;
 use domain::phone::{Country, Msisdn};

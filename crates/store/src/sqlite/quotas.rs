@@ -14,6 +14,7 @@ use domain::time::Timestamp;
 use self::known::{Known, MANY};
 use super::sql::{Statements, get, params};
 use crate::StoreError;
+use crate::quotas::Book;
 
 /// Entries that are remembered before they are brought to the table: some megabytes.
 const MUCH: usize = 32_768;
@@ -195,6 +196,20 @@ impl Ledger {
 /// The number of a quota; `None` where nothing was drawn.
 pub(super) fn kept(statements: &mut Statements<'_>, quota: i64) -> Result<Option<i64>, StoreError> {
     Ok(look_up(statements, quota)?.map(|kept| kept.value))
+}
+
+/// Enters the numbers of these into a book.
+pub(super) fn enter(
+    statements: &mut Statements<'_>,
+    quotas: impl Iterator<Item = i64>,
+    book: &mut Book,
+) -> Result<(), StoreError> {
+    for quota in quotas {
+        if !book.knows(quota) {
+            book.enter(quota, kept(statements, quota)?);
+        }
+    }
+    Ok(())
 }
 
 fn look_up(statements: &mut Statements<'_>, quota: i64) -> Result<Option<Kept>, StoreError> {

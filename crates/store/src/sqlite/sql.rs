@@ -85,6 +85,15 @@ impl<'connection> Statements<'connection> {
         self.get(sql)?.execute(values).map_err(error)
     }
 
+    /// Runs the statement of this text, of which nobody needs an answer. Elsewhere it need not be waited for.
+    pub(super) fn send(
+        &mut self,
+        sql: &'static str,
+        values: impl rusqlite::Params,
+    ) -> Result<(), StoreError> {
+        self.execute(sql, values).map(|_rows| ())
+    }
+
     /// Runs the statement of this text for its first row, if there is one.
     pub(super) fn first<T>(
         &mut self,

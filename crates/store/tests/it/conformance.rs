@@ -97,6 +97,7 @@ macro_rules! conformance {
                 person_is_forgotten_and_the_opt_out_goes_on,
                 reply_is_queued_with_what_it_answers_and_once,
                 listeners_hear_of_texts_and_of_consent,
+                repeated_callback_answers_nothing_that_was_asked_since,
             );
             conformance!(@room consent, $fixture,
                 message_that_its_receiver_does_not_want_is_not_stored,
@@ -107,6 +108,7 @@ macro_rules! conformance {
                 opt_outs_that_hold_are_listed_by_what_is_asked_for,
                 what_waits_for_somebody_who_opts_out_is_stopped,
                 whoever_opts_out_while_many_are_accepted_gets_none_of_them,
+                what_was_accepted_within_a_day_is_stopped,
             );
             conformance!(@room quotas, $fixture,
                 quota_is_drawn_on_to_the_last_and_survives_reopening,
@@ -434,6 +436,8 @@ macro_rules! conformance {
                 person_that_is_forgotten_is_in_no_prompt,
                 prompts_are_listed_newest_first,
                 racing_replies_leave_one_outcome_and_one_event,
+                whoever_writes_again_and_again_fills_nothing,
+                prompt_that_is_open_is_seen_behind_many_that_are_closed,
             );
             conformance!(@room keys, $fixture,
                 created_key_is_found_by_its_hash_with_every_field,

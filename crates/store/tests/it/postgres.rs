@@ -1,9 +1,16 @@
 //! What only PostgreSQL does: weeks as partitions, and a schema that programs of two versions serve.
 
+use domain::audit::Actor;
+use domain::consent::{Extent, Keyword};
+use domain::inbound::Handling;
 use domain::time::Timestamp;
+use store::port::consent::ChangeConsent;
 use store::{Options, StoreError};
 
+use crate::conformance::consent::opt_out;
 use crate::conformance::history::{forget, ninety_days};
+use crate::conformance::inbound::from_phone;
+use crate::conformance::prompts::{approval, ask, said};
 use crate::support::{Bench, DAY, Fixture as _, HOUR, NOW, PostgresFixture, message_at, provider};
 
 /// Where partitions of a table are.
@@ -118,6 +125,30 @@ async fn quota_that_somebody_draws_on_at_this_moment_is_not_forgotten() {
     let left = ["quota = 7 AND value = 2", "quota = 8"];
     let counted = left.map(|which| format!("SELECT count(*) FROM quotas WHERE {which}")).to_vec();
     assert_eq!(bench.fixture.counts(counted), [1, 0]);
+}
+
+/// A writer that is about other people, in the middle of its transaction: whoever wants to be alone waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_people_say_waits_for_no_writer_that_is_about_others() {
+    let bench = Bench::<PostgresFixture>::new().await;
+    let prompt = ask(&*bench, approval(1, 1, NOW)).await;
+    let mut writer = tokio::task::block_in_place(|| {
+        let mut client = postgres::Client::connect(&bench.fixture.url(), postgres::NoTls).unwrap();
+        client.batch_execute("BEGIN; SELECT pg_advisory_xact_lock_shared(1416981601, 2)").unwrap();
+        client
+    });
+    let stop = bench.receive_inbound(from_phone(20, "STOP", Some(Keyword::Stop))).await.unwrap();
+    assert_eq!(stop.handling, Handling::OptedOut);
+    let text = bench.receive_inbound(from_phone(21, "Habari", None)).await.unwrap();
+    assert_eq!(text.handling, Handling::PassedOn);
+    let changes = vec![opt_out(30, None, Extent::All)];
+    bench.change_consent(ChangeConsent { changes, by: Actor::System }).await.unwrap();
+    bench.reply(said(1, 1, "approve", NOW.plus(HOUR))).await.unwrap();
+    assert!(bench.prompt(prompt).await.unwrap().unwrap().summary.closed.is_some());
+    tokio::task::block_in_place(|| {
+        writer.batch_execute("COMMIT").unwrap();
+        drop(writer);
+    });
 }
 
 #[tokio::test]

@@ -5,12 +5,10 @@ use std::collections::HashMap;
 use crate::StoreError;
 use crate::port::consent::{HeldBack, OptedOut};
 use crate::port::messages::{Accept, Accepted, NewMessage};
-use crate::postgres::sql::{Statements, column, get, params};
-use crate::postgres::write::consent::{first, opt_out};
+use crate::postgres::people::{self, OPT_OUTS};
+use crate::postgres::sql::{Statements, column, params};
+use crate::postgres::write::consent::first;
 use crate::seal::Vault;
-
-const OPT_OUTS: &str = "SELECT number_hash, sender, extent, source, since FROM opt_outs \
-     WHERE number_hash = ANY($1::int8[])";
 
 /// Opt-outs by the hashes of numbers.
 #[derive(Default)]
@@ -33,12 +31,7 @@ pub(super) fn ask(statements: &mut Statements<'_>, accepts: &[&Accept]) -> Resul
 
 /// What was asked for.
 pub(super) fn answer(statements: &mut Statements<'_>) -> Result<OptOuts, StoreError> {
-    let rows = statements.collect(OPT_OUTS, params![], |row| Ok((get::<i64>(row, 0)?, opt_out(row, 1)?)))?;
-    let mut opt_outs = OptOuts::default();
-    for (hash, opt_out) in rows {
-        opt_outs.0.entry(hash).or_default().push(opt_out);
-    }
-    Ok(opt_outs)
+    people::answered(statements).map(OptOuts)
 }
 
 impl OptOuts {

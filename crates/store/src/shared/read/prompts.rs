@@ -25,13 +25,16 @@ const PROMPT: &str = "SELECT id, caller, kind, reference, policy, veto, created_
 const ONE: &str = "SELECT id, caller, kind, reference, policy, veto, created_at, closes_at, reminders, closed_at, \
      closed_by, outcome FROM prompts WHERE id = ?1";
 
-const ASKED: &str = "SELECT count(*) FROM prompt_receivers WHERE prompt_id = ?1";
+/// Everybody who was asked, with the answer that stands: the last one that counted.
+macro_rules! places {
+    () => {
+        "SELECT r.prompt_id, r.place, (SELECT p.answer FROM prompt_replies p WHERE p.prompt_id = r.prompt_id \
+         AND p.place = r.place AND p.fate = 'counted' ORDER BY p.received_at DESC, p.inbound_id DESC LIMIT 1), \
+         r.left_out FROM prompt_receivers r WHERE r.prompt_id "
+    };
+}
 
-/// The last one of each place is the answer that stands.
-const ANSWERS: &str = "SELECT place, answer FROM prompt_replies WHERE prompt_id = ?1 AND fate = 'counted' \
-     ORDER BY received_at, inbound_id";
-
-const PLACES: &str = "SELECT place FROM prompt_receivers WHERE prompt_id = ?1 ORDER BY place";
+pub(in super::super) const PLACES: &str = concat!(places!(), "= ?1 ORDER BY r.place");
 
 const MESSAGES: &str = "SELECT p.place, p.message_id, s.status, m.sealed_receiver, m.country FROM prompt_messages p \
      LEFT JOIN states s ON s.message_id = p.message_id LEFT JOIN messages m ON m.id = p.message_id \
@@ -40,14 +43,30 @@ const MESSAGES: &str = "SELECT p.place, p.message_id, s.status, m.sealed_receive
 const REPLIES: &str = "SELECT inbound_id, place, received_at, fate, answer, sealed_words FROM prompt_replies \
      WHERE prompt_id = ?1 ORDER BY received_at, inbound_id";
 
-/// The newest prompts that were put to a number, and when the first of their messages may have left. More than these nobody has
-/// in mind.
-pub(in super::super) const OF_RECEIVER: &str = "SELECT p.id, p.kind, p.reference, p.closes_at, p.closed_at, r.place, p.caller, \
-     (SELECT min(a.started_at) FROM prompt_messages m JOIN attempts a ON a.message_id = m.message_id \
-     WHERE m.prompt_id = r.prompt_id AND m.place = r.place \
-     AND (a.outcome IS NULL OR a.outcome IN ('accepted', 'ambiguous'))) \
-     FROM prompt_receivers r JOIN prompts p ON p.id = r.prompt_id \
-     WHERE r.receiver_hash = ?1 ORDER BY r.prompt_id DESC LIMIT 200";
+/// How many prompts of a number that are closed a reply may still be about. More than these nobody has in mind.
+const CLOSED_IN_MIND: u32 = 100;
+
+/// What a reply of somebody may be about: its columns, of `r` and `p`, with the time at which the first message to that one may
+/// have left.
+macro_rules! asked {
+    () => {
+        "SELECT p.id, p.kind, p.reference, p.closes_at, p.closed_at, r.place, p.caller, \
+         (SELECT min(a.started_at) FROM prompt_messages m JOIN attempts a ON a.message_id = m.message_id \
+         WHERE m.prompt_id = r.prompt_id AND m.place = r.place \
+         AND (a.outcome IS NULL OR a.outcome IN ('accepted', 'ambiguous'))) "
+    };
+}
+
+/// All prompts of a number that are open, and those that were closed last. One that was closed by an older version is found among
+/// the open ones, and says itself that it is closed.
+pub(in super::super) const OF_RECEIVER: &str = concat!(
+    asked!(),
+    "FROM prompt_receivers r JOIN prompts p ON p.id = r.prompt_id WHERE r.receiver_hash = ?1 \
+     AND r.closed_at IS NULL UNION ALL ",
+    asked!(),
+    "FROM (SELECT prompt_id, place FROM prompt_receivers WHERE receiver_hash = ?1 AND closed_at IS NOT NULL \
+     ORDER BY closed_at DESC LIMIT ?2) r JOIN prompts p ON p.id = r.prompt_id"
+);
 
 pub(in super::super) const DUE: &str = "SELECT id, remind_at, closes_at FROM prompts WHERE remind_at IS NOT NULL \
      AND remind_at <= ?1 ORDER BY remind_at, id LIMIT ?2";
@@ -81,8 +100,25 @@ fn prompt(row: &Row<'_>) -> Result<Found, StoreError> {
     Ok((prompt, closed))
 }
 
-fn reference(row: &Row<'_>, at: usize) -> Result<Reference, StoreError> {
+pub(in super::super) fn reference(row: &Row<'_>, at: usize) -> Result<Reference, StoreError> {
     text(row, at)?.parse().map_err(|_unreadable| StoreError::Corrupt)
+}
+
+/// Somebody who was asked, as far as it can be said without the messages.
+struct Person {
+    prompt: PromptId,
+    place: usize,
+    answer: Option<Answer>,
+    left_out: u64,
+}
+
+fn person(row: &Row<'_>) -> Result<Person, StoreError> {
+    Ok(Person {
+        prompt: PromptId::from_bytes(get(row, 0)?),
+        place: get(row, 1)?,
+        answer: optional_word(row, 2)?,
+        left_out: get(row, 3)?,
+    })
 }
 
 /// The answers that stand, by the places of those who gave them.
@@ -90,31 +126,35 @@ pub(in super::super) fn answers(
     statements: &mut Statements<'_>,
     id: PromptId,
 ) -> Result<BTreeMap<usize, Answer>, StoreError> {
-    let read = |row: &Row<'_>| Ok((get(row, 0)?, word(row, 1)?));
-    Ok(statements.collect(ANSWERS, params![id.as_bytes()], read)?.into_iter().collect())
+    let places = statements.collect(PLACES, params![id.as_bytes()], person)?;
+    Ok(places.into_iter().filter_map(|it| Some((it.place, it.answer?))).collect())
 }
 
-fn stands(statements: &mut Statements<'_>, (prompt, closed): Found) -> Result<PromptSummary, StoreError> {
-    let asked = statements.first(ASKED, params![prompt.id.as_bytes()], |row| get::<u32>(row, 0))?;
-    let answers = answers(statements, prompt.id)?;
-    let tally = Tally::of(prompt.policy, asked.unwrap_or(0), answers.into_values());
-    Ok(PromptSummary { prompt, closed, tally })
+/// Where a prompt stands, by the places of all whom it was put to.
+fn stands<'a>((prompt, closed): Found, places: impl IntoIterator<Item = &'a Person>) -> PromptSummary {
+    let answers: Vec<Option<Answer>> = places.into_iter().map(|it| it.answer).collect();
+    let asked = u32::try_from(answers.len()).unwrap_or(u32::MAX);
+    let tally = Tally::of(prompt.policy, asked, answers.into_iter().flatten());
+    PromptSummary { prompt, closed, tally }
 }
 
 pub(in super::super) fn summary(
     statements: &mut Statements<'_>,
     id: PromptId,
 ) -> Result<Option<PromptSummary>, StoreError> {
-    let found = statements.first(ONE, params![id.as_bytes()], prompt)?;
-    found.map(|found| stands(statements, found)).transpose()
+    let Some(found) = statements.first(ONE, params![id.as_bytes()], prompt)? else { return Ok(None) };
+    let places = statements.collect(PLACES, params![id.as_bytes()], person)?;
+    Ok(Some(stands(found, &places)))
 }
 
 pub(in super::super) fn record(
     statements: &mut Statements<'_>,
     id: PromptId,
 ) -> Result<Option<PromptRecord>, StoreError> {
-    let Some(summary) = summary(statements, id)? else { return Ok(None) };
-    let receivers = receivers(statements, id)?;
+    let Some(found) = statements.first(ONE, params![id.as_bytes()], prompt)? else { return Ok(None) };
+    let places = statements.collect(PLACES, params![id.as_bytes()], person)?;
+    let receivers = receivers(statements, id, &places)?;
+    let summary = stands(found, &places);
     let vault = statements.vault();
     let replies = statements.collect(REPLIES, params![id.as_bytes()], |row| {
         let id = InboundId::from_bytes(get(row, 0)?);
@@ -134,13 +174,15 @@ pub(in super::super) fn record(
     Ok(Some(PromptRecord { summary, receivers, replies }))
 }
 
-fn receivers(statements: &mut Statements<'_>, id: PromptId) -> Result<Vec<PromptReceiver>, StoreError> {
+fn receivers(
+    statements: &mut Statements<'_>,
+    id: PromptId,
+    places: &[Person],
+) -> Result<Vec<PromptReceiver>, StoreError> {
     let vault = statements.vault();
-    let answers = answers(statements, id)?;
-    let places: Vec<usize> = statements.collect(PLACES, params![id.as_bytes()], |row| get(row, 0))?;
-    let new = |place: &usize| {
-        let answer = answers.get(place).copied();
-        (*place, PromptReceiver { receiver: None, messages: Vec::new(), answer })
+    let new = |it: &Person| {
+        let Person { place, answer, left_out, .. } = *it;
+        (place, PromptReceiver { receiver: None, messages: Vec::new(), answer, left_out })
     };
     let mut receivers: BTreeMap<usize, PromptReceiver> = places.iter().map(new).collect();
     let read = |row: &Row<'_>| {
@@ -174,7 +216,7 @@ pub(in super::super) fn candidates(
     statements: &mut Statements<'_>,
     receiver: i64,
 ) -> Result<Vec<Asked>, StoreError> {
-    statements.collect(OF_RECEIVER, params![receiver], |row| {
+    let mut known = statements.collect(OF_RECEIVER, params![receiver, CLOSED_IN_MIND], |row| {
         let candidate = Candidate {
             id: PromptId::from_bytes(get(row, 0)?),
             kind: word(row, 1)?,
@@ -184,7 +226,9 @@ pub(in super::super) fn candidates(
             closed_at: optional_time(row, 4)?,
         };
         Ok(Asked { candidate, place: get(row, 5)?, caller: KeyId::from_bytes(get(row, 6)?) })
-    })
+    })?;
+    known.sort_by_key(|asked| std::cmp::Reverse(asked.candidate.id));
+    Ok(known)
 }
 
 /// Whether the time of any is over.
@@ -229,10 +273,27 @@ fn first_messages(
     statements.collect_of(&sql, params![id.as_bytes()], read)
 }
 
+/// A page and all who were asked by its prompts: two questions, however many prompts.
 pub(in super::super) fn list(
     statements: &mut Statements<'_>,
     filter: &PromptFilter,
 ) -> Result<Vec<PromptSummary>, StoreError> {
+    let (which, values) = list_sql(filter);
+    let found = statements.collect_of(&format!("{PROMPT} {which}"), sql::list(values.clone()), prompt)?;
+    let sql = format!("{}IN (SELECT id FROM prompts {which})", places!());
+    let mut places: BTreeMap<PromptId, Vec<Person>> = BTreeMap::new();
+    for place in statements.collect_of(&sql, sql::list(values), person)? {
+        places.entry(place.prompt).or_default().push(place);
+    }
+    let page = found.into_iter().map(|found| {
+        let places = places.remove(&found.0.id).unwrap_or_default();
+        stands(found, &places)
+    });
+    Ok(page.collect())
+}
+
+/// Which prompts are on a page, behind the name of their table.
+pub(in super::super) fn list_sql(filter: &PromptFilter) -> (String, Vec<Value>) {
     let (mut conditions, mut values) = (vec!["true".to_owned()], Vec::new());
     let mut condition = |sql: &str, value: Value| {
         values.push(value);
@@ -250,7 +311,6 @@ pub(in super::super) fn list(
         None => {}
     }
     values.push(Value::Integer(filter.limit.into()));
-    let sql = format!("{PROMPT} WHERE {} ORDER BY id DESC LIMIT ?{}", conditions.join(" AND "), values.len());
-    let found = statements.collect_of(&sql, sql::list(values), prompt)?;
-    found.into_iter().map(|found| stands(statements, found)).collect()
+    let which = format!("WHERE {} ORDER BY id DESC LIMIT ?{}", conditions.join(" AND "), values.len());
+    (which, values)
 }

@@ -119,7 +119,7 @@ fn insert(statements: &mut Statements<'_>, new: &NewMessage, receiver_hash: i64)
     let message = &new.message;
     let (id, provider) = (message.id.as_bytes(), new.provider.as_str());
     let (vault, metadata) = (statements.vault(), metadata(message)?);
-    statements.execute(
+    statements.send(
         INSERT_MESSAGE,
         params![
             id,
@@ -144,13 +144,11 @@ fn insert(statements: &mut Statements<'_>, new: &NewMessage, receiver_hash: i64)
         ],
     )?;
     if message.scenario == Scenario::Otp {
-        statements.execute(INSERT_ERASABLE, params![id])?;
+        statements.send(INSERT_ERASABLE, params![id])?;
     }
-    statements.execute(
-        INSERT_STATE,
-        params![id, new.status().as_str(), provider, message.created_at.as_micros()],
-    )?;
-    statements.execute(
+    statements
+        .send(INSERT_STATE, params![id, new.status().as_str(), provider, message.created_at.as_micros()])?;
+    statements.send(
         ENQUEUE,
         params![
             provider,
@@ -159,8 +157,7 @@ fn insert(statements: &mut Statements<'_>, new: &NewMessage, receiver_hash: i64)
             id,
             message.expires_at.map(Timestamp::as_micros),
         ],
-    )?;
-    Ok(())
+    )
 }
 
 /// How far the clocks of nodes may be apart.
@@ -185,18 +182,16 @@ pub(in super::super) fn earlier(
 }
 
 fn remember(statements: &mut Statements<'_>, idempotency: &Idempotency) -> Result<(), StoreError> {
-    statements
-        .execute(
-            REMEMBER,
-            params![
-                day(idempotency.now),
-                idempotency.key,
-                idempotency.request,
-                idempotency.reply,
-                idempotency.now.as_micros(),
-            ],
-        )
-        .map(|_rows| ())
+    statements.send(
+        REMEMBER,
+        params![
+            day(idempotency.now),
+            idempotency.key,
+            idempotency.request,
+            idempotency.reply,
+            idempotency.now.as_micros(),
+        ],
+    )
 }
 
 pub(in super::super) fn day(time: Timestamp) -> i64 {

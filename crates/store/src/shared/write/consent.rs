@@ -10,6 +10,7 @@ use domain::phone::{Country, Msisdn, SenderId};
 use domain::scenario::{Priority, Scenario};
 use domain::time::Timestamp;
 
+use super::super::people;
 use super::super::read::{HOUR, first_id};
 use super::super::row::{optional_word, time, word};
 use super::super::sql::{Row, Statements, get, params, text};
@@ -27,30 +28,36 @@ const ANY: &str = "SELECT 1 FROM opt_outs LIMIT 1";
 pub(in super::super) const OF_NUMBER: &str =
     "SELECT sender, extent, source, since FROM opt_outs WHERE number_hash = ?1";
 
-const STANDS: &str = "SELECT 1 FROM opt_outs WHERE number_hash = ?1 AND sender = ?2 AND extent = ?3";
-
 const ENTER: &str = "INSERT INTO consents (id, at, number_hash, country, sealed_number, sender, direction, extent, \
      source, provider, inbound_id, detail, actor) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
 
+/// One that stands already stays as it is.
 const HOLD: &str = "INSERT INTO opt_outs (number_hash, sender, extent, consent_id, source, since) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING";
 
 /// Of all senders, or of one and of what was about all. An opt-in to everything ends both extents.
 const END_ALL: &str = "DELETE FROM opt_outs WHERE number_hash = ?1 AND (?2 = 'all' OR extent = ?2)";
 const END: &str =
     "DELETE FROM opt_outs WHERE number_hash = ?1 AND sender IN (?3, '') AND (?2 = 'all' OR extent = ?2)";
 
-/// How long before a change what waits was accepted, unless it was scheduled: a message that waits for its turn is sent
-/// or given up within hours.
-const HOURS_BACK: i64 = 24;
-
 /// How far ahead messages may be scheduled at most, whatever the settings say.
 const HOURS_AHEAD: i64 = 400 * 24;
 
-/// What waits for a person and was accepted in an hour.
-pub(in super::super) const ACCEPTED: &str = "SELECT m.id, m.scenario, m.priority, m.sender FROM messages m \
-     JOIN states s ON s.message_id = m.id WHERE m.created_at / 3600000000 = ?1 AND m.receiver_hash = ?2 AND m.id >= ?3 \
-     AND s.status IN ('queued', 'scheduled')";
+/// A day of hours, and the next one: what waits was accepted in one of them, unless it was scheduled. A message that waits for its
+/// turn is sent or given up within hours.
+macro_rules! hours {
+    ($($back:literal)+) => {
+        concat!("(CAST(?1 AS BIGINT) + 1, ?1", $(", CAST(?1 AS BIGINT) - ", $back),+, ")")
+    };
+}
+
+/// What waits for a person and was accepted lately: a search for each hour, in one question.
+pub(in super::super) const ACCEPTED: &str = concat!(
+    "SELECT m.id, m.scenario, m.priority, m.sender FROM messages m JOIN states s ON s.message_id = m.id \
+     WHERE m.created_at / 3600000000 IN ",
+    hours!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24),
+    " AND m.receiver_hash = ?2 AND m.id >= ?3 AND s.status IN ('queued', 'scheduled')"
+);
 
 /// What waits for a person until a time to come. Repeats the condition of the partial index.
 pub(in super::super) const SCHEDULED: &str = "SELECT m.id, m.scenario, m.priority, m.sender FROM messages m \
@@ -93,13 +100,16 @@ impl OptOuts {
         statements: &mut Statements<'_>,
         messages: &[NewMessage],
     ) -> Result<Vec<OptedOut>, StoreError> {
-        let mut held_back = Vec::new();
-        for new in messages.iter().filter(|_| !self.are_none) {
-            let Some(question) = &new.consent else { continue };
-            let by = self::held_back(statements, new.message.receiver, question)?;
-            held_back.extend(by.map(|by| OptedOut { message_id: new.message.id, by }));
-        }
-        Ok(held_back)
+        let asked = messages.iter().filter(|_| !self.are_none);
+        let asked: Vec<_> = asked.filter_map(|new| Some((new, new.consent.as_ref()?))).collect();
+        let vault = statements.vault();
+        let hashes: Vec<i64> = asked.iter().map(|(new, _)| vault.blind(new.message.receiver)).collect();
+        let opt_outs = people::opt_outs(statements, &hashes)?;
+        let held_back = asked.into_iter().zip(hashes).filter_map(|((new, question), hash)| {
+            let by = first(opt_outs.get(&hash)?.clone(), question)?;
+            Some(OptedOut { message_id: new.message.id, by })
+        });
+        Ok(held_back.collect())
     }
 }
 
@@ -138,7 +148,7 @@ pub(in super::super) fn sender(row: &Row<'_>, at: usize) -> Result<Option<Sender
     }
 }
 
-pub(super) fn change(
+pub(in super::super) fn change(
     statements: &mut Statements<'_>,
     change: &ChangeConsent,
 ) -> Result<Vec<Changed>, StoreError> {
@@ -206,12 +216,9 @@ fn name(sender: Option<&SenderId>) -> &str {
 
 fn opt_out_of(statements: &mut Statements<'_>, change: &Change, hash: i64) -> Result<bool, StoreError> {
     let (sender, extent) = (name(change.sender.as_ref()), change.extent.as_str());
-    if statements.first(STANDS, params![hash, sender, extent], |_row| Ok(()))?.is_some() {
-        return Ok(false);
-    }
     let (id, source) = (change.id.as_bytes(), change.source.as_str());
-    statements.execute(HOLD, params![hash, sender, extent, id, source, change.at.as_micros()])?;
-    Ok(true)
+    let held = statements.execute(HOLD, params![hash, sender, extent, id, source, change.at.as_micros()])?;
+    Ok(held > 0)
 }
 
 fn opt_in_to(statements: &mut Statements<'_>, change: &Change, hash: i64) -> Result<bool, StoreError> {
@@ -241,7 +248,7 @@ fn keep(statements: &mut Statements<'_>, change: &Change, hash: i64, by: &Actor)
         change.detail,
         by.to_string(),
     ];
-    statements.execute(ENTER, values).map(|_rows| ())
+    statements.send(ENTER, values)
 }
 
 /// A message that waits, as far as it has to be known to say whether it is wanted.
@@ -281,12 +288,11 @@ fn stop_what_waits(
     by: &Actor,
 ) -> Result<u64, StoreError> {
     let this_hour = change.at.as_micros() / HOUR;
-    let oldest = first_id(Timestamp::from_micros((this_hour - HOURS_BACK) * HOUR));
+    // A bound on the ids, by which PostgreSQL leaves old weeks out.
+    let oldest = first_id(Timestamp::from_micros((this_hour - 24) * HOUR));
     let mut found =
         statements.collect(SCHEDULED, params![this_hour - 1, this_hour + HOURS_AHEAD, hash], waiting)?;
-    for hour in this_hour - HOURS_BACK..=this_hour + 1 {
-        found.extend(statements.collect(ACCEPTED, params![hour, hash, oldest], waiting)?);
-    }
+    found.extend(statements.collect(ACCEPTED, params![this_hour, hash, oldest], waiting)?);
     let mut stopped = 0;
     for message in found.iter().filter(|it| it.is_held_back(change.sender.as_ref(), change.extent)) {
         let failure = Failure::new(Reason::OptedOut);

@@ -119,7 +119,7 @@ pub(super) fn receiver(
     forgotten.inbound = statements.execute(FROM_PHONE, params![hash])? as u64;
     statements.execute(PAST_CONSENT, params![hash])?;
     statements.execute(NUMBER_OF_CONSENT, params![hash])?;
-    prompts::forget_receiver(statements, hash)?;
+    prompts::forget::forget_receiver(statements, hash)?;
     let how_many = format!("{} messages", forgotten.messages);
     let told = NewEntry::of_act(act, Event::ReceiverForgotten, how_many);
     statements.tell(NewEntry { receiver: Some(hash), ..told });

@@ -50,9 +50,23 @@ pub(in super::super) fn raise(
     if events.is_empty() {
         return Ok(());
     }
-    let takers = statements
-        .first(TAKERS, params![], |row| Ok(Takers { publish: get(row, 0)?, stage: get(row, 1)? }))?;
-    let Some(takers) = takers else { return Ok(()) };
+    match takers(statements)? {
+        Some(takers) => raise_for(statements, takers, events),
+        None => Ok(()),
+    }
+}
+
+/// Who wants to hear of anything; `None` if nobody does. Asked first by whoever must read much to say what happened.
+pub(super) fn takers(statements: &mut Statements<'_>) -> Result<Option<Takers>, StoreError> {
+    statements.first(TAKERS, params![], |row| Ok(Takers { publish: get(row, 0)?, stage: get(row, 1)? }))
+}
+
+/// The same as [`raise`], for those who want to hear of it.
+pub(super) fn raise_for(
+    statements: &mut Statements<'_>,
+    takers: Takers,
+    events: &[NewEvent],
+) -> Result<(), StoreError> {
     data_keys::check(statements)?;
     let vault = statements.vault();
     let mut sealed = Vec::new();

@@ -6,8 +6,9 @@ use domain::event::{EventData, EventKind, NewEvent};
 use domain::ids::{InboundId, KeyId, MessageId};
 use domain::inbound::{Handling, Inbound, Origin};
 use domain::phone::Msisdn;
+use domain::time::Timestamp;
 
-use super::super::row::word;
+use super::super::row::{time, word};
 use super::super::sql::{Statements, get, params};
 use super::consent::{self, OptOuts};
 use super::{accept, events, prompts};
@@ -18,17 +19,23 @@ use crate::port::messages::{Accept, Accepted, NewMessage};
 use crate::port::prompts::{NewReply, ReplyFate};
 use crate::seal::Column;
 
-const BEFORE: &str = "SELECT id, handling FROM inbound WHERE provider = ?1 AND provider_message_id = ?2";
+pub(in super::super) const BEFORE: &str =
+    "SELECT id, handling, received_at FROM inbound WHERE provider = ?1 AND provider_message_id = ?2";
 
 const KEEP: &str = "INSERT INTO inbound (id, received_at, provider, provider_message_id, from_hash, country, sealed_from, \
      sent_to, sealed_text, sealed_raw, segments, keyword, word, caller, handling) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
 
 /// A message that came before is known by its provider's id, and changes nothing.
-pub(super) fn receive(statements: &mut Statements<'_>, new: &NewInbound) -> Result<Received, StoreError> {
-    if let Some(before) = before(statements, &new.inbound)? {
+pub(in super::super) fn receive(
+    statements: &mut Statements<'_>,
+    new: &NewInbound,
+) -> Result<Received, StoreError> {
+    if let Some((before, received_at)) = before(statements, &new.inbound)? {
         let answered = match (before.handling, new.inbound.from.phone()) {
-            (Handling::Answered, Some(number)) => answers(statements, new, before.id, number)?,
+            (Handling::Answered, Some(number)) => {
+                prompts::repeated(statements, &reply_of(new, before.id, number, received_at))?
+            }
             _ => None,
         };
         return Ok(Received { answered, ..before });
@@ -66,8 +73,11 @@ fn handle(
     {
         return Ok((handling, None));
     }
-    if let Some(fate) = answers(statements, new, new.id, number)? {
-        return Ok((Handling::Answered, Some(fate)));
+    // Asks the prompts that are open for a number, or were a moment ago, whether the text is for one of them.
+    let reply = reply_of(new, new.id, number, new.inbound.received_at);
+    match prompts::heard(statements, &reply)? {
+        ReplyFate::NotOurs => {}
+        fate => return Ok((Handling::Answered, Some(fate))),
     }
     if let Some(keyword) = last
         && let Some(handling) = hear(statements, new, number, keyword)?
@@ -77,26 +87,19 @@ fn handle(
     Ok((Handling::PassedOn, None))
 }
 
-/// Asks the prompts that are open for a number, or were a moment ago, whether a text is for one of them.
-fn answers(
-    statements: &mut Statements<'_>,
-    new: &NewInbound,
-    id: InboundId,
-    from: Msisdn,
-) -> Result<Option<ReplyFate>, StoreError> {
-    let Inbound { body, provider, received_at, .. } = &new.inbound;
-    let reply = NewReply {
+/// A text as a prompt sees it that it may be a reply to.
+fn reply_of(new: &NewInbound, id: InboundId, from: Msisdn, received_at: Timestamp) -> NewReply {
+    let Inbound { body, provider, received_at: now, .. } = &new.inbound;
+    NewReply {
         id,
         from,
         words: body.clone(),
         provider: provider.clone(),
-        received_at: *received_at,
-        now: *received_at,
+        received_at,
+        now: *now,
         doubt: new.doubt,
         ask_again_after: new.ask_again_after,
-    };
-    let fate = prompts::reply(statements, &reply)?;
-    Ok((!matches!(fate, ReplyFate::NotOurs)).then_some(fate))
+    }
 }
 
 /// Does what a keyword asks for; `None` if there is nothing to do for one that may be an answer.
@@ -175,11 +178,17 @@ fn answer(
     Ok(matches!(accepted, Accepted::Stored | Accepted::StoredWithin(_)).then_some(id))
 }
 
-fn before(statements: &mut Statements<'_>, inbound: &Inbound) -> Result<Option<Received>, StoreError> {
+/// What became of it the first time, and when that was.
+fn before(
+    statements: &mut Statements<'_>,
+    inbound: &Inbound,
+) -> Result<Option<(Received, Timestamp)>, StoreError> {
     let values = params![inbound.provider.as_str(), inbound.provider_message_id.as_str()];
     statements.first(BEFORE, values, |row| {
         let id = InboundId::from_bytes(get(row, 0)?);
-        Ok(Received { id, handling: word(row, 1)?, is_repeated: true, reply: None, answered: None })
+        let received =
+            Received { id, handling: word(row, 1)?, is_repeated: true, reply: None, answered: None };
+        Ok((received, time(row, 2)?))
     })
 }
 
@@ -207,5 +216,5 @@ fn keep(statements: &mut Statements<'_>, new: &NewInbound, handling: Handling) -
         caller.as_ref().map(KeyId::as_bytes),
         handling.as_str(),
     ];
-    statements.execute(KEEP, values).map(|_rows| ())
+    statements.send(KEEP, values)
 }

@@ -1,7 +1,13 @@
 //! Prompts: opening, what replies do to them, and their end.
 //!
-//! All of this runs in transactions that run alone. So of replies that race one is the first, and a prompt has one outcome.
+//! A reply is decided about by whoever holds its prompt: with SQLite there is one writer, with PostgreSQL the row is locked first
+//! (`postgres/hot/talk.rs`); all else runs in transactions that run alone. So of replies that race one is the first, and a prompt
+//! has one outcome.
 
+#[path = "prompts/forget.rs"]
+pub(in super::super) mod forget;
+#[path = "prompts/kept.rs"]
+pub(in super::super) mod kept;
 #[path = "prompts/told.rs"]
 mod told;
 
@@ -12,7 +18,8 @@ use domain::prompt::{Fate, Outcome};
 use domain::reply::Answer;
 use domain::time::Timestamp;
 
-use super::super::read::first_id;
+use self::kept::{Replies, Reply};
+use super::super::people;
 use super::super::read::prompts as read;
 use super::super::row::{optional_word, word};
 use super::super::sql::{Row, Statements, get, params};
@@ -22,7 +29,7 @@ use super::{cancel, events};
 use crate::StoreError;
 use crate::port::messages::{Accept, Accepted, Cancel, NewMessage};
 use crate::port::prompts::{
-    ForgetPrompts, KeptReply, NewReply, OpenPrompt, OpenQuestion, PromptOpened, Remind, ReplyFate,
+    KeptReply, NewReply, OpenPrompt, OpenQuestion, PromptOpened, PromptReply, Remind, ReplyFate,
 };
 use crate::seal::Column;
 
@@ -39,11 +46,12 @@ const INSERT_MESSAGE: &str = "INSERT INTO prompt_messages (prompt_id, place, num
 const INSERT_REPLY: &str = "INSERT INTO prompt_replies (inbound_id, prompt_id, place, received_at, fate, answer, \
      sealed_words) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
-const KNOWN: &str = "SELECT r.prompt_id, r.place, r.fate, r.answer, p.kind, p.reference, p.caller FROM prompt_replies r \
+pub(in super::super) const KNOWN: &str = "SELECT r.prompt_id, r.place, r.fate, r.answer, p.kind, p.reference, p.caller FROM prompt_replies r \
      JOIN prompts p ON p.id = r.prompt_id WHERE r.inbound_id = ?1";
 
 /// Whether anybody was asked back because of this message, or lately because of another.
-const LAST_ASK: &str = "SELECT inbound_id, asked_at FROM prompt_asks WHERE receiver_hash = ?1";
+pub(in super::super) const LAST_ASK: &str =
+    "SELECT inbound_id, asked_at FROM prompt_asks WHERE receiver_hash = ?1";
 
 const ASK: &str = "INSERT INTO prompt_asks (receiver_hash, inbound_id, asked_at) VALUES (?1, ?2, ?3) \
      ON CONFLICT (receiver_hash) DO UPDATE SET inbound_id = excluded.inbound_id, asked_at = excluded.asked_at";
@@ -51,10 +59,13 @@ const ASK: &str = "INSERT INTO prompt_asks (receiver_hash, inbound_id, asked_at)
 const CLOSE: &str = "UPDATE prompts SET closed_at = ?2, closed_by = ?3, outcome = ?4, remind_at = NULL \
      WHERE id = ?1 AND outcome IS NULL";
 
+/// So that whoever is asked about a number finds those that are open among few.
+const CLOSE_FOR_ALL: &str = "UPDATE prompt_receivers SET closed_at = ?2 WHERE prompt_id = ?1";
+
 const EXISTS: &str = "SELECT 1 FROM prompts WHERE id = ?1";
 
 /// Its messages that have not left.
-const WAITING: &str = "SELECT p.message_id FROM prompt_messages p JOIN states s ON s.message_id = p.message_id \
+pub(in super::super) const WAITING: &str = "SELECT p.message_id FROM prompt_messages p JOIN states s ON s.message_id = p.message_id \
      WHERE p.prompt_id = ?1 AND s.status IN ('scheduled', 'queued')";
 
 pub(in super::super) const OVERDUE: &str =
@@ -63,7 +74,8 @@ pub(in super::super) const OVERDUE: &str =
 const SET_REMINDER: &str =
     "UPDATE prompts SET remind_at = ?3 WHERE id = ?1 AND remind_at = ?2 AND outcome IS NULL";
 
-const PLACE_OF: &str = "SELECT place FROM prompt_messages WHERE prompt_id = ?1 AND message_id = ?2";
+pub(in super::super) const PLACE_OF: &str =
+    "SELECT place FROM prompt_messages WHERE prompt_id = ?1 AND message_id = ?2";
 
 pub(super) fn open(statements: &mut Statements<'_>, open: &OpenPrompt) -> Result<PromptOpened, StoreError> {
     if let Some(idempotency) = &open.accept.idempotency
@@ -74,17 +86,9 @@ pub(super) fn open(statements: &mut Statements<'_>, open: &OpenPrompt) -> Result
     let (prompt, vault) = (&open.prompt, statements.vault());
     let receivers: Vec<i64> =
         open.accept.messages.iter().map(|new| vault.blind(new.message.receiver)).collect();
-    let mut taken = Vec::new();
-    for (place, receiver) in receivers.iter().enumerate() {
-        let known = read::candidates(statements, *receiver)?;
-        let is_taken = |asked: &read::Asked| {
-            let Candidate { closed_at, reference, .. } = &asked.candidate;
-            closed_at.is_none() && *reference == prompt.reference
-        };
-        if known.iter().any(is_taken) {
-            taken.push(place);
-        }
-    }
+    let named = people::with_an_open_prompt(statements, &receivers, &prompt.reference)?;
+    let taken = receivers.iter().enumerate().filter(|(_, receiver)| named.contains(receiver));
+    let taken: Vec<usize> = taken.map(|(place, _)| place).collect();
     if !taken.is_empty() {
         return Ok(PromptOpened::ReferenceTaken(taken));
     }
@@ -106,9 +110,9 @@ pub(super) fn open(statements: &mut Statements<'_>, open: &OpenPrompt) -> Result
         serde_json::to_string(&reminders).map_err(|error| StoreError::Internal(error.to_string()))?,
         reminders.first(),
     ];
-    statements.execute(INSERT, values)?;
+    statements.send(INSERT, values)?;
     for (place, (receiver, new)) in receivers.iter().zip(&open.accept.messages).enumerate() {
-        statements.execute(INSERT_RECEIVER, params![prompt.id.as_bytes(), number(place), receiver])?;
+        statements.send(INSERT_RECEIVER, params![prompt.id.as_bytes(), number(place), receiver])?;
         add_message(statements, prompt.id, place, new.message.id)?;
     }
     let act = Act { by: Actor::Key(prompt.caller), at: prompt.created_at };
@@ -123,31 +127,51 @@ fn add_message(
     message: MessageId,
 ) -> Result<(), StoreError> {
     let values = params![prompt.as_bytes(), number(place), message.as_bytes()];
-    statements.execute(INSERT_MESSAGE, values).map(|_rows| ())
+    statements.send(INSERT_MESSAGE, values)
 }
 
 fn number(place: usize) -> u32 {
     u32::try_from(place).unwrap_or(u32::MAX)
 }
 
-pub(super) fn reply(statements: &mut Statements<'_>, reply: &NewReply) -> Result<ReplyFate, StoreError> {
+pub(in super::super) fn reply(
+    statements: &mut Statements<'_>,
+    reply: &NewReply,
+) -> Result<ReplyFate, StoreError> {
+    let receiver = statements.vault().blind(reply.from);
+    match known(statements, reply, receiver)? {
+        Some(kept) => Ok(ReplyFate::Kept(kept)),
+        None => heard(statements, reply),
+    }
+}
+
+/// A message that was brought before, and was answered then: what its sender had to hear of it. It changes nothing, whatever has
+/// happened to prompts since.
+pub(super) fn repeated(
+    statements: &mut Statements<'_>,
+    reply: &NewReply,
+) -> Result<Option<ReplyFate>, StoreError> {
     let receiver = statements.vault().blind(reply.from);
     if let Some(kept) = known(statements, reply, receiver)? {
-        return Ok(ReplyFate::Kept(kept));
+        return Ok(Some(ReplyFate::Kept(kept)));
     }
+    if last_ask(statements, receiver)?.is_none_or(|(about, _)| about != reply.id) {
+        return Ok(None);
+    }
+    let open = open_questions(read::candidates(statements, receiver)?, reply.received_at);
+    Ok(Some(ReplyFate::Which { open, ask: true }))
+}
+
+/// A message that is new.
+pub(super) fn heard(statements: &mut Statements<'_>, reply: &NewReply) -> Result<ReplyFate, StoreError> {
+    let receiver = statements.vault().blind(reply.from);
     let known = read::candidates(statements, receiver)?;
     let candidates: Vec<Candidate> = known.iter().map(|asked| asked.candidate.clone()).collect();
     let bound = binding::bind(reply.words.expose(), reply.received_at, &candidates, reply.doubt);
     let (prompt, fate, answer) = match bound {
         Bound::Nothing => return Ok(ReplyFate::NotOurs),
         Bound::Which => {
-            let open = known.into_iter().filter(|asked| asked.candidate.takes_answers_at(reply.received_at));
-            let question = |asked: read::Asked| OpenQuestion {
-                caller: asked.caller,
-                kind: asked.candidate.kind,
-                reference: asked.candidate.reference,
-            };
-            let open = open.map(question).collect();
+            let open = open_questions(known, reply.received_at);
             return Ok(ReplyFate::Which { open, ask: ask(statements, reply, receiver)? });
         }
         Bound::Answers(prompt, answer) => (prompt, Fate::Counted, Some(answer)),
@@ -156,22 +180,33 @@ pub(super) fn reply(statements: &mut Statements<'_>, reply: &NewReply) -> Result
     };
     let about = known.into_iter().find(|asked| asked.candidate.id == prompt).ok_or(StoreError::Corrupt)?;
     let read::Asked { candidate: one, place, caller } = about;
-    let stood = read::answers(statements, prompt)?.get(&place).copied();
-    keep(statements, reply, receiver, &Kept { prompt, place, fate, answer })?;
+    let [stood, stands] = keep(statements, reply, receiver, &Kept { prompt, place, fate, answer })?;
     let tell = match fate {
         Fate::Counted => stood != answer,
         Fate::Late | Fate::Unclear => ask(statements, reply, receiver)?,
     };
     match fate {
-        Fate::Counted => decide(statements, prompt, reply)?,
+        Fate::Counted if stood != stands => decide(statements, prompt, reply)?,
         // Nobody has closed it yet, though its time is over.
         Fate::Late if one.closed_at.is_none() => {
             close(statements, prompt, Outcome::Expired, &Act { by: Actor::System, at: reply.now })?;
         }
-        Fate::Late | Fate::Unclear => {}
+        // What changes nothing decides nothing.
+        Fate::Counted | Fate::Late | Fate::Unclear => {}
     }
     let Candidate { kind, reference, .. } = one;
     Ok(ReplyFate::Kept(KeptReply { prompt, caller, kind, reference, fate, answer, tell }))
+}
+
+/// Those that took answers at a time, and do now.
+fn open_questions(known: Vec<read::Asked>, at: Timestamp) -> Vec<OpenQuestion> {
+    let open = known.into_iter().filter(|asked| asked.candidate.takes_answers_at(at));
+    let question = |asked: read::Asked| OpenQuestion {
+        caller: asked.caller,
+        kind: asked.candidate.kind,
+        reference: asked.candidate.reference,
+    };
+    open.map(question).collect()
 }
 
 /// A reply that was kept before: its sender has the same to hear.
@@ -198,7 +233,7 @@ fn known(
     Ok(Some(KeptReply { tell, ..kept }))
 }
 
-const STOOD: &str = "SELECT answer FROM prompt_replies WHERE prompt_id = ?1 AND place = ?2 AND fate = 'counted' \
+pub(in super::super) const STOOD: &str = "SELECT answer FROM prompt_replies WHERE prompt_id = ?1 AND place = ?2 AND fate = 'counted' \
      AND (received_at < ?3 OR (received_at = ?3 AND inbound_id < ?4)) ORDER BY received_at DESC, inbound_id DESC LIMIT 1";
 
 fn stood_before(
@@ -220,33 +255,45 @@ struct Kept {
     answer: Option<Answer>,
 }
 
+/// Answers what that person had answered before, and what now.
 fn keep(
     statements: &mut Statements<'_>,
     reply: &NewReply,
     receiver: i64,
     kept: &Kept,
-) -> Result<(), StoreError> {
+) -> Result<[Option<Answer>; 2], StoreError> {
+    let Kept { prompt, place, fate, answer } = *kept;
+    let mut theirs = Replies::of_place(statements, prompt, place)?;
+    let stood = theirs.standing();
+    theirs.add(Reply { id: reply.id, received_at: reply.received_at, fate, answer });
     let words =
         statements.vault().seal_text(Column::ReplyWords, reply.id.as_bytes(), reply.words.expose())?;
     let values = params![
         reply.id.as_bytes(),
-        kept.prompt.as_bytes(),
-        number(kept.place),
+        prompt.as_bytes(),
+        number(place),
         reply.received_at.as_micros(),
-        kept.fate.as_str(),
-        kept.answer.map(Answer::as_str),
+        fate.as_str(),
+        answer.map(Answer::as_str),
         words,
     ];
-    statements.execute(INSERT_REPLY, values)?;
+    statements.send(INSERT_REPLY, values)?;
+    theirs.prune(statements, prompt, place)?;
     let act = Act { by: Actor::Provider(reply.provider.clone()), at: reply.now };
-    let outcome = kept.answer.filter(|_| kept.fate == Fate::Counted).map(Answer::as_str);
+    let outcome = answer.filter(|_| fate == Fate::Counted).map(Answer::as_str);
     statements.tell(NewEntry {
         receiver: Some(receiver),
-        outcome: Some(outcome.unwrap_or(kept.fate.as_str())),
-        ..NewEntry::of_act(&act, Event::PromptReplied, kept.prompt.to_string())
+        outcome: Some(outcome.unwrap_or(fate.as_str())),
+        ..NewEntry::of_act(&act, Event::PromptReplied, prompt.to_string())
     });
-    let Some(record) = read::record(statements, kept.prompt)? else { return Ok(()) };
-    events::raise(statements, &told::replied(&record, reply.id, reply.now))
+    if let Some(takers) = events::takers(statements)?
+        && let Some(summary) = read::summary(statements, prompt)?
+    {
+        let words = reply.words.clone();
+        let shown = PromptReply { id: reply.id, place, received_at: reply.received_at, fate, answer, words };
+        events::raise_for(statements, takers, &[told::replied(&summary, &shown, reply.from, reply.now)])?;
+    }
+    Ok([stood, theirs.standing()])
 }
 
 /// Whether its sender is asked back now, and remembers it. The same message again is asked about again: whoever handles it may
@@ -260,7 +307,7 @@ fn ask(statements: &mut Statements<'_>, reply: &NewReply, receiver: i64) -> Resu
             return Ok(false);
         }
     }
-    statements.execute(ASK, params![receiver, reply.id.as_bytes(), reply.now.as_micros()])?;
+    statements.send(ASK, params![receiver, reply.id.as_bytes(), reply.now.as_micros()])?;
     Ok(true)
 }
 
@@ -293,14 +340,18 @@ fn close(
     if statements.execute(CLOSE, values)? == 0 {
         return Ok(false);
     }
+    statements.send(CLOSE_FOR_ALL, params![id.as_bytes(), act.at.as_micros()])?;
     // Nobody is asked any more what is decided.
     let messages =
         statements.collect(WAITING, params![id.as_bytes()], |row| get(row, 0).map(MessageId::from_bytes))?;
     cancel::cancel(statements, &Cancel { messages, by: act.by.clone(), now: act.at })?;
     let entry = NewEntry::of_act(act, Event::PromptClosed, id.to_string());
     statements.tell(NewEntry { outcome: Some(outcome.as_str()), ..entry });
-    let Some(record) = read::record(statements, id)? else { return Ok(true) };
-    events::raise(statements, &told::closed(&record, act.at))?;
+    if let Some(takers) = events::takers(statements)?
+        && let Some(record) = read::record(statements, id)?
+    {
+        events::raise_for(statements, takers, &[told::closed(&record, act.at)])?;
+    }
     Ok(true)
 }
 
@@ -367,59 +418,6 @@ fn accept_within_limits(
         if due.len() == before {
             return Err(StoreError::Corrupt);
         }
-    }
-    Ok(())
-}
-
-const OLD: &str = "SELECT id FROM prompts WHERE id < ?1 AND outcome IS NOT NULL ORDER BY id LIMIT ?2";
-
-const OF_A_PROMPT: [&str; 4] = [
-    "DELETE FROM prompt_replies WHERE prompt_id = ?1",
-    "DELETE FROM prompt_messages WHERE prompt_id = ?1",
-    "DELETE FROM prompt_receivers WHERE prompt_id = ?1",
-    "DELETE FROM prompts WHERE id = ?1",
-];
-
-const ERASE_WORDS: &str = "UPDATE prompt_replies SET sealed_words = NULL WHERE inbound_id IN \
-     (SELECT r.inbound_id FROM prompt_replies r JOIN prompts p ON p.id = r.prompt_id WHERE r.inbound_id < ?1 \
-     AND r.sealed_words IS NOT NULL AND p.outcome IS NOT NULL ORDER BY r.inbound_id LIMIT ?2)";
-
-const FORGET_ASKS: &str = "DELETE FROM prompt_asks WHERE receiver_hash IN \
-     (SELECT receiver_hash FROM prompt_asks WHERE asked_at < ?1 LIMIT ?2)";
-
-pub(super) fn forget(statements: &mut Statements<'_>, forget: &ForgetPrompts) -> Result<bool, StoreError> {
-    let limit = forget.limit as usize;
-    let mut is_done = true;
-    if let Some(before) = forget.prompts_before {
-        let read = |row: &Row<'_>| get::<[u8; 16]>(row, 0);
-        let old = statements.collect(OLD, params![first_id(before), forget.limit], read)?;
-        for id in &old {
-            for sql in OF_A_PROMPT {
-                statements.execute(sql, params![id])?;
-            }
-        }
-        is_done &= old.len() < limit;
-        is_done &= statements.execute(FORGET_ASKS, params![before.as_micros(), forget.limit])? < limit;
-    }
-    if let Some(before) = forget.words_before {
-        is_done &= statements.execute(ERASE_WORDS, params![first_id(before), forget.limit])? < limit;
-    }
-    Ok(is_done)
-}
-
-const FORGET_WORDS: &str = "UPDATE prompt_replies SET sealed_words = NULL WHERE EXISTS (SELECT 1 FROM \
-     prompt_receivers r WHERE r.prompt_id = prompt_replies.prompt_id AND r.place = prompt_replies.place \
-     AND r.receiver_hash = ?1)";
-
-const FORGET_NUMBER: &str = "UPDATE prompt_receivers SET receiver_hash = NULL WHERE receiver_hash = ?1";
-
-const FORGET_ASK: &str = "DELETE FROM prompt_asks WHERE receiver_hash = ?1";
-
-/// Takes a person out of what they were asked. That somebody was asked stays, and what that one answered: whoever is forgotten
-/// can answer no more.
-pub(super) fn forget_receiver(statements: &mut Statements<'_>, receiver: i64) -> Result<(), StoreError> {
-    for sql in [FORGET_WORDS, FORGET_NUMBER, FORGET_ASK] {
-        statements.execute(sql, params![receiver])?;
     }
     Ok(())
 }

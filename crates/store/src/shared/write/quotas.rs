@@ -15,11 +15,8 @@ pub(super) fn draw<'a>(
 ) -> Result<Result<Vec<Left>, Vec<Limited>>, StoreError> {
     let drawings: Vec<Drawing<'_>> = drawings.into_iter().map(Into::into).collect();
     let mut book = Book::default();
-    for quota in drawings.iter().flat_map(|drawing| drawing.draws).map(|draw| draw.quota) {
-        if !book.knows(quota) {
-            book.enter(quota, quotas::kept(statements, quota)?);
-        }
-    }
+    let drawn_on = drawings.iter().flat_map(|drawing| drawing.draws).map(|draw| draw.quota);
+    quotas::enter(statements, drawn_on, &mut book)?;
     let drawn = book.draw(drawings);
     for (quota, value, ends_at) in book.changes() {
         quotas::keep(statements, quota, value, ends_at)?;

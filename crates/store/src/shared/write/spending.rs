@@ -26,7 +26,7 @@ pub(super) fn reserve(
     for Draw { quota, allowance, amount } in draws {
         if matches!(allowance, Allowance::Cap { .. }) {
             let values = params![message_id.as_bytes(), *quota, amount.cast_signed(), after_attempt];
-            statements.execute(RESERVE, values)?;
+            statements.send(RESERVE, values)?;
         }
     }
     Ok(())

@@ -13,7 +13,7 @@ use store::port::consent::{ChangeConsent, Changed, HeldBack, OptOutFilter, Opted
 use store::port::messages::{Accept, Accepted, Idempotency, NewMessage};
 
 use crate::support::{
-    Bench, DAY, Fixture, HOUR, MINUTE, NOW, SECOND, With as _, caller, entropy, message, receiver,
+    Bench, DAY, Fixture, HOUR, MINUTE, NOW, SECOND, With as _, caller, entropy, message, message_at, receiver,
 };
 
 pub(crate) fn sender(name: &str) -> SenderId {
@@ -257,21 +257,37 @@ pub(crate) async fn what_waits_for_somebody_who_opts_out_is_stopped<F: Fixture>(
     assert_eq!(left, [untouched[2].id(), message(20).id()]);
 }
 
+/// On two nodes, where several may serve the store: what one accepts at that moment the other must see, or be seen by.
 pub(crate) async fn whoever_opts_out_while_many_are_accepted_gets_none_of_them<F: Fixture>(bench: Bench<F>) {
-    let store = Arc::clone(&bench.store);
-    let accepts = (1..=100).map(|n| {
-        let new = asking(n, Class::Promotional, &["SHOP"]).with(|message| {
-            message.receiver = receiver(1);
-            message.scenario = Scenario::ChamaInvite;
-            message.priority = Priority::Bulk;
+    let other = if bench.is_shared() { bench.fixture.open_beside().await } else { Arc::clone(&bench.store) };
+    for round in 0..20_u64 {
+        let who = receiver(round + 1);
+        let accepts = (1..=10).map(|n| {
+            let new = asking(round * 100 + n, Class::Promotional, &["SHOP"]).with(|message| {
+                message.receiver = who;
+                message.scenario = Scenario::ChamaInvite;
+                message.priority = Priority::Bulk;
+            });
+            let store = if n % 2 == 0 { &bench.store } else { &other };
+            async move {
+                let accept = Accept { messages: vec![new], idempotency: None, no_repeats_since: None };
+                store.accept(accept).await.unwrap();
+            }
         });
-        let store = &store;
-        async move {
-            let accept = Accept { messages: vec![new], idempotency: None, no_repeats_since: None };
-            store.accept(accept).await.unwrap();
-        }
-    });
-    let opts_out = async { change(&bench, vec![opt_out(1, None, Extent::Promotional)]).await };
-    futures_util::future::join(futures_util::future::join_all(accepts), opts_out).await;
-    assert_eq!(bench.take(NOW.plus(HOUR)).await.len(), 0);
+        let opts_out = async { change(&bench, vec![opt_out(round + 1, None, Extent::Promotional)]).await };
+        futures_util::future::join(futures_util::future::join_all(accepts), opts_out).await;
+        assert_eq!(bench.take(NOW.plus(HOUR)).await.len(), 0, "in round {round}");
+    }
+}
+
+pub(crate) async fn what_was_accepted_within_a_day_is_stopped<F: Fixture>(bench: Bench<F>) {
+    let ago = |hours: u32| {
+        let new = message_at(u64::from(hours) + 1, NOW.minus(HOUR * hours));
+        new.with(|message| message.receiver = receiver(1))
+    };
+    bench.add([0, 1, 5, 12, 23, 24, 30].map(ago)).await;
+    let all = Change { at: NOW, ..opt_out(1, None, Extent::All) };
+    assert_eq!(change(&bench, vec![all]).await, [Changed::Entered { stopped: 6 }]);
+    let left = bench.take(NOW.plus(MINUTE)).await;
+    assert_eq!(left.iter().map(|it| it.submission.message_id).collect::<Vec<_>>(), [ago(30).id()]);
 }

@@ -6,8 +6,10 @@ use domain::inbound::{Handling, Inbound, Origin};
 use domain::secret::Body;
 use store::port::history::KeepHistory;
 use store::port::inbound::{InboundFilter, InboundRecord, NewInbound, Received, Reply};
+use store::port::prompts::ReplyFate;
 use store::port::sealing::EraseTexts;
 
+use super::prompts::{approval, ask};
 use crate::support::{
     Bench, DAY, Fixture, HOUR, MINUTE, NOW, SECOND, With as _, caller, entropy, message, operator, provider,
     receiver,
@@ -257,4 +259,29 @@ pub(crate) async fn listeners_hear_of_texts_and_of_consent<F: Fixture>(bench: Be
         told.contains(&receiver(1).to_e164()) && told.contains("LOAN") && told.contains("\\u0000"),
         "{told}"
     );
+}
+
+pub(crate) async fn repeated_callback_answers_nothing_that_was_asked_since<F: Fixture>(bench: Bench<F>) {
+    let [one, two] = [ask(&*bench, approval(1, 2, NOW)).await, ask(&*bench, approval(2, 2, NOW)).await];
+    let from = |n: u64, text: &str| {
+        let mut new = from_phone(n, text, None);
+        new.inbound.from = Origin::Phone(receiver(1));
+        new
+    };
+    let which = bench.receive_inbound(from(60, "approve")).await.unwrap();
+    assert!(matches!(which.answered, Some(ReplyFate::Which { ask: true, .. })), "{which:?}");
+    // Of a second one nobody is asked again so soon.
+    let quiet = bench.receive_inbound(from(61, "approve!")).await.unwrap();
+    assert!(matches!(quiet.answered, Some(ReplyFate::Which { ask: false, .. })), "{quiet:?}");
+    bench.close_prompt(two, operator(NOW.plus(2 * MINUTE))).await.unwrap();
+    let again = |n: u64, text: &str| NewInbound { id: from_phone(90 + n, "", None).id, ..from(n, text) };
+    let repeated = bench.receive_inbound(again(60, "approve")).await.unwrap();
+    assert!(repeated.is_repeated && repeated.id == which.id);
+    // It is asked again, for it may not have been done; of what is open still.
+    let Some(ReplyFate::Which { open, ask: true }) = repeated.answered else { panic!("{repeated:?}") };
+    assert_eq!(open.iter().map(|it| it.reference.to_string()).collect::<Vec<_>>(), ["WR-1"]);
+    assert_eq!(bench.receive_inbound(again(61, "approve!")).await.unwrap().answered, None);
+    for id in [one, two] {
+        assert!(bench.prompt(id).await.unwrap().unwrap().replies.is_empty());
+    }
 }

@@ -13,8 +13,8 @@ use domain::time::Timestamp;
 use store::Store;
 use store::port::messages::{Accept, Accepted, Idempotency, NewMessage};
 use store::port::prompts::{
-    ForgetPrompts, NewPrompt, NewReply, OpenPrompt, PromptFilter, PromptOpened, PromptRecord, Remind,
-    ReplyFate,
+    ForgetPrompts, LAST_REPLIES, NewPrompt, NewReply, OpenPrompt, PromptFilter, PromptOpened, PromptRecord,
+    Remind, ReplyFate,
 };
 use store::port::queue::Next;
 use store::port::sealing::{Reseal, SealedRow};
@@ -426,4 +426,51 @@ pub(crate) async fn racing_replies_leave_one_outcome_and_one_event<F: Fixture>(b
             .filter(|one| one.kind == EventKind::PromptClosed.as_str() && one.subject == *id.as_bytes());
         assert_eq!(closed.count(), 1);
     }
+}
+
+pub(crate) async fn whoever_writes_again_and_again_fills_nothing<F: Fixture>(bench: Bench<F>) {
+    bench.keep_events(true).await.unwrap();
+    let mut open = approval(1, 2, NOW);
+    open.prompt.veto = false;
+    let id = ask(&*bench, open).await;
+    let first = bench.reply(said(1, 1, "I approve", NOW.plus(MINUTE))).await.unwrap();
+    assert_eq!(kept(first).1, Fate::Counted);
+    let words = "approve or not".repeat(100);
+    for n in 2..=40 {
+        let unclear = bench.reply(said(n, 1, &words, NOW.plus(MINUTE * u32::try_from(n).unwrap()))).await;
+        assert_eq!(kept(unclear.unwrap()).1, Fate::Unclear);
+    }
+    let record = shown(&bench, id).await;
+    // The first, which stands, and the last ones.
+    let numbers: Vec<_> = record.replies.iter().map(|reply| reply.id).collect();
+    let last = (41 - LAST_REPLIES as u64..=40)
+        .map(|n| said(n, 1, "", NOW.plus(MINUTE * u32::try_from(n).unwrap())).id);
+    assert_eq!(numbers, [said(1, 1, "", NOW.plus(MINUTE)).id].into_iter().chain(last).collect::<Vec<_>>());
+    assert_eq!((record.receivers[0].answer, record.receivers[0].left_out), (Some(Answer::Approve), 19));
+    assert_eq!(record.receivers[1].left_out, 0);
+    bench.reply(said(50, 2, "approve", NOW.plus(HOUR))).await.unwrap();
+    assert_eq!(outcome(&bench, id).await, Some(Outcome::Approved));
+    let told = bench.raised_events(100).await.unwrap();
+    let closed = told.iter().find(|one| one.kind == EventKind::PromptClosed.as_str()).unwrap();
+    assert!(closed.data.expose().contains("\"replies_left_out\":19"));
+}
+
+pub(crate) async fn prompt_that_is_open_is_seen_behind_many_that_are_closed<F: Fixture>(bench: Bench<F>) {
+    let first = ask(&*bench, approval(1, 1, NOW)).await;
+    let store = &bench.store;
+    let others = (2..=205_u64).map(|n| async move {
+        let open = approval(n, 1, NOW.plus(SECOND));
+        let id = open.prompt.id;
+        store.open_prompt(open).await.unwrap();
+        store.close_prompt(id, operator(NOW.plus(SECOND))).await.unwrap();
+    });
+    futures_util::future::join_all(others).await;
+    let mut same = approval(300, 1, NOW.plus(MINUTE));
+    same.prompt.reference = "WR-1".parse().unwrap();
+    assert_eq!(bench.open_prompt(same).await, Ok(PromptOpened::ReferenceTaken(vec![0])));
+    let answered = bench.reply(said(1, 1, "approve WR-1", NOW.plus(MINUTE))).await.unwrap();
+    assert_eq!(kept(answered), (first, Fate::Counted, Some(Answer::Approve), true));
+    // What it was told of late is known still.
+    let late = bench.reply(said(2, 1, "reject WR-1", NOW.plus(2 * MINUTE))).await.unwrap();
+    assert_eq!(kept(late).1, Fate::Late);
 }

@@ -179,6 +179,9 @@ pub(super) struct ShownReceiver {
     answer: Option<&'static str>,
     /// The messages that asked: the first, then reminders.
     messages: Vec<AskingMessage>,
+    /// How many of their replies are left out: the first, the one that stands and the last twenty are shown. Not there if none is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replies_left_out: Option<u64>,
 }
 
 /// A message that asked.
@@ -238,6 +241,7 @@ impl ShownReceiver {
             receiver: receiver.receiver.map(|number| mask::number(number, viewer)),
             answer: receiver.answer.map(Answer::as_str),
             messages: messages.collect(),
+            replies_left_out: Some(receiver.left_out).filter(|left_out| *left_out > 0),
         }
     }
 }
