@@ -32,7 +32,8 @@ pub(super) async fn talk(scene: &mut Scene) -> Vec<String> {
     // What really happens reaches an endpoint, and not only what a test raises.
     for kind in ["endpoint.test", "message.sent", "verification.approved", "prompt.closed"] {
         let is_told = |post: &Received| {
-            post.target.contains(HOOK) && String::from_utf8_lossy(&post.body).contains(&format!("\"type\":\"{kind}\""))
+            post.target.contains(HOOK)
+                && String::from_utf8_lossy(&post.body).contains(&format!("\"type\":\"{kind}\""))
         };
         wait_until(|| scene.public.received().iter().any(is_told), LONG).await.unwrap();
     }
