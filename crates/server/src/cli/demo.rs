@@ -100,8 +100,14 @@ fn free(wanted: SocketAddr) -> anyhow::Result<SocketAddr> {
 }
 
 async fn simulator(gateway: SocketAddr) -> anyhow::Result<Simulator> {
-    let delivery = format!("http://{gateway}/webhooks/africastalking/status/{CALLBACK_SECRET}");
-    let callback_urls = CallbackUrls { africastalking_delivery: Some(delivery), ..CallbackUrls::default() };
+    let by_africastalking =
+        |kind| Some(format!("http://{gateway}/webhooks/africastalking/{kind}/{CALLBACK_SECRET}"));
+    let callback_urls = CallbackUrls {
+        africastalking_delivery: by_africastalking("status"),
+        africastalking_incoming: by_africastalking("incoming"),
+        africastalking_opt_out: by_africastalking("opt-out"),
+        twilio_incoming: Some(format!("http://{gateway}/webhooks/twilio/incoming")),
+    };
     let config = SimConfig { clock: Arc::new(SystemClock::new()), callback_urls, ..SimConfig::default() };
     Simulator::start(config).await.context("the simulated networks can't be started")
 }
@@ -203,6 +209,11 @@ Send one yourself (any number; nothing leaves this machine):
 
 See what became of the first one above:
   curl http://{gateway}/sms/{id} -H 'Authorization: Bearer {key}'
+
+Answer from a phone, and see what it gets back, and what Tuma heard:
+  curl {simulator}/_sim/incoming -d '{{\"provider\":\"africastalking\",\"from\":\"+254712345678\",\"to\":\"21512\",\"text\":\"STOP\"}}'
+  curl '{simulator}/_sim/texts?number=%2B254712345678'
+  curl http://{gateway}/inbound -H 'Authorization: Bearer {key}'
 
 Ctrl-C ends it; its database is thrown away."
     ));

@@ -19,8 +19,8 @@ use store::Options;
 use testkit::database::{DATA_KEY, Database};
 use testkit::endpoint::{Endpoint, Received};
 use testkit::sim::{
-    AFRICASTALKING_API_KEY, AFRICASTALKING_SENDER, AFRICASTALKING_USERNAME, SimConfig, Simulator,
-    TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_PHONE_NUMBER,
+    AFRICASTALKING_API_KEY, AFRICASTALKING_SENDER, AFRICASTALKING_USERNAME, CallbackUrls, SimConfig,
+    Simulator, TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_PHONE_NUMBER,
 };
 use testkit::wait::{LONG, wait_for};
 use tokio::net::TcpSocket;
@@ -138,6 +138,18 @@ impl TestApp {
         let request = headers
             .fold(request, |request, (name, value)| request.header(name.as_str(), value.to_str().unwrap()));
         request.body(callback.body.clone()).send().await
+    }
+
+    /// Lets both networks bring what phones write: Africa's Talking to here, Twilio to the public address, from where
+    /// [`Self::pass_on`] takes it.
+    pub(crate) fn hear_phones(&self) {
+        let incoming =
+            format!("http://{}/webhooks/africastalking/incoming/{CALLBACK_SECRET}", self.gateway.address);
+        self.sim.set_callback_urls(CallbackUrls {
+            africastalking_incoming: Some(incoming),
+            twilio_incoming: Some(self.public.url("/webhooks/twilio/incoming")),
+            ..CallbackUrls::default()
+        });
     }
 
     /// All figures.

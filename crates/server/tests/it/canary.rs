@@ -4,6 +4,7 @@
 //! can be provoked, and then everything that it wrote is searched.
 
 mod needles;
+mod talk;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -34,14 +35,16 @@ const CODE: &str = "739154";
 /// A caller's own name for a message: it is kept as it is, and told nobody.
 const REFERENCE: &str = "Order of Auntie-Canary";
 
-/// Receivers: calling code and national digits. The last two end in what makes the simulator refuse them.
-const NUMBERS: [(&str, &str); 6] = [
+/// Receivers: calling code and national digits. The last two but two end in what makes the simulator refuse them.
+const NUMBERS: [(&str, &str); 8] = [
     ("254", "733914627"),
     ("254", "733914628"),
     ("1", "4153917462"),
     ("1", "4153917463"),
     ("254", "733000403"),
     ("1", "4153021211"),
+    ("254", "722839461"),
+    ("1", "2124839462"),
 ];
 
 fn number(place: usize) -> String {
@@ -55,8 +58,8 @@ struct Scene {
     public: Endpoint,
     served: Served,
     clients: [Client; 2],
-    /// Keys that may send and read; that may only send; that may only read; an operator's.
-    keys: [String; 4],
+    /// Keys that may send and read; that may only send; that may only read; an operator's; that may converse.
+    keys: [String; 5],
     answers: Vec<Said>,
 }
 
@@ -148,10 +151,17 @@ async fn scene(site: &Site, sim: Simulator, public: Endpoint) -> Scene {
         site.key("sms:send").await,
         site.key("sms:read").await,
         site.key("admin").await,
+        site.key("sms:send,verify,prompts,templates,consent,webhooks").await,
     ];
     let served = site.serve().await;
-    let path = format!("http://{}/webhooks/africastalking/status/{CALLBACK_SECRET}", served.address);
-    let urls = CallbackUrls { africastalking_delivery: Some(path), ..CallbackUrls::default() };
+    let path =
+        |kind| Some(format!("http://{}/webhooks/africastalking/{kind}/{CALLBACK_SECRET}", served.address));
+    let urls = CallbackUrls {
+        africastalking_delivery: path("status"),
+        africastalking_incoming: path("incoming"),
+        twilio_incoming: Some(public.url("/webhooks/twilio/incoming")),
+        ..CallbackUrls::default()
+    };
     sim.set_callback_urls(urls);
     let clients = [Client::that_keeps_nothing(), Client::http2()];
     Scene { sim, public, served, clients, keys, answers: Vec::new() }
@@ -400,6 +410,8 @@ fn site(sim: &Simulator, public: &Endpoint) -> Site {
         .set("TUMA_PUBLIC_URL", &public.url(""))
         // So that it has something to tell of.
         .set("TUMA_GUARD__PREFIX_PER_MINUTE", "1")
+        .set("TUMA_WEBHOOKS__ALLOW_PRIVATE", "true")
+        .set("TUMA_WEBHOOKS__ALLOW_HTTP", "true")
         .set("TUMA_RETRY__BASE_MS", "1")
         .set("TUMA_RETRY__MAX_ATTEMPTS", "2")
         .set("TUMA_BREAKER__FIRST_OPEN_MS", "100")
@@ -435,10 +447,11 @@ async fn no_number_text_key_or_code_is_in_the_log_the_figures_an_error_the_datab
     let mut scene = scene(&site, sim, public).await;
     send_and_read(&mut scene).await;
     mistake(&mut scene).await;
-    let secrets = identify(&mut scene).await;
+    let mut secrets = identify(&mut scene).await;
     fail(&mut scene).await;
     call_back(&mut scene).await;
     look_after(&mut scene).await;
+    secrets.extend(talk::talk(&mut scene).await);
     scene.ask(Method::GET, "/metrics", |request| request).await;
     let offline = site.run(&["check", "--offline"]).await;
     let online = site.run(&["check"]).await;
@@ -460,7 +473,10 @@ async fn no_number_text_key_or_code_is_in_the_log_the_figures_an_error_the_datab
         let numbers = NUMBERS.iter();
         numbers.fold(Needles::default(), |needles, (code, national)| needles.number(code, national))
     };
-    let sealed = || numbers().text("the text", TEXT).text("the name", "Wanjiku-Canary").code(CODE);
+    let sealed = || {
+        let said = numbers().text("the text", TEXT).text("the name", "Wanjiku-Canary").code(CODE);
+        said.text("what a phone wrote", "Siri-ya-Canary").text("the address of an endpoint", talk::HOOK)
+    };
     let known = |needles: Needles| {
         let needles = needles
             .basic("the auth token", TWILIO_ACCOUNT_SID, AUTH_TOKEN)
@@ -493,7 +509,7 @@ async fn no_number_text_key_or_code_is_in_the_log_the_figures_an_error_the_datab
     for Said { what, key, answer } in &answers {
         let found = if answer.status >= 400 || what.contains("/metrics") || what.contains("/guard") {
             all.found_in(&answer.text)
-        } else if *key == Some(1) {
+        } else if matches!(key, Some(1 | 4)) {
             masked.found_in(&answer.text)
         } else {
             continue;

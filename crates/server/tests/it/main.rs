@@ -25,6 +25,7 @@ mod sms_bulk;
 
 mod sms_show;
 
+mod sms_letters;
 mod sms_list;
 
 mod sms_cancel;

@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use testkit::endpoint::Endpoint;
-use testkit::wait::{LONG, wait_until};
+use testkit::wait::{LONG, wait_for, wait_until};
 
 use crate::http::Client;
 use crate::program::{Site, signal};
@@ -40,6 +40,17 @@ async fn says_where_to_look_and_ctrl_c_ends_it() {
     }
     let shown = client.request(Method::GET, &url("/sms/msg_")).key(key).send().await.json();
     assert_eq!(shown["status"], "delivered");
+
+    let stop = said.split_once("/_sim/incoming -d '").unwrap().1.split_once('\'').unwrap().0;
+    let stop = client.request(Method::POST, &url("/_sim/incoming")).body(stop.to_owned()).send().await;
+    assert_eq!(stop.status, 202, "{}", stop.text);
+    let is_confirmed = async || {
+        let texts = client.request(Method::GET, &url("/_sim/texts")).send().await;
+        texts.text.contains("START").then_some(())
+    };
+    wait_for(is_confirmed, LONG).await.unwrap();
+    let heard = client.request(Method::GET, &url("/inbound")).key(key).send().await.json();
+    assert_eq!(heard["messages"][0]["message"], "STOP");
 
     signal(&child, "INT").await;
     let status = tokio::time::timeout(LONG, child.wait()).await.unwrap().unwrap();

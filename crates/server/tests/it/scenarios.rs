@@ -48,13 +48,7 @@ async fn login_with_a_code() {
 /// A gateway that both networks bring texts to: Africa's Talking to itself, Twilio to its public address.
 async fn two_way() -> (TestApp, String) {
     let app = TestApp::start().await;
-    let incoming =
-        format!("http://{}/webhooks/africastalking/incoming/{CALLBACK_SECRET}", app.gateway.address);
-    app.sim.set_callback_urls(CallbackUrls {
-        africastalking_incoming: Some(incoming),
-        twilio_incoming: Some(app.public.url("/webhooks/twilio/incoming")),
-        ..CallbackUrls::default()
-    });
+    app.hear_phones();
     let key = app.key(&[Scope::Prompts]).await;
     (app, key)
 }

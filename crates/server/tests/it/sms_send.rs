@@ -174,17 +174,6 @@ async fn a_text_leaves_in_composed_form() {
 }
 
 #[tokio::test]
-async fn a_text_arrives_at_both_providers_letter_by_letter() {
-    let app = TestApp::start().await;
-    let body = "50% & more + \"x\" = 'y'; naïve €5 — 你好 👋\nsecond line";
-    for receiver in [KENYAN, AMERICAN] {
-        let id = app.send(&json!({"receiver": receiver, "message": body})).await;
-        app.shown_when(&id, "sent").await;
-        assert_eq!(app.sim.ledger().to(receiver)[0].body, body);
-    }
-}
-
-#[tokio::test]
 async fn the_sender_that_is_asked_for_reaches_the_provider() {
     let app = TestApp::setup().sim(|sim| sim.africastalking.senders.push("SAFESHOP".into())).start().await;
     for receiver in [KENYAN, AMERICAN] {
