@@ -424,6 +424,16 @@ fn site(sim: &Simulator, public: &Endpoint) -> Site {
         .set("TUMA_PROVIDERS__TWILIO__BULK_BATCH_SIZE", "0")
 }
 
+/// Networks that are quick, and know the gateway's credentials.
+async fn networks() -> Simulator {
+    let config = SimConfig::default();
+    let mut config =
+        SimConfig { sent_after: config.ended_after / 30, ended_after: config.ended_after / 10, ..config };
+    config.twilio.auth_token = AUTH_TOKEN.into();
+    config.africastalking.api_key = AT_API_KEY.into();
+    Simulator::start(config).await.unwrap()
+}
+
 /// The database and its log as they are on disk, by the names of their files.
 fn database(site: &Site) -> BTreeMap<String, String> {
     let names = site.files().into_iter().filter(|name| name.starts_with("tuma.db"));
@@ -436,12 +446,7 @@ fn database(site: &Site) -> BTreeMap<String, String> {
 
 #[tokio::test]
 async fn no_number_text_key_or_code_is_in_the_log_the_figures_an_error_the_database_or_an_export() {
-    let config = SimConfig::default();
-    let mut config =
-        SimConfig { sent_after: config.ended_after / 30, ended_after: config.ended_after / 10, ..config };
-    config.twilio.auth_token = AUTH_TOKEN.into();
-    config.africastalking.api_key = AT_API_KEY.into();
-    let sim = Simulator::start(config).await.unwrap();
+    let sim = networks().await;
     let public = Endpoint::start().await.unwrap();
     let site = site(&sim, &public);
     let mut scene = scene(&site, sim, public).await;

@@ -89,14 +89,14 @@ async fn write_templates(scene: &mut Scene) {
     scene.done(201);
     let mut sent = Vec::new();
     let kenyan = number(TALKERS[0]);
-    let send =
+    let made_of =
         |variables: Value| json!({"receiver": kenyan, "template": "canary_note", "variables": variables});
     for variables in [
         json!({"name": TEXT, "to": kenyan}),
         json!({"name": TEXT.repeat(9), "to": TEXT, kenyan.clone(): TEXT}),
         json!({"name": [TEXT], "to": {"number": kenyan}}),
     ] {
-        scene.post("/sms", KEY, &send(variables.clone())).await;
+        scene.post("/sms", KEY, &made_of(variables.clone())).await;
         sent.push(scene.answers.last().unwrap().answer.status);
         scene.post("/templates/canary_note/preview", KEY, &json!({"variables": variables})).await;
         let own = json!({"receiver": kenyan, "variables": variables});
