@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::event::EventKind;
 use crate::retry::RetryPolicy;
 
-/// How long an event is posted again before it is given up, and how long an endpoint may fail before it is disabled.
+/// How long an event is posted again before it is given up, from its first post, and how long an endpoint may fail before it
+/// is disabled. Neither happens before [`FAILS_AFTER`] failures.
 pub const GIVE_UP_AFTER: Duration = Duration::from_hours(72);
 
 /// Failures one after the other, of whatever events, after which the endpoint itself is at fault: it rests, and is tried

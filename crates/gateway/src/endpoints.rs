@@ -8,7 +8,7 @@ use domain::ids::{EndpointId, KeyId};
 use domain::secret::SecretString;
 use domain::time::Timestamp;
 use store::StoreError;
-use store::port::webhooks::{Delivery, Endpoint, EndpointChange, NewEndpoint, Replay, Replayable};
+use store::port::webhooks::{Delivery, Endpoint, EndpointChange, NewEndpoint, Replay, Replayable, Replayed};
 
 use crate::fresh;
 use crate::service::SmsService;
@@ -17,9 +17,24 @@ use crate::webhooks::{Courier, Poster, TURN};
 /// Endpoints that a caller may have.
 pub const MOST_ENDPOINTS: usize = 20;
 
-/// Events that are looked at together when a range is posted again, and in all.
+/// Events that are looked at together when a range is posted again.
 const PART: u32 = 500;
-const MOST_REPLAYED: u32 = 100_000;
+
+/// Events that one request to post a range again may look at.
+pub const MOST_REPLAYED: u32 = 100_000;
+
+/// Which events of a time to post again.
+#[derive(Debug, Clone, Copy)]
+pub struct ReplayRange {
+    /// From then on.
+    pub since: Timestamp,
+    /// Before then.
+    pub until: Timestamp,
+    /// Where an earlier request stopped.
+    pub behind: Option<(Timestamp, i64)>,
+    /// How many to look at, [`MOST_REPLAYED`] at most.
+    pub limit: u32,
+}
 
 /// An endpoint as its owner wants it.
 #[derive(Debug)]
@@ -111,26 +126,25 @@ impl SmsService {
         Ok(replayed.events > 0)
     }
 
-    /// Posts the events of a time again: what an endpoint may hear of and asked for. Answers how many, and whether that is all.
+    /// Posts the events of a time again: what an endpoint may hear of and asked for.
     pub async fn replay_range(
         &self,
         endpoint: EndpointId,
-        since: Timestamp,
-        until: Timestamp,
+        range: ReplayRange,
         by: Actor,
-    ) -> Result<(u64, bool), StoreError> {
+    ) -> Result<Replayed, StoreError> {
+        let ReplayRange { since, until, behind, limit } = range;
         let now = self.now();
-        let (mut act, mut behind, mut events) = (Some(Act { by, at: now }), (since, i64::MIN), 0);
-        for _ in 0..MOST_REPLAYED / PART {
+        let (mut act, mut left) = (Some(Act { by, at: now }), limit.min(MOST_REPLAYED));
+        let mut replayed = Replayed { events: 0, behind: Some(behind.unwrap_or((since, i64::MIN))) };
+        while let Some(behind) = replayed.behind.filter(|_| left > 0) {
+            let limit = left.min(PART);
             let which = Replayable::Range { since, until, behind };
-            let replay = Replay { endpoint, which, now, limit: PART };
+            let replay = Replay { endpoint, which, now, limit };
             let part = self.shared.store.replay(replay, act.take()).await?;
-            events += part.events;
-            match part.behind {
-                Some(next) => behind = next,
-                None => return Ok((events, true)),
-            }
+            (replayed.events, replayed.behind) = (replayed.events + part.events, part.behind);
+            left -= limit;
         }
-        Ok((events, false))
+        Ok(replayed)
     }
 }

@@ -167,6 +167,8 @@ impl Courier {
     /// Notes what has ended, and begins what is due.
     async fn turn(&self, memory: &mut Memory, posts: &mut Posts, rests: bool) -> Result<Found, StoreError> {
         self.note(memory).await?;
+        // Also by one that rests or does nothing: what waits is what there is to worry about then.
+        self.measure(memory).await?;
         if rests {
             memory.lease.give_back().await;
             return Ok(Found::Nothing);
@@ -174,33 +176,45 @@ impl Courier {
         if !memory.lease.is_ours().await? {
             return Ok(Found::NotOurs);
         }
-        self.measure(memory).await?;
         let store = &self.shared.store;
         let now = self.shared.clock.now();
-        if !store.is_anything_due(now).await? {
-            return Ok(Found::Nothing);
-        }
-        let handed_out = store.hand_out(HandOut { now, limit: BATCH }).await?;
+        // The writer is not asked for what a reader knows.
+        let due = store.what_is_due(now).await?;
+        let handed_out =
+            if due.to_hand_out { store.hand_out(HandOut { now, limit: BATCH }).await? } else { 0 };
+        let may_post = due.to_post || handed_out > 0;
+        let begun = if may_post { self.begin(memory, posts, now).await? } else { false };
+        Ok(if handed_out > 0 || begun { Found::More } else { Found::Nothing })
+    }
+
+    /// Begins to post what is due, as far as there is room; answers whether there was anything.
+    async fn begin(
+        &self,
+        memory: &mut Memory,
+        posts: &mut Posts,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         let settings = self.shared.settings.webhooks;
-        let left = settings.in_flight.saturating_sub(u32::try_from(posts.len()).unwrap_or(u32::MAX));
-        let mut taken = 0;
-        if left > 0 {
-            let take = TakeDeliveries {
-                now,
-                again_at: now.plus(2 * settings.timeout + HOLDS_FOR),
-                each: settings.in_flight_each,
-                under_way: memory.under_way.iter().map(|(id, posts)| (*id, count(posts))).collect(),
-                limit: left,
-            };
-            for delivery in store.take_deliveries(take).await? {
-                // What takes longer than it was taken for is due again, and must not overtake itself.
-                if memory.under_way.entry(delivery.endpoint).or_default().insert(delivery.number) {
-                    taken += 1;
-                    posts.push(self.post(delivery).boxed());
-                }
+        let limit = settings.in_flight.saturating_sub(u32::try_from(posts.len()).unwrap_or(u32::MAX));
+        if limit == 0 {
+            return Ok(false);
+        }
+        let take = TakeDeliveries {
+            now,
+            again_at: now.plus(2 * settings.timeout + HOLDS_FOR),
+            each: settings.in_flight_each,
+            under_way: memory.under_way.iter().map(|(id, posts)| (*id, count(posts))).collect(),
+            limit,
+        };
+        let mut has_begun = false;
+        for delivery in self.shared.store.take_deliveries(take).await? {
+            // What takes longer than it was taken for is due again, and must not overtake itself.
+            if memory.under_way.entry(delivery.endpoint).or_default().insert(delivery.number) {
+                has_begun = true;
+                posts.push(self.post(delivery).boxed());
             }
         }
-        Ok(if handed_out > 0 || taken > 0 { Found::More } else { Found::Nothing })
+        Ok(has_begun)
     }
 
     /// Waits until there may be something to do; `false` when it is time to leave everything.
@@ -274,7 +288,7 @@ impl Courier {
     async fn measure(&self, memory: &mut Memory) -> Result<(), StoreError> {
         let now = self.shared.clock.now();
         if memory.measured_at.is_none_or(|at| now.since(at) >= MEASURE) {
-            self.shared.metrics.webhooks.waits(self.shared.store.backlog().await?, now);
+            self.shared.metrics.webhooks.waits(self.shared.store.backlog(now).await?, now);
             memory.measured_at = Some(now);
         }
         Ok(())
@@ -295,7 +309,8 @@ enum Found {
 
 /// What comes of a post.
 fn end_of(delivery: &TakenDelivery, posted: Posted, at: Timestamp, now: Timestamp) -> DeliveryEnd {
-    let took = u32::try_from(now.since(at).as_millis()).unwrap_or(u32::MAX);
+    // As much as the column takes, where a clock was set meanwhile.
+    let took = i32::try_from(now.since(at).as_millis()).unwrap_or(i32::MAX).unsigned_abs();
     let status = posted.ok();
     let error = match posted {
         Ok(200..=299) => None,
@@ -305,7 +320,8 @@ fn end_of(delivery: &TakenDelivery, posted: Posted, at: Timestamp, now: Timestam
     };
     let tries = u16::try_from(delivery.tries).unwrap_or(u16::MAX);
     let wait = AGAIN.wait(tries.min(u16::MAX - 1), None, fresh::jitter()).unwrap_or(AGAIN.cap);
-    let is_left = error.is_some() && now.since(delivery.since) < GIVE_UP_AFTER;
+    // Not by time alone: who stood still for days, or whose clock was set, has hardly tried it.
+    let is_left = now.since(delivery.since) < GIVE_UP_AFTER || delivery.tries < FAILS_AFTER;
     let probes = u16::try_from(delivery.failures.saturating_sub(FAILS_AFTER)).unwrap_or(u16::MAX - 1);
     let rest =
         PROBE.wait(probes.saturating_add(1).min(u16::MAX - 1), None, fresh::jitter()).unwrap_or(PROBE.cap);
@@ -316,7 +332,7 @@ fn end_of(delivery: &TakenDelivery, posted: Posted, at: Timestamp, now: Timestam
         took_ms: took,
         status,
         error,
-        again_at: is_left.then(|| now.plus(wait)),
+        again_at: (error.is_some() && is_left).then(|| now.plus(wait)),
         rests_until: now.plus(rest),
         is_gone: status == Some(GONE),
     }

@@ -4,6 +4,7 @@ mod audit;
 mod connection;
 #[path = "shared/data_keys.rs"]
 mod data_keys;
+mod deliveries;
 mod errors;
 mod history;
 mod hot;

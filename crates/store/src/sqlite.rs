@@ -5,6 +5,7 @@ mod checkpoint;
 mod connection;
 #[path = "shared/data_keys.rs"]
 mod data_keys;
+mod deliveries;
 #[cfg(test)]
 mod erasing;
 mod history;

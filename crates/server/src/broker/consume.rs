@@ -35,6 +35,9 @@ const MOST_PENDING: i64 = 20_000;
 /// The longest wait before a request that could not be accepted comes again.
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
 
+/// The longest wait for room under a limit. What has to wait longer is refused, as it is over HTTP.
+const LONGEST_HELD: Duration = Duration::from_hours(1);
+
 /// How often a worker that rests looks whether it may work again.
 const PAUSED_TURN: Duration = Duration::from_secs(1);
 
@@ -54,6 +57,8 @@ pub(super) struct Consumer {
 enum Refusal {
     /// It will never be.
     Never(Problem),
+    /// A limit leaves room for it in so long. Nobody else need wait.
+    Held(Duration),
     /// Not now.
     Later(Trouble),
     /// The key that stands for the broker may not send any more.
@@ -155,6 +160,7 @@ impl Consumer {
                 Ok(()) => (Fate::Dead, AckKind::Term, None),
                 Err(trouble) => (Fate::Later, again(&message), Some(trouble)),
             },
+            Err(Refusal::Held(room_in)) => (Fate::Later, held(&message, room_in), None),
             Err(Refusal::Later(trouble)) => (Fate::Later, again(&message), Some(trouble)),
             Err(Refusal::NoCaller) => {
                 let problem = "broker.api_key is not valid any more, or may not send".into();
@@ -178,6 +184,9 @@ impl Consumer {
         match self.service.send_sms(caller.ok_or(Refusal::NoCaller)?, request).await {
             Ok(_) => Ok(()),
             Err(SendError::Store(problem)) => Err(Refusal::Later(problem.into())),
+            Err(SendError::Limited(reached)) if reached.again_in <= LONGEST_HELD => {
+                Err(Refusal::Held(reached.again_in))
+            }
             Err(refusal) => Err(Refusal::Never(refusal.into())),
         }
     }
@@ -198,7 +207,16 @@ fn idempotency_key(message: &Message, info: &Info<'_>) -> String {
 
 /// Again after a while, which grows each time.
 fn again(message: &Message) -> AckKind {
+    AckKind::Nak(Some(pause_of(message)))
+}
+
+/// Again when there may be room. Others wait for the same room: whoever finds none waits longer each time.
+fn held(message: &Message, room_in: Duration) -> AckKind {
+    AckKind::Nak(Some(pause_of(message).max(room_in.min(LONGEST_DELAY))))
+}
+
+fn pause_of(message: &Message) -> Duration {
     let delivered = message.info().map_or(1, |info| info.delivered);
     let doublings = u32::try_from(delivered.saturating_sub(1)).unwrap_or(0).min(5);
-    AckKind::Nak(Some(Duration::from_secs(1 << doublings).min(LONGEST_DELAY)))
+    Duration::from_secs(1 << doublings).min(LONGEST_DELAY)
 }

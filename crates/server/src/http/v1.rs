@@ -74,7 +74,7 @@ pub(super) fn routes() -> OpenApiRouter<State> {
         .routes(routes!(endpoints::show, endpoints::change, endpoints::delete))
         .routes(routes!(endpoints::rotate))
         .routes(routes!(endpoints::test))
-        .routes(routes!(endpoints::replay))
+        .routes(routes!(endpoints::replay::replay))
         .routes(routes!(endpoints::deliveries))
 }
 

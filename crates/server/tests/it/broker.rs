@@ -185,6 +185,31 @@ async fn hopeless_requests_lie_among_the_dead_with_what_is_wrong_and_the_rest_fl
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn request_that_a_limit_holds_back_for_a_moment_comes_again_and_for_hours_is_dead() {
+    let nats = NatsServer::start().await;
+    let rules = r#"[{name = "quick", scenarios = ["general"], by = "receiver", limit = 1, period_s = 2},
+        {name = "daily", scenarios = ["alert"], by = "receiver", limit = 1, period_s = 86400}]"#;
+    let app = TestApp::setup().set("TUMA_LIMITS__RULES", rules).broker(&nats.url()).start().await;
+    let peer = Peer::of(&nats).await;
+    peer.wait_for_stream("TUMA_SMS").await;
+    for n in 0..3 {
+        peer.ask("normal", body(&format!("Habari {n}")), &[]).await;
+    }
+    wait_for(async || (app.sim.ledger().count() == 3).then_some(()), LONG).await.unwrap();
+    let figures = app.metrics().await;
+    assert!(figures.contains(r#"sms_broker_consumed_count_total{fate="later",lane="normal"}"#), "{figures}");
+    assert!(!figures.contains(r#"fate="dead""#), "{figures}");
+    for n in 0..2 {
+        let alert = json!({"receiver": AMERICAN, "message": format!("Alert {n}"), "scenario": "alert"});
+        peer.ask("critical", alert.to_string(), &[]).await;
+    }
+    let mut dead = peer.listen("TUMA_DEAD").await;
+    let told = &dead.until(|told| told.len() == 1).await[0];
+    let problem: Value = serde_json::from_str(&told.headers["Tuma-Problem"]).unwrap();
+    assert_eq!(problem["code"], "rate_limited");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hopeless_request_that_fills_what_the_broker_carries_leaves_its_problem_and_no_more() {
     let nats = NatsServer::start().await;
     let _app = TestApp::setup().broker(&nats.url()).start().await;

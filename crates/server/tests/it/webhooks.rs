@@ -18,6 +18,7 @@ use testkit::wait::{LONG, wait_for, wait_until};
 
 use crate::app::{AMERICAN, Setup, TestApp, refusing_address, text};
 use crate::http::Answer;
+use crate::issuer::{AUDIENCE, ISSUER, SECRET, Signer, claims};
 
 /// Checks each line of its input, and says how many events the signatures of which secret fit. The library compares with the
 /// present, so that the present is made what the header says.
@@ -331,7 +332,7 @@ async fn endpoint_that_is_gone_is_disabled_and_what_it_missed_can_be_replayed() 
     caller.raise(3, EventKind::PromptClosed).await;
     let is_handed_out = async || {
         let now = app.gateway.service.now();
-        (!app.gateway.store.is_anything_due(now).await.unwrap()).then_some(())
+        (!app.gateway.store.what_is_due(now).await.unwrap().to_hand_out).then_some(())
     };
     wait_for(is_handed_out, LONG).await.unwrap();
     receiver.answer(StatusCode::OK);
@@ -345,6 +346,28 @@ async fn endpoint_that_is_gone_is_disabled_and_what_it_missed_can_be_replayed() 
         "the first, the third, and that it was disabled"
     );
     wait_until(|| receiver.count() >= 3, LONG).await.unwrap();
+    // In portions, each from where the one before stopped.
+    let (mut rest, mut seen) = (json!({"since": since, "limit": 1}), 0);
+    loop {
+        let answer = caller.ask(Method::POST, &format!("{path}/replay"), &rest).await;
+        assert_eq!(answer.status, 202, "{}", answer.text);
+        let part = answer.json();
+        assert_eq!(part["complete"], json!(part["next_cursor"].is_null()));
+        seen += 1;
+        match part["next_cursor"].as_str() {
+            Some(cursor) => rest = json!({"cursor": cursor, "limit": 1}),
+            None => break,
+        }
+    }
+    assert_eq!(seen, 5, "four events, one of them given up, and nothing behind them");
+    for (body, pointer) in [
+        (json!({"cursor": "1_2"}), "/cursor"),
+        (json!({"cursor": "1_2_3", "since": since}), "/cursor"),
+        (json!({"since": since, "limit": 0}), "/limit"),
+    ] {
+        let wrong = caller.ask(Method::POST, &format!("{path}/replay"), &body).await;
+        assert_eq!((wrong.status, &wrong.json()["errors"][0]["pointer"]), (422, &json!(pointer)));
+    }
     let id = text(&told(&first[0])["id"]);
     let was_replayed = receiver.received().iter().any(|post| post.header("webhook-id") == Some(id.as_str()));
     assert!(was_replayed);
@@ -385,4 +408,38 @@ async fn endpoint_that_fails_for_three_days_is_disabled_with_a_word_to_others() 
     let endpoint = path.rsplit('/').next().unwrap();
     assert_eq!(told["data"], json!({"endpoint_id": endpoint, "reason": "failed_too_long"}));
     assert!(app.metrics().await.contains("sms_webhook_disabled_count_total"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn endpoint_that_hears_all_is_its_owners_only_while_that_is_an_admin() {
+    let app = setup()
+        .set("TUMA_JWT__ISSUER", ISSUER)
+        .set("TUMA_JWT__AUDIENCE", AUDIENCE)
+        .set("TUMA_JWT__SCOPES", r#"{boss = ["admin"], shop = ["webhooks"]}"#)
+        .set("TUMA_JWT_SECRET", SECRET)
+        .start()
+        .await;
+    let now = app.gateway.service.now();
+    let token = |role: &str| Signer::secret().sign("k", &claims("user-7", &[role], now));
+    let ask = async |role: &str, method, path: &str, body: Value| {
+        app.anonymous(method, path).key(&token(role)).json(&body).send().await
+    };
+    let all = json!({"url": "https://example.com/", "callers": "all"});
+    let made = ask("boss", Method::POST, "/webhook-endpoints", all).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let path = format!("/webhook-endpoints/{}", text(&made.json()["id"]));
+    // The same person, whose role was taken away.
+    for (method, suffix, body) in [
+        (Method::PATCH, "", json!({"url": "https://example.org/"})),
+        (Method::POST, "/rotate-secret", json!({})),
+        (Method::POST, "/test", json!({})),
+        (Method::POST, "/replay", json!({"since": "2026-01-01T00:00:00Z"})),
+        (Method::GET, "/deliveries", json!({})),
+    ] {
+        let refused = ask("shop", method, &format!("{path}{suffix}"), body).await;
+        assert_eq!((refused.status, &refused.json()["code"]), (403, &json!("missing_scope")), "{suffix}");
+    }
+    assert_eq!(ask("boss", Method::POST, &format!("{path}/rotate-secret"), json!({})).await.status, 200);
+    assert_eq!(ask("shop", Method::GET, &path, json!({})).await.status, 200);
+    assert_eq!(ask("shop", Method::DELETE, &path, json!({})).await.status, 200);
 }

@@ -142,6 +142,7 @@ pub struct Lease {
     pub node: NodeId,
     /// Until when, if nobody renews it.
     pub until: Timestamp,
-    /// Leases of others that ended before count no more. A little before the present: clocks of nodes differ.
+    /// Leases of others that ended before count no more. A little before the present: clocks of nodes differ. So it is with
+    /// those that end later by more than the time from here to `until`: a clock was wrong.
     pub ended_before: Timestamp,
 }

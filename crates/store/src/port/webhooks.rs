@@ -33,19 +33,19 @@ pub trait Webhooks: Send + Sync {
     /// All endpoints, oldest first.
     async fn endpoints(&self) -> Result<Vec<Endpoint>, StoreError>;
 
-    /// Whether there is an event to hand out, or a delivery that is due.
-    async fn is_anything_due(&self, now: Timestamp) -> Result<bool, StoreError>;
+    /// What there is to do now.
+    async fn what_is_due(&self, now: Timestamp) -> Result<Due, StoreError>;
 
     /// Hands out the oldest events that nobody has handed out; answers how many there were.
     async fn hand_out(&self, hand_out: HandOut) -> Result<u64, StoreError>;
 
-    /// Takes deliveries that are due. Whoever takes one ends it; where that never happens it is due again.
+    /// Takes deliveries that are due, for those first that have the fewest under way. Whoever takes one ends it; where that never happens it is due again.
     async fn take_deliveries(&self, take: TakeDeliveries) -> Result<Vec<TakenDelivery>, StoreError>;
 
     /// Notes how posts ended; answers which endpoints were disabled for it.
     async fn end_deliveries(&self, end: EndDeliveries) -> Result<Vec<EndpointId>, StoreError>;
 
-    /// Deliveries of an endpoint, newest first, each with all posts.
+    /// Deliveries of an endpoint, newest first, each with its last posts.
     async fn deliveries(
         &self,
         endpoint: EndpointId,
@@ -60,8 +60,8 @@ pub trait Webhooks: Send + Sync {
     /// Forgets events that were handed out long ago, with their deliveries; answers whether all are forgotten.
     async fn forget_told(&self, before: Timestamp, limit: u32) -> Result<bool, StoreError>;
 
-    /// What waits.
-    async fn backlog(&self) -> Result<Backlog, StoreError>;
+    /// What waits for endpoints that are posted to.
+    async fn backlog(&self, now: Timestamp) -> Result<Backlog, StoreError>;
 }
 
 /// An endpoint to be stored.
@@ -92,8 +92,8 @@ pub struct Endpoint {
     pub caller: KeyId,
     /// Whether it hears of what belongs to others, and to nobody.
     pub hears_all: bool,
-    /// Where events are posted.
-    pub url: SecretString,
+    /// Where events are posted. `None` if its row is damaged: it can be deleted, or given another.
+    pub url: Option<SecretString>,
     /// What its owner calls it.
     pub description: Option<String>,
     /// Kinds that it hears of; all if there is none.
@@ -142,6 +142,15 @@ pub enum EndpointChange {
     Delete,
 }
 
+/// What there is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// Whether there is an event to hand out.
+    pub to_hand_out: bool,
+    /// Whether there is a delivery that may be posted.
+    pub to_post: bool,
+}
+
 /// Which events to hand out.
 #[derive(Debug, Clone, Copy)]
 pub struct HandOut {
@@ -181,7 +190,7 @@ pub struct TakenDelivery {
     pub event: ToldEvent,
     /// Which post this is of those since it was last made due, from 1.
     pub tries: u32,
-    /// When it was last made due.
+    /// When it was first posted since it was last made due: now, if it has not been.
     pub since: Timestamp,
     /// How many posts to the endpoint have failed one after the other.
     pub failures: u32,
@@ -227,7 +236,7 @@ pub struct EndDeliveries {
     pub now: Timestamp,
     /// Endpoints that have failed since then are disabled.
     pub failing_since: Timestamp,
-    /// How many failures one after the other let an endpoint rest.
+    /// How many failures one after the other let an endpoint rest. With fewer none is disabled.
     pub rests_after: u32,
 }
 
@@ -254,6 +263,17 @@ pub struct DeliveryEnd {
     pub is_gone: bool,
 }
 
+impl DeliveryEnd {
+    /// Where its delivery stands now: it has arrived, waits to be posted again, or is given up.
+    pub(crate) const fn state(&self) -> &'static str {
+        match (self.error, self.again_at) {
+            (None, _) => "delivered",
+            (Some(_), Some(_)) => "pending",
+            (Some(_), None) => "failed",
+        }
+    }
+}
+
 /// A delivery as its owner sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
@@ -267,9 +287,11 @@ pub struct Delivery {
     pub state: String,
     /// When it is due, if it is pending.
     pub due_at: Timestamp,
-    /// When it was last made due.
+    /// When it was last made due, or first posted since.
     pub since: Timestamp,
-    /// The posts, oldest first.
+    /// How many posts there were.
+    pub posts_in_all: u32,
+    /// The last posts, oldest first.
     pub posts: Vec<Post>,
 }
 

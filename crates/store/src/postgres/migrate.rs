@@ -28,6 +28,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0017_prompts.sql"),
     include_str!("../../migrations/postgres/0018_verifications.sql"),
     include_str!("../../migrations/postgres/0019_webhooks.sql"),
+    include_str!("../../migrations/postgres/0020_webhook_posts.sql"),
     include_str!("../../migrations/postgres/0021_conversations.sql"),
 ];
 

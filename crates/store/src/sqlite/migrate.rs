@@ -26,6 +26,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0017_prompts.sql"),
     include_str!("../../migrations/sqlite/0018_verifications.sql"),
     include_str!("../../migrations/sqlite/0019_webhooks.sql"),
+    include_str!("../../migrations/sqlite/0020_webhook_posts.sql"),
     include_str!("../../migrations/sqlite/0021_conversations.sql"),
 ];
 

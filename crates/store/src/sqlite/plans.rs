@@ -307,6 +307,7 @@ fn outbox_is_read_from_its_front_and_emptied_by_its_key() {
 
 #[test]
 fn deliveries_are_found_by_what_is_due_and_events_by_what_is_new() {
+    use super::deliveries;
     use super::read::webhooks as read;
     use super::write::webhooks as write;
     let message = format!("{BY_ID} LEFT-JOIN");
@@ -323,26 +324,41 @@ fn deliveries_are_found_by_what_is_due_and_events_by_what_is_new() {
     );
     visits(read::ANY_TO_HAND_OUT, &["SCAN events USING COVERING INDEX events_to_hand_out"]);
     visits(
-        read::ANY_DUE,
-        &["SEARCH deliveries USING COVERING INDEX deliveries_due (endpoint_id=? AND due_at<?)"],
+        read::WITH_DUE,
+        &[
+            "SCAN w",
+            "CORRELATED SCALAR SUBQUERY 2",
+            "SEARCH d USING INDEX deliveries_due (endpoint_id=? AND due_at<?)",
+            "CORRELATED SCALAR SUBQUERY 1",
+            "SEARCH f USING COVERING INDEX deliveries_by_subject (endpoint_id=? AND subject=? AND number<?)",
+            "SEARCH k USING PRIMARY KEY (id=?) LEFT-JOIN",
+        ],
     );
     visits(
         read::DELIVERIES,
         &["SEARCH deliveries USING INDEX deliveries_of_endpoint (endpoint_id=? AND number<?)"],
     );
-    // Of a page, already in the order of the events.
-    let last_term = "USE TEMP B-TREE FOR LAST TERM OF ORDER BY";
-    visits(read::POSTS, &["SEARCH delivery_posts USING PRIMARY KEY (number>? AND number<?)", last_term]);
+    visits(
+        read::POSTS,
+        &[
+            "SEARCH d USING INDEX deliveries_of_endpoint (endpoint_id=? AND number>? AND number<?)",
+            "SEARCH p USING PRIMARY KEY (number=? AND endpoint_id=? AND post>?)",
+            // Of a page, already in the order of the events.
+            "USE TEMP B-TREE FOR LAST TERM OF ORDER BY",
+        ],
+    );
     visits(read::ONE, &["SEARCH events USING INTEGER PRIMARY KEY (rowid=?)"]);
     visits(read::RANGE, &["SEARCH events USING INDEX events_by_time (at>? AND at<?)"]);
+    visits(read::RANGE_OF, &["SEARCH events USING INDEX events_of_caller (caller=? AND at>? AND at<?)"]);
     visits(read::TOLD_BEFORE, &["SEARCH events USING COVERING INDEX events_by_time (at<?)"]);
     let one = "SEARCH deliveries USING PRIMARY KEY (number=? AND endpoint_id=?)";
-    visits(write::IS_TAKEN, &[one]);
-    visits(write::END, &[one]);
-    visits(write::POST, &[one]);
-    visits(write::FORGET_POSTS, &["SEARCH delivery_posts USING PRIMARY KEY (number=?)"]);
-    visits(write::FORGET_DELIVERIES, &["SEARCH deliveries USING PRIMARY KEY (number=?)"]);
-    visits(write::FORGET_EVENT, &["SEARCH events USING INTEGER PRIMARY KEY (rowid=?)"]);
+    visits(deliveries::IS_TAKEN, &[one]);
+    visits(deliveries::END, &[one]);
+    visits(deliveries::POST, &[one]);
+    visits(write::BEGIN_ANEW, &["SEARCH deliveries USING INDEX deliveries_due (endpoint_id=?)"]);
+    visits(deliveries::FORGET_POSTS, &["SEARCH delivery_posts USING PRIMARY KEY (number=?)"]);
+    visits(deliveries::FORGET_DELIVERIES, &["SEARCH deliveries USING PRIMARY KEY (number=?)"]);
+    visits(deliveries::FORGET_EVENT, &["SEARCH events USING INTEGER PRIMARY KEY (rowid=?)"]);
 }
 
 #[test]

@@ -31,6 +31,7 @@ mod tampering;
 mod templates;
 mod verifications;
 mod watches;
+mod webhook_failures;
 mod webhooks;
 
 use crate::support::{Bench, PostgresFixture, SqliteFixture};
@@ -386,15 +387,27 @@ macro_rules! conformance {
                 what_is_raised_is_kept_in_order_while_it_is_wanted,
                 what_is_raised_is_sealed_and_read_under_a_new_key,
             );
+            conformance!(@room webhook_failures, $fixture,
+                endpoint_that_fails_rests_is_probed_and_in_the_end_disabled,
+                endpoint_that_never_took_its_only_event_is_disabled_when_that_is_given_up,
+                poisoned_event_does_not_disable_an_endpoint_that_takes_others,
+                endpoint_that_is_enabled_or_moved_gets_three_days_for_what_waited,
+                endpoint_that_was_hardly_tried_is_not_disabled_for_the_time_alone,
+                failure_that_is_told_late_begins_nothing_again,
+            );
             conformance!(@room webhooks, $fixture,
                 endpoint_reads_back_and_events_are_told_while_there_is_one,
                 endpoint_gets_what_is_its_owners_and_what_it_asked_for,
                 later_event_of_a_subject_waits_and_others_pass,
-                endpoint_that_fails_rests_is_probed_and_in_the_end_disabled,
                 endpoint_that_is_gone_is_disabled_at_once,
                 both_secrets_sign_while_a_rotation_lasts_and_are_read_under_a_new_key,
                 event_is_posted_again_when_it_is_asked_for,
-                endpoint_that_never_took_its_only_event_is_disabled_when_that_is_given_up,
+                slow_endpoint_keeps_no_other_out,
+                what_stands_behind_another_is_nothing_to_do,
+                damaged_endpoint_and_damaged_event_are_nobody_elses_trouble,
+                replay_goes_through_the_events_of_its_caller_and_on_from_where_it_stopped,
+                of_many_posts_the_last_are_listed,
+                nothing_waits_for_a_key_that_has_ended,
                 endpoint_is_told_of_itself_whatever_it_asked_for,
                 what_was_told_long_ago_is_forgotten_with_its_deliveries,
             );

@@ -1,5 +1,6 @@
 //! Webhook endpoints: where callers hear what happened.
 
+pub(super) mod replay;
 mod view;
 
 use std::time::Duration;
@@ -18,7 +19,7 @@ use store::port::events::{event_id, read_event_id};
 use store::port::webhooks::{Endpoint, EndpointChange};
 use utoipa::ToSchema;
 
-use self::view::{DeliveryPage, EndpointList, EndpointWithSecret, Replayed, ShownDelivery, ShownEndpoint};
+use self::view::{DeliveryPage, EndpointList, EndpointWithSecret, ShownDelivery, ShownEndpoint};
 use super::query;
 use crate::http::extract::{Authenticated, Body, OptionalBody, PathParts};
 use crate::http::problem::{Code, FieldProblem, Problem, ProblemBody};
@@ -70,20 +71,6 @@ pub(super) struct ChangeEndpoint {
 pub(super) struct RotateSecret {
     /// Seconds for which the secret of before signs too: 0 to 7776000, 86400 (a day) unless given.
     overlap_s: Option<u64>,
-}
-
-/// What is to be posted again: an event, or all of a time.
-#[derive(Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct ReplayEvents {
-    /// This event, also if the endpoint did not ask for its kind.
-    event_id: Option<String>,
-    /// Those that happened at or after this time (RFC 3339), and that the endpoint asked for.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    since: Option<Timestamp>,
-    /// Before this time; the present unless given.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    until: Option<Timestamp>,
 }
 
 /// Lists endpoints, the oldest first. A key with `webhooks` alone sees its own.
@@ -207,7 +194,7 @@ pub(super) async fn change(
     Body(body): Body<ChangeEndpoint>,
 ) -> Result<Json<ShownEndpoint>, Problem> {
     let identity = caller.with_any(&[Scope::Webhooks])?;
-    let id = find(&state, &identity, parse(&id)?).await?.id;
+    let id = find_to_use(&state, &identity, parse(&id)?).await?.id;
     let mut mistakes = Vec::new();
     let url = match body.url.as_deref().map(|url| read(&state, url)).transpose() {
         Ok(url) => url,
@@ -279,7 +266,7 @@ pub(super) async fn rotate(
     OptionalBody(body): OptionalBody<RotateSecret>,
 ) -> Result<Response, Problem> {
     let identity = caller.with_any(&[Scope::Webhooks])?;
-    let id = find(&state, &identity, parse(&id)?).await?.id;
+    let id = find_to_use(&state, &identity, parse(&id)?).await?.id;
     let overlap = body.overlap_s.map_or(OVERLAP, Duration::from_secs);
     if overlap > LONGEST_OVERLAP {
         let detail = format!("must be from 0 to {}", LONGEST_OVERLAP.as_secs());
@@ -312,68 +299,12 @@ pub(super) async fn test(
     PathParts(id): PathParts<String>,
 ) -> Result<(StatusCode, Json<ShownEndpoint>), Problem> {
     let identity = caller.with_any(&[Scope::Webhooks])?;
-    let (endpoint, now) = (find(&state, &identity, parse(&id)?).await?, state.service.now());
+    let (endpoint, now) = (find_to_use(&state, &identity, parse(&id)?).await?, state.service.now());
     enabled(&endpoint, now)?;
     if !state.service.test_endpoint(endpoint.id, identity.actor()).await? {
         return Err(unknown());
     }
     Ok((StatusCode::ACCEPTED, Json(ShownEndpoint::new(endpoint, now))))
-}
-
-/// Posts an event, or the events of a time, again: whatever became of them before.
-#[utoipa::path(
-    post, path = "/webhook-endpoints/{id}/replay", tag = "webhooks", request_body = ReplayEvents,
-    params(("id" = String, Path, description = "the endpoint's id")),
-    responses(
-        (status = 202, description = "on their way", body = Replayed),
-        (status = 400, description = "not JSON", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "no valid key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "missing scope", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "no such endpoint or event", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "it is disabled", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "too large", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "not application/json", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "wrong fields", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "not all may be on their way: try again", body = ProblemBody, content_type = "application/problem+json"),
-    )
-)]
-pub(super) async fn replay(
-    Shared(state): Shared<State>,
-    caller: Authenticated,
-    PathParts(id): PathParts<String>,
-    Body(body): Body<ReplayEvents>,
-) -> Result<(StatusCode, Json<Replayed>), Problem> {
-    let identity = caller.with_any(&[Scope::Webhooks])?;
-    let (endpoint, now) = (find(&state, &identity, parse(&id)?).await?, state.service.now());
-    let (service, by) = (&state.service, identity.actor());
-    let (events, complete) = match (body.event_id, body.since, body.until) {
-        (Some(event), None, None) => {
-            let Some(event) = read_event_id(&event) else {
-                return Err(Problem::of_fields(vec![field("/event_id", "wrong_type", "is no event's id")]));
-            };
-            enabled(&endpoint, now)?;
-            if !service.replay_event(endpoint.id, event, by).await? {
-                let detail = "no event of that id is kept for this endpoint, or it is still on its way";
-                return Err(Problem::new(Code::NotFound, detail));
-            }
-            (1, true)
-        }
-        (None, Some(since), until) => {
-            enabled(&endpoint, now)?;
-            service.replay_range(endpoint.id, since, until.unwrap_or(now), by).await?
-        }
-        (Some(_), ..) => {
-            return Err(Problem::of_fields(vec![field(
-                "/event_id",
-                "wrong_type",
-                "stands alone: without since and until",
-            )]));
-        }
-        (None, None, _) => {
-            return Err(Problem::of_fields(vec![field("/since", "required", "is required, or event_id")]));
-        }
-    };
-    Ok((StatusCode::ACCEPTED, Json(Replayed { events, complete })))
 }
 
 /// Lists what an endpoint got and what it is to get, newest first, with every post.
@@ -400,7 +331,7 @@ pub(super) async fn deliveries(
     RawQuery(query): RawQuery,
 ) -> Result<Json<DeliveryPage>, Problem> {
     let identity = caller.with_any(&[Scope::Webhooks])?;
-    let id = find(&state, &identity, parse(&id)?).await?.id;
+    let id = find_to_use(&state, &identity, parse(&id)?).await?.id;
     let (limit, before) = page(query.as_deref())?;
     // One more than asked for tells whether there is a next page.
     let deliveries = state.service.deliveries(id, before, limit + 1).await?;
@@ -481,6 +412,17 @@ async fn make(
 async fn find(state: &State, identity: &Identity, id: EndpointId) -> Result<Endpoint, Problem> {
     let own = (!identity.may(Scope::Admin)).then_some(identity.key);
     state.service.endpoints(own).await?.into_iter().find(|endpoint| endpoint.id == id).ok_or_else(unknown)
+}
+
+/// The same to do something with it. To hear what others own is for admins, also where the owner was one when it was made:
+/// the scopes of tokens come and go. Whoever is none any more may still see that it is there, and delete it.
+async fn find_to_use(state: &State, identity: &Identity, id: EndpointId) -> Result<Endpoint, Problem> {
+    let endpoint = find(state, identity, id).await?;
+    if endpoint.hears_all && !identity.may(Scope::Admin) {
+        let detail = "it hears what belongs to others: that needs the scope admin";
+        return Err(Problem::new(Code::MissingScope, detail));
+    }
+    Ok(endpoint)
 }
 
 fn parse(id: &str) -> Result<EndpointId, Problem> {

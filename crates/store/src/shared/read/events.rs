@@ -33,14 +33,22 @@ pub(in super::super) fn raised(
 ) -> Result<Vec<RaisedEvent>, StoreError> {
     let vault = statements.vault();
     statements.collect(RAISED, params![limit], |row| {
-        let subject: [u8; 16] = get(row, 2)?;
+        let (number, subject) = (get(row, 0)?, get::<[u8; 16]>(row, 2)?);
+        let data = match data(&vault, &subject, get::<Option<Vec<u8>>>(row, 5)?.as_deref()) {
+            // That it happened is told all the same: it would stand before all others for ever.
+            Err(StoreError::Corrupt) => {
+                tracing::error!(number, "an event is told without its data: its row is damaged");
+                EventData::from_json(r#"{"unreadable":true}"#)
+            }
+            data => data?,
+        };
         Ok(RaisedEvent {
-            number: get(row, 0)?,
+            number,
             kind: get(row, 1)?,
             subject,
             caller: get::<Option<[u8; 16]>>(row, 3)?.map(KeyId::from_bytes),
             at: time(row, 4)?,
-            data: data(&vault, &subject, get::<Option<Vec<u8>>>(row, 5)?.as_deref())?,
+            data,
         })
     })
 }

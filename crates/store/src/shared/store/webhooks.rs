@@ -10,7 +10,7 @@ use super::BackendStore;
 use crate::StoreError;
 use crate::group::{EndpointOperation, Operation};
 use crate::port::webhooks::{
-    Backlog, Delivery, EndDeliveries, Endpoint, EndpointChange, HandOut, NewEndpoint, Replay, Replayed,
+    Backlog, Delivery, Due, EndDeliveries, Endpoint, EndpointChange, HandOut, NewEndpoint, Replay, Replayed,
     TakeDeliveries, TakenDelivery, Webhooks,
 };
 
@@ -41,8 +41,8 @@ impl Webhooks for BackendStore {
         self.read(read::webhooks::endpoints).await
     }
 
-    async fn is_anything_due(&self, now: Timestamp) -> Result<bool, StoreError> {
-        self.read(move |statements| read::webhooks::is_anything_due(statements, now)).await
+    async fn what_is_due(&self, now: Timestamp) -> Result<Due, StoreError> {
+        self.read(move |statements| read::webhooks::what_is_due(statements, now)).await
     }
 
     async fn hand_out(&self, hand_out: HandOut) -> Result<u64, StoreError> {
@@ -74,7 +74,7 @@ impl Webhooks for BackendStore {
         self.group()?.ask((before, limit), Operation::ForgetTold).await
     }
 
-    async fn backlog(&self) -> Result<Backlog, StoreError> {
-        self.read(read::webhooks::backlog).await
+    async fn backlog(&self, now: Timestamp) -> Result<Backlog, StoreError> {
+        self.read(move |statements| read::webhooks::backlog(statements, now)).await
     }
 }

@@ -19,10 +19,11 @@ pub(in super::super) const IS_PUBLISHED: &str = "UPDATE events SET publish = 0 W
 
 pub(in super::super) const FORGET: &str = "DELETE FROM outbox WHERE id = ?1";
 
-/// Anew, the holder's own, or one that has ended.
+/// Anew, the holder's own, one that has ended, or one that reaches so far that the clock of whoever took it was wrong then.
 pub(in super::super) const TAKE_LEASE: &str = "INSERT INTO leases (name, node, until_at) VALUES (?1, ?2, ?3) \
      ON CONFLICT (name) DO UPDATE SET node = excluded.node, until_at = excluded.until_at \
-     WHERE leases.node = excluded.node OR leases.until_at < ?4";
+     WHERE leases.node = excluded.node OR leases.until_at < ?4 \
+     OR leases.until_at > ?5";
 
 pub(in super::super) const RELEASE_LEASE: &str = "DELETE FROM leases WHERE name = ?1 AND node = ?2";
 
@@ -113,7 +114,9 @@ pub(in super::super) fn lease(
     let changed = match change {
         LeaseChange::Take(lease) => {
             let until = lease.until.as_micros();
-            let values = params![lease.name, lease.node.as_bytes(), until, lease.ended_before.as_micros()];
+            let beyond = lease.until.plus(lease.until.since(lease.ended_before)).as_micros();
+            let ended_before = lease.ended_before.as_micros();
+            let values = params![lease.name, lease.node.as_bytes(), until, ended_before, beyond];
             statements.execute(TAKE_LEASE, values)?
         }
         LeaseChange::Release(name, node) => {

@@ -2,7 +2,7 @@
 //!
 //! What changes endpoints runs alone. The rest is done by one node for all, side by side with other writers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use domain::audit::{Act, Actor, Event, NewEntry};
 use domain::event::{EventData, EventKind, NewEvent};
@@ -12,6 +12,7 @@ use domain::time::Timestamp;
 use domain::webhook::{Wanted, hears};
 
 use super::super::data_keys;
+use super::super::deliveries;
 use super::super::outbox::{self, TELL, TELL_NO_MORE};
 use super::super::read::webhooks::{self as read, Known};
 use super::super::sql::{Statements, get, params};
@@ -27,7 +28,9 @@ use crate::seal::Column;
 const CREATE: &str = "INSERT INTO webhook_endpoints (id, caller, hears_all, sealed_url, description, events, \
      sealed_secret, failures, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8)";
 
-const SET_URL: &str = "UPDATE webhook_endpoints SET sealed_url = ?2 WHERE id = ?1";
+/// What was found out about another address counts no more.
+const SET_URL: &str = "UPDATE webhook_endpoints SET sealed_url = ?2, failures = 0, failing_since = NULL, \
+     rests_until = NULL WHERE id = ?1";
 const SET_DESCRIPTION: &str = "UPDATE webhook_endpoints SET description = ?2 WHERE id = ?1";
 const SET_EVENTS: &str = "UPDATE webhook_endpoints SET events = ?2 WHERE id = ?1";
 
@@ -35,12 +38,20 @@ const SET_EVENTS: &str = "UPDATE webhook_endpoints SET events = ?2 WHERE id = ?1
 const ENABLE: &str = "UPDATE webhook_endpoints SET disabled_at = NULL, disabled_reason = NULL, failures = 0, \
      failing_since = NULL, rests_until = NULL WHERE id = ?1";
 
+/// What has been posted in vain gets its three days again. What has not begins them with its first post.
+pub(in super::super) const BEGIN_ANEW: &str = "UPDATE deliveries SET since = ?2, due_at = ?2, posts_before = posts \
+     WHERE endpoint_id = ?1 AND state = 'pending' AND posts > posts_before";
+
 /// One that is disabled already stays so for the reason that it has.
 const DISABLE: &str = "UPDATE webhook_endpoints SET disabled_at = ?2, disabled_reason = ?3 WHERE id = ?1 AND disabled_at IS NULL";
 
 /// Of an earlier rotation that still lasts the oldest secret goes: two sign.
 const ROTATE: &str = "UPDATE webhook_endpoints SET sealed_former = ?3, former_ends_at = ?4, sealed_secret = ?2 \
      WHERE id = ?1";
+
+/// Nobody needs it any more.
+const FORGET_FORMER: &str = "UPDATE webhook_endpoints SET sealed_former = NULL, former_ends_at = NULL \
+     WHERE id = ?1 AND former_ends_at <= ?2";
 
 const SECRET: &str = "SELECT sealed_secret FROM webhook_endpoints WHERE id = ?1";
 
@@ -58,42 +69,27 @@ pub(in super::super) const TEST: &str = "INSERT INTO events (kind, subject, call
 pub(in super::super) const DELIVER: &str = "INSERT INTO deliveries (number, endpoint_id, subject, kind, state, due_at, \
      since, posts, posts_before) VALUES (?1, ?2, ?3, ?4, 'pending', ?5, ?5, 0, 0) ON CONFLICT DO NOTHING";
 
-/// One that is under way stays so: it would be posted a second time beside the first.
-pub(in super::super) const DELIVER_AGAIN: &str = "INSERT INTO deliveries (number, endpoint_id, subject, kind, state, \
-     due_at, since, posts, posts_before) VALUES (?1, ?2, ?3, ?4, 'pending', ?5, ?5, 0, 0) \
-     ON CONFLICT (number, endpoint_id) DO UPDATE SET state = 'pending', due_at = excluded.due_at, \
-     since = excluded.since, posts_before = deliveries.posts WHERE deliveries.state <> 'pending'";
-
-pub(in super::super) const IS_TAKEN: &str =
-    "UPDATE deliveries SET due_at = ?3 WHERE number = ?1 AND endpoint_id = ?2";
-
-pub(in super::super) const POST: &str = "INSERT INTO delivery_posts (number, endpoint_id, post, at, took_ms, status, \
-     error) SELECT number, endpoint_id, posts + 1, ?3, ?4, ?5, ?6 FROM deliveries \
-     WHERE number = ?1 AND endpoint_id = ?2";
-
-pub(in super::super) const END: &str = "UPDATE deliveries SET state = ?3, due_at = ?4, posts = posts + 1 \
-     WHERE number = ?1 AND endpoint_id = ?2";
+/// What can't be read will never be posted, and must not keep those behind it waiting.
+pub(in super::super) const IS_SPOILED: &str =
+    "UPDATE deliveries SET state = 'failed' WHERE number = ?1 AND endpoint_id = ?2";
 
 const HEARS: &str = "UPDATE webhook_endpoints SET failures = 0, failing_since = NULL, rests_until = NULL \
      WHERE id = ?1 AND failures > 0";
 
-const FAILS: &str = "UPDATE webhook_endpoints SET failures = failures + 1, \
+const FAILS: &str = "UPDATE webhook_endpoints SET failures = failures + ?5, \
      failing_since = coalesce(failing_since, ?2), \
-     rests_until = CASE WHEN failures + 1 >= ?4 THEN ?3 ELSE rests_until END WHERE id = ?1";
+     rests_until = CASE WHEN failures + ?5 >= ?4 THEN ?3 ELSE rests_until END WHERE id = ?1";
 
-const HAS_FAILED_SINCE: &str = "SELECT 1 FROM webhook_endpoints WHERE id = ?1 AND failing_since <= ?2";
+/// Not by time alone: somebody who stood still for days, or whose clock was set, has tried nothing meanwhile.
+const HAS_FAILED_SINCE: &str =
+    "SELECT 1 FROM webhook_endpoints WHERE id = ?1 AND failing_since <= ?2 AND failures >= ?3";
 
 /// Whether it has taken nothing since an event was first posted to it. If that event was the only one, nothing would ever
 /// show that it has failed for too long.
 const HAS_FAILED_ALL_ALONG: &str = "SELECT 1 FROM webhook_endpoints w JOIN deliveries d ON d.endpoint_id = w.id \
-     WHERE w.id = ?1 AND d.number = ?2 AND w.failing_since <= (SELECT min(p.at) FROM delivery_posts p \
+     WHERE w.id = ?1 AND d.number = ?2 AND w.failures >= ?3 \
+     AND w.failing_since <= (SELECT min(p.at) FROM delivery_posts p \
      WHERE p.number = d.number AND p.endpoint_id = w.id AND p.post > d.posts_before)";
-
-pub(in super::super) const FORGET_POSTS: &str = "DELETE FROM delivery_posts WHERE number = ?1";
-pub(in super::super) const FORGET_DELIVERIES: &str = "DELETE FROM deliveries WHERE number = ?1";
-/// One that the broker has not got yet stays for it.
-pub(in super::super) const FORGET_EVENT: &str = "DELETE FROM events WHERE number = ?1 AND publish = 0";
-pub(in super::super) const IS_FORGOTTEN: &str = "UPDATE events SET stage = 0 WHERE number = ?1";
 
 pub(super) fn operate(
     statements: &mut Statements<'_>,
@@ -184,6 +180,7 @@ fn set(
         data_keys::check(statements)?;
         let sealed = statements.vault().seal_text(Column::EndpointUrl, bytes, url.expose_secret())?;
         statements.execute(SET_URL, params![bytes, sealed])?;
+        statements.execute(BEGIN_ANEW, params![bytes, now.as_micros()])?;
     }
     if let Some(description) = description {
         let description = Some(description).filter(|text| !text.is_empty());
@@ -193,7 +190,10 @@ fn set(
         statements.execute(SET_EVENTS, params![bytes, events.join(",")])?;
     }
     match enabled {
-        Some(true) => _ = statements.execute(ENABLE, params![bytes])?,
+        Some(true) => {
+            statements.execute(ENABLE, params![bytes])?;
+            statements.execute(BEGIN_ANEW, params![bytes, now.as_micros()])?;
+        }
         Some(false) => _ = statements.execute(DISABLE, params![bytes, now.as_micros(), "by_its_owner"])?,
         None => {}
     }
@@ -210,13 +210,13 @@ fn rotate(
     let (vault, bytes) = (statements.vault(), id.as_bytes());
     let former = statements.first(SECRET, params![bytes], |row| get::<Vec<u8>>(row, 0))?;
     let former = former.ok_or(StoreError::Corrupt)?;
-    let former = vault.open_text(Column::EndpointSecret, bytes, &former)?;
-    let values = params![
-        bytes,
-        vault.seal_text(Column::EndpointSecret, bytes, secret)?,
-        vault.seal_text(Column::EndpointFormer, bytes, former.expose())?,
-        former_ends_at.as_micros(),
-    ];
+    // One that is damaged signs no more.
+    let former = read::unless_damaged(vault.open_text(Column::EndpointSecret, bytes, &former))?;
+    let former =
+        former.map(|former| vault.seal_text(Column::EndpointFormer, bytes, former.expose())).transpose()?;
+    let former_ends_at = former.is_some().then_some(former_ends_at.as_micros());
+    let values =
+        params![bytes, vault.seal_text(Column::EndpointSecret, bytes, secret)?, former, former_ends_at,];
     statements.execute(ROTATE, values).map(|_rotated| ())
 }
 
@@ -301,84 +301,130 @@ pub(in super::super) fn take(
     statements: &mut Statements<'_>,
     take: &TakeDeliveries,
 ) -> Result<Vec<TakenDelivery>, StoreError> {
-    let under_way: HashMap<EndpointId, u32> = take.under_way.iter().copied().collect();
-    let (mut taken, mut left) = (Vec::new(), take.limit);
-    for endpoint in read::known(statements)? {
-        if left == 0 {
-            break;
-        }
-        if !endpoint.is_posted_to(take.now) || endpoint.rests_until.is_some_and(|until| until > take.now) {
-            continue;
-        }
-        // One that fails is tried with one event.
-        let each = if endpoint.rests_until.is_some() { 1 } else { take.each };
-        let room = each.saturating_sub(under_way.get(&endpoint.id).copied().unwrap_or(0)).min(left);
-        if room == 0 {
-            continue;
-        }
-        let deliveries = read::due(statements, &endpoint, take.now, room)?;
-        left = left.saturating_sub(u32::try_from(deliveries.len()).unwrap_or(u32::MAX));
-        taken.extend(deliveries);
+    let known = read::known(statements)?;
+    for endpoint in known.iter().filter(|endpoint| endpoint.has_ended_secret(take.now)) {
+        statements.execute(FORGET_FORMER, params![endpoint.id.as_bytes(), take.now.as_micros()])?;
     }
-    for delivery in &taken {
-        let values = params![delivery.number, delivery.endpoint.as_bytes(), take.again_at.as_micros()];
-        statements.execute(IS_TAKEN, values)?;
+    let with_due = read::with_due(statements, take.now)?;
+    let endpoints: Vec<_> = known.into_iter().filter(|endpoint| with_due.contains(&endpoint.id)).collect();
+    let mut taken = Vec::new();
+    for (endpoint, room) in endpoints.iter().zip(rooms(&endpoints, take)).filter(|(_, room)| *room > 0) {
+        let Some(address) = endpoint.address(&statements.vault(), take.now)? else {
+            disable(statements, endpoint.id, "unreadable", take.now)?;
+            tracing::error!(endpoint = %endpoint.id, "a webhook endpoint was disabled: its row is damaged");
+            continue;
+        };
+        let (due, damaged) = read::due(statements, endpoint, &address, take.now, room)?;
+        taken.extend(due);
+        for number in damaged {
+            statements.execute(IS_SPOILED, params![number, endpoint.id.as_bytes()])?;
+            tracing::error!(endpoint = %endpoint.id, number, "an event can't be posted: its row is damaged");
+        }
     }
+    deliveries::are_taken(statements, take, &taken)?;
     Ok(taken)
+}
+
+/// How many each may be given: one after the other to whoever has the fewest under way. Those that are slow keep what they
+/// have, and nobody else out.
+fn rooms(endpoints: &[Known], take: &TakeDeliveries) -> Vec<u32> {
+    let under_way: HashMap<EndpointId, u32> = take.under_way.iter().copied().collect();
+    let mut places: Vec<_> = endpoints
+        .iter()
+        .map(|endpoint| {
+            // One that fails is tried with one event.
+            let most = if endpoint.rests_until.is_some() { 1 } else { take.each };
+            (under_way.get(&endpoint.id).copied().unwrap_or(0), most, 0)
+        })
+        .collect();
+    for _ in 0..take.limit {
+        let free = places.iter_mut().filter(|(used, most, _)| used < most);
+        let Some((used, _, given)) = free.min_by_key(|(used, ..)| *used) else { break };
+        (*used, *given) = (*used + 1, *given + 1);
+    }
+    places.into_iter().map(|(_, _, given)| given).collect()
 }
 
 pub(in super::super) fn end(
     statements: &mut Statements<'_>,
     end: &EndDeliveries,
 ) -> Result<Vec<EndpointId>, StoreError> {
+    let mut by_endpoint: BTreeMap<EndpointId, Vec<DeliveryEnd>> = BTreeMap::new();
+    for post in deliveries::note(statements, end)? {
+        by_endpoint.entry(post.endpoint).or_default().push(post);
+    }
     let mut disabled = Vec::new();
-    for post in &end.ends {
-        let DeliveryEnd { endpoint, number, at, took_ms, status, error, again_at, rests_until, is_gone } =
-            *post;
-        let bytes = endpoint.as_bytes();
-        let values = params![number, bytes, at.as_micros(), took_ms, status, error];
-        if statements.execute(POST, values)? == 0 {
-            continue;
+    for (endpoint, posts) in by_endpoint {
+        // What failed before something was taken shows nothing.
+        let failed_behind = posts.iter().rposition(|post| post.error.is_none()).map_or(0, |at| at + 1);
+        let failed = posts.get(failed_behind..).unwrap_or_default();
+        if failed_behind > 0 {
+            statements.execute(HEARS, params![endpoint.as_bytes()])?;
         }
-        let state = match (error, again_at) {
-            (None, _) => "delivered",
-            (Some(_), Some(_)) => "pending",
-            (Some(_), None) => "failed",
-        };
-        let due_at = again_at.unwrap_or(end.now).as_micros();
-        statements.execute(END, params![number, bytes, state, due_at])?;
-        if error.is_none() {
-            statements.execute(HEARS, params![bytes])?;
-            continue;
-        }
-        let values = params![bytes, at.as_micros(), rests_until.as_micros(), end.rests_after];
-        statements.execute(FAILS, values)?;
-        let reason = if is_gone {
+        fails(statements, endpoint, failed, end.rests_after)?;
+        let reason = if posts.iter().any(|post| post.is_gone) {
             "gone"
-        } else if has_failed_too_long(statements, post, end.failing_since)? {
+        } else if has_failed_too_long(statements, endpoint, failed, end)? {
             "failed_too_long"
         } else {
             continue;
         };
-        if statements.execute(DISABLE, params![bytes, end.now.as_micros(), reason])? > 0 {
-            tell_disabled(statements, endpoint, reason, end.now)?;
+        if disable(statements, endpoint, reason, end.now)? {
             disabled.push(endpoint);
         }
     }
     Ok(disabled)
 }
 
+fn fails(
+    statements: &mut Statements<'_>,
+    endpoint: EndpointId,
+    failed: &[DeliveryEnd],
+    rests_after: u32,
+) -> Result<(), StoreError> {
+    let since = failed.iter().map(|post| post.at).min();
+    let rests_until = failed.last().map(|post| post.rests_until);
+    let Some((since, rests_until)) = since.zip(rests_until) else { return Ok(()) };
+    let (since, rests_until) = (since.as_micros(), rests_until.as_micros());
+    let values = params![endpoint.as_bytes(), since, rests_until, rests_after, failed.len()];
+    statements.execute(FAILS, values).map(|_failed| ())
+}
+
 fn has_failed_too_long(
     statements: &mut Statements<'_>,
-    post: &DeliveryEnd,
-    since: Timestamp,
+    endpoint: EndpointId,
+    failed: &[DeliveryEnd],
+    end: &EndDeliveries,
 ) -> Result<bool, StoreError> {
-    let id = post.endpoint.as_bytes();
-    let (question, values) = match post.again_at {
-        Some(_) => (HAS_FAILED_SINCE, params![id, since.as_micros()]),
-        None => (HAS_FAILED_ALL_ALONG, params![id, post.number]),
-    };
-    Ok(statements.first(question, values, |_row| Ok(()))?.is_some())
+    if failed.is_empty() {
+        return Ok(false);
+    }
+    let (id, least) = (endpoint.as_bytes(), end.rests_after);
+    let values = params![id, end.failing_since.as_micros(), least];
+    if statements.first(HAS_FAILED_SINCE, values, |_row| Ok(()))?.is_some() {
+        return Ok(true);
+    }
+    for given_up in failed.iter().filter(|post| post.again_at.is_none()) {
+        let values = params![id, given_up.number, least];
+        if statements.first(HAS_FAILED_ALL_ALONG, values, |_row| Ok(()))?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Answers `false` if it was disabled already.
+fn disable(
+    statements: &mut Statements<'_>,
+    endpoint: EndpointId,
+    reason: &'static str,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let is_new = statements.execute(DISABLE, params![endpoint.as_bytes(), now.as_micros(), reason])? > 0;
+    if is_new {
+        tell_disabled(statements, endpoint, reason, now)?;
+    }
+    Ok(is_new)
 }
 
 fn tell_disabled(
@@ -408,7 +454,7 @@ pub(in super::super) fn replay(
 ) -> Result<Replayed, StoreError> {
     let endpoint = read::known(statements)?.into_iter().find(|known| known.id == replay.endpoint);
     let Some(endpoint) = endpoint else { return Ok(Replayed::default()) };
-    let events = read::to_replay(statements, replay)?;
+    let events = read::to_replay(statements, replay, &endpoint)?;
     let mut replayed = Replayed::default();
     if let (Replayable::Range { .. }, Some(last)) = (replay.which, events.last())
         && events.len() >= replay.limit as usize
@@ -416,14 +462,21 @@ pub(in super::super) fn replay(
         replayed.behind = Some((last.at, last.number));
     }
     let is_named = matches!(replay.which, Replayable::One(..));
-    for event in events {
-        let is_heard = endpoint.may_hear(event.caller) && (is_named || endpoint.wants(&event.kind));
-        if is_heard {
-            let id = endpoint.id.as_bytes();
-            let values = params![event.number, id, event.subject, event.kind, replay.now.as_micros()];
-            replayed.events += statements.execute(DELIVER_AGAIN, values)? as u64;
-        }
-    }
+    let id = *endpoint.id.as_bytes();
+    let is_heard = |event: &read::Replayed| {
+        let is_of_another = event.kind == EventKind::EndpointTest.as_str() && event.subject != id;
+        endpoint.may_hear(event.caller) && !is_of_another && (is_named || endpoint.wants(&event.kind))
+    };
+    let heard = events.into_iter().filter(is_heard);
+    let again: Vec<_> = heard
+        .map(|read::Replayed { number, subject, kind, .. }| NewDelivery {
+            number,
+            endpoint: id,
+            subject,
+            kind,
+        })
+        .collect();
+    replayed.events = deliveries::deliver_again(statements, replay.now, &again)?;
     if let Some(act) = act {
         statements.tell(entry(act, Event::EndpointReplayed, endpoint.id));
     }
@@ -437,13 +490,7 @@ pub(in super::super) fn forget(
 ) -> Result<bool, StoreError> {
     let numbers = statements
         .collect(read::TOLD_BEFORE, params![before.as_micros(), limit], |row| get::<i64>(row, 0))?;
-    for number in &numbers {
-        statements.execute(FORGET_POSTS, params![number])?;
-        statements.execute(FORGET_DELIVERIES, params![number])?;
-        if statements.execute(FORGET_EVENT, params![number])? == 0 {
-            statements.execute(IS_FORGOTTEN, params![number])?;
-        }
-    }
+    deliveries::forget_told(statements, &numbers)?;
     Ok(numbers.len() < limit as usize)
 }
 

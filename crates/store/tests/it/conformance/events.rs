@@ -191,6 +191,10 @@ pub(crate) async fn lease_is_one_nodes_until_it_ends_or_is_given_back<F: Fixture
     assert_eq!(bench.take_lease(lease(1, NOW.plus(16 * SECOND))).await, Ok(false));
     bench.release_lease("test", node(2)).await.unwrap();
     assert_eq!(bench.take_lease(lease(1, NOW.plus(16 * SECOND))).await, Ok(true));
+    // A clock may be ahead for a while, but nobody waits for one that was ahead by hours.
+    assert_eq!(bench.take_lease(lease(2, NOW.plus(6 * SECOND))).await, Ok(false));
+    assert_eq!(bench.take_lease(lease(1, NOW.plus(MINUTE * 60))).await, Ok(true));
+    assert_eq!(bench.take_lease(lease(2, NOW.plus(20 * SECOND))).await, Ok(true));
 }
 
 fn raised(n: u8, kind: EventKind) -> NewEvent {

@@ -9,19 +9,19 @@ use domain::time::Timestamp;
 use store::port::audit::{AuditFilter, AuditPage};
 use store::port::sealing::{Reseal, SealedRow};
 use store::port::webhooks::{
-    DeliveryEnd, EndDeliveries, EndpointChange, HandOut, NewEndpoint, Replay, Replayable, TakeDeliveries,
-    TakenDelivery, Tells,
+    Backlog, DeliveryEnd, Due, EndDeliveries, EndpointChange, HandOut, NewEndpoint, Replay, Replayable,
+    TakeDeliveries, TakenDelivery, Tells,
 };
 
 use crate::support::{
     Bench, DAY, Fixture, HOUR, MINUTE, NOW, SECOND, caller, entropy, message, operator, receipt_for,
 };
 
-fn id(n: u64) -> EndpointId {
+pub(super) fn id(n: u64) -> EndpointId {
     EndpointId::new(NOW, entropy(n))
 }
 
-fn endpoint(n: u64, of: u64, events: &[&str]) -> NewEndpoint {
+pub(super) fn endpoint(n: u64, of: u64, events: &[&str]) -> NewEndpoint {
     NewEndpoint {
         id: id(n),
         caller: caller(of),
@@ -33,11 +33,11 @@ fn endpoint(n: u64, of: u64, events: &[&str]) -> NewEndpoint {
     }
 }
 
-async fn create<F: Fixture>(bench: &Bench<F>, endpoint: NewEndpoint) {
+pub(super) async fn create<F: Fixture>(bench: &Bench<F>, endpoint: NewEndpoint) {
     bench.create_endpoint(endpoint, operator(NOW)).await.unwrap();
 }
 
-fn raised(subject: u8, of: Option<u64>, kind: EventKind) -> NewEvent {
+pub(super) fn raised(subject: u8, of: Option<u64>, kind: EventKind) -> NewEvent {
     let data = EventData::from_json(format!(r#"{{"subject":{subject}}}"#));
     NewEvent { kind, subject: [subject; 16], caller: of.map(caller), at: NOW, data }
 }
@@ -55,26 +55,26 @@ async fn audit_of<F: Fixture>(
         .collect()
 }
 
-async fn raise<F: Fixture>(bench: &Bench<F>, event: NewEvent) {
+pub(super) async fn raise<F: Fixture>(bench: &Bench<F>, event: NewEvent) {
     bench.raise_events(vec![event]).await.unwrap();
 }
 
-async fn hand_out<F: Fixture>(bench: &Bench<F>, now: Timestamp) -> u64 {
+pub(super) async fn hand_out<F: Fixture>(bench: &Bench<F>, now: Timestamp) -> u64 {
     bench.hand_out(HandOut { now, limit: 1_000 }).await.unwrap()
 }
 
-async fn take<F: Fixture>(bench: &Bench<F>, now: Timestamp) -> Vec<TakenDelivery> {
+pub(super) async fn take<F: Fixture>(bench: &Bench<F>, now: Timestamp) -> Vec<TakenDelivery> {
     let again_at = now.plus(MINUTE);
     let take = TakeDeliveries { now, again_at, each: 16, under_way: Vec::new(), limit: 100 };
     bench.take_deliveries(take).await.unwrap()
 }
 
 /// To which endpoint, which kind, of which subject.
-fn shown(taken: &[TakenDelivery]) -> Vec<(EndpointId, &str, u8)> {
+pub(super) fn shown(taken: &[TakenDelivery]) -> Vec<(EndpointId, &str, u8)> {
     taken.iter().map(|it| (it.endpoint, it.event.kind.as_str(), it.event.subject[0])).collect()
 }
 
-fn end(taken: &TakenDelivery, now: Timestamp, failed: Option<Timestamp>) -> DeliveryEnd {
+pub(super) fn end(taken: &TakenDelivery, now: Timestamp, failed: Option<Timestamp>) -> DeliveryEnd {
     DeliveryEnd {
         endpoint: taken.endpoint,
         number: taken.number,
@@ -88,7 +88,11 @@ fn end(taken: &TakenDelivery, now: Timestamp, failed: Option<Timestamp>) -> Deli
     }
 }
 
-async fn note<F: Fixture>(bench: &Bench<F>, ends: Vec<DeliveryEnd>, now: Timestamp) -> Vec<EndpointId> {
+pub(super) async fn note<F: Fixture>(
+    bench: &Bench<F>,
+    ends: Vec<DeliveryEnd>,
+    now: Timestamp,
+) -> Vec<EndpointId> {
     let end = EndDeliveries { ends, now, failing_since: now.minus(3 * DAY), rests_after: 5 };
     bench.end_deliveries(end).await.unwrap()
 }
@@ -101,7 +105,8 @@ pub(crate) async fn endpoint_reads_back_and_events_are_told_while_there_is_one<F
     create(&bench, endpoint(1, 1, &["message.*"])).await;
     bench.reopen().await;
     let [read] = bench.endpoints().await.unwrap().try_into().unwrap();
-    assert_eq!((read.id, read.caller, read.url.expose_secret()), (id(1), caller(1), "https://example.com/1"));
+    assert_eq!((read.id, read.caller), (id(1), caller(1)));
+    assert_eq!(read.url.as_ref().unwrap().expose_secret(), "https://example.com/1");
     assert_eq!(
         (read.events.as_slice(), read.description.as_deref()),
         (&["message.*".to_owned()][..], Some("shop"))
@@ -119,7 +124,8 @@ pub(crate) async fn endpoint_reads_back_and_events_are_told_while_there_is_one<F
     assert!(!bench.change_endpoint(read.id, EndpointChange::Delete, operator(NOW)).await.unwrap());
     bench.add([message(3)]).await;
     bench.settle_webhooks().await.unwrap();
-    assert!(!bench.is_anything_due(NOW.plus(DAY)).await.unwrap());
+    let nothing = Due { to_hand_out: false, to_post: false };
+    assert_eq!(bench.what_is_due(NOW.plus(DAY)).await.unwrap(), nothing);
 }
 
 pub(crate) async fn endpoint_gets_what_is_its_owners_and_what_it_asked_for<F: Fixture>(bench: Bench<F>) {
@@ -189,51 +195,6 @@ pub(crate) async fn later_event_of_a_subject_waits_and_others_pass<F: Fixture>(b
     assert_eq!(bench.deliveries(id(1), Some(listed[1].number), 10).await.unwrap(), listed[2..]);
 }
 
-pub(crate) async fn endpoint_that_fails_rests_is_probed_and_in_the_end_disabled<F: Fixture>(bench: Bench<F>) {
-    create(&bench, endpoint(1, 1, &["prompt.*"])).await;
-    create(&bench, endpoint(2, 1, &["endpoint.*"])).await;
-    for subject in 1..=20 {
-        raise(&bench, raised(subject, Some(1), EventKind::PromptClosed)).await;
-    }
-    hand_out(&bench, NOW).await;
-    let taken = take(&bench, NOW).await;
-    assert_eq!(taken.len(), 16, "no more than may be under way");
-    let soon = NOW.plus(SECOND);
-    let ends: Vec<_> = taken.iter().map(|taken| end(taken, NOW, Some(soon))).collect();
-    assert_eq!(note(&bench, ends, NOW).await, []);
-    assert_eq!(shown(&take(&bench, NOW.plus(MINUTE)).await), [], "it rests");
-    let [probe] = take(&bench, NOW.plus(HOUR)).await.try_into().unwrap();
-    assert_eq!(probe.failures, 16);
-    note(&bench, vec![end(&probe, NOW.plus(HOUR), None)], NOW.plus(HOUR)).await;
-    let taken = take(&bench, NOW.plus(HOUR)).await;
-    assert_eq!(taken.len(), 16, "it is well again");
-    // An event that it never takes is given up; it has taken another one meanwhile.
-    let first = NOW.plus(HOUR);
-    note(&bench, vec![end(&taken[1], first, Some(first))], first).await;
-    note(&bench, vec![end(&taken[4], first.plus(DAY), None)], first.plus(DAY)).await;
-    let began = first.plus(3 * DAY);
-    let given_up = DeliveryEnd { again_at: None, ..end(&taken[1], began, Some(began)) };
-    assert_eq!(note(&bench, vec![given_up], began).await, []);
-    // From now on it fails, for three days.
-    note(&bench, vec![end(&taken[0], began, Some(began))], began).await;
-    let last = began.plus(3 * DAY);
-    assert_eq!(note(&bench, vec![end(&taken[2], last, Some(last))], last).await, [id(1)]);
-    assert_eq!(note(&bench, vec![end(&taken[3], last, Some(last))], last).await, [], "told once");
-    let read = bench.endpoints().await.unwrap();
-    assert_eq!(read[0].disabled, Some((last, "failed_too_long".into())));
-    hand_out(&bench, last).await;
-    let told = take(&bench, last).await;
-    assert_eq!(shown(&told).len(), 1);
-    assert_eq!((told[0].endpoint, told[0].event.kind.as_str()), (id(2), "endpoint.disabled"));
-    // Enabled, it goes on with what waited.
-    let enable = EndpointChange::Set { url: None, description: None, events: None, enabled: Some(true) };
-    assert!(bench.change_endpoint(id(1), enable, operator(last)).await.unwrap());
-    let goes_on = take(&bench, last.plus(HOUR)).await;
-    assert_eq!(goes_on.iter().filter(|taken| taken.endpoint == id(1)).count(), 16);
-    let failed = bench.deliveries(id(1), None, 100).await.unwrap();
-    assert_eq!(failed.iter().filter(|it| it.state == "failed").count(), 1);
-}
-
 pub(crate) async fn endpoint_that_is_gone_is_disabled_at_once<F: Fixture>(bench: Bench<F>) {
     create(&bench, endpoint(1, 1, &[])).await;
     raise(&bench, raised(1, Some(1), EventKind::PromptClosed)).await;
@@ -267,6 +228,7 @@ pub(crate) async fn both_secrets_sign_while_a_rotation_lasts_and_are_read_under_
     bench.forget_data_keys(key, operator(NOW)).await.unwrap();
     assert_eq!(secrets(&take(&bench, NOW.plus(MINUTE)).await), ["whsec_new", "whsec_1"]);
     assert_eq!(secrets(&take(&bench, NOW.plus(HOUR)).await), ["whsec_new"]);
+    assert_eq!(bench.endpoints().await.unwrap()[0].former_ends_at, None, "it is not kept any longer");
 }
 
 pub(crate) async fn event_is_posted_again_when_it_is_asked_for<F: Fixture>(bench: Bench<F>) {
@@ -307,18 +269,137 @@ pub(crate) async fn event_is_posted_again_when_it_is_asked_for<F: Fixture>(bench
     assert_eq!(audit_of(&bench, "endpoint.replayed").await.len(), 6);
 }
 
-pub(crate) async fn endpoint_that_never_took_its_only_event_is_disabled_when_that_is_given_up<F: Fixture>(
+pub(crate) async fn slow_endpoint_keeps_no_other_out<F: Fixture>(bench: Bench<F>) {
+    for n in 1..=3 {
+        create(&bench, endpoint(n, n, &[])).await;
+        for subject in 0..20 {
+            let subject = u8::try_from(n).unwrap() * 50 + subject;
+            raise(&bench, raised(subject, Some(n), EventKind::PromptClosed)).await;
+        }
+    }
+    hand_out(&bench, NOW).await;
+    let take = async |under_way, limit| {
+        let take = TakeDeliveries { now: NOW, again_at: NOW.plus(MINUTE), each: 16, under_way, limit };
+        let taken = bench.take_deliveries(take).await.unwrap();
+        [1, 2, 3].map(|n| taken.iter().filter(|it| it.endpoint == id(n)).count())
+    };
+    // One place gets free while the oldest two hold nearly all.
+    assert_eq!(take(vec![(id(1), 15), (id(2), 14)], 1).await, [0, 0, 1]);
+    assert_eq!(take(vec![(id(1), 15), (id(2), 14), (id(3), 1)], 5).await, [0, 0, 5]);
+    assert_eq!(take(vec![(id(1), 16)], 8).await, [0, 4, 4]);
+    assert_eq!(take(Vec::new(), 9).await, [3, 3, 3]);
+}
+
+pub(crate) async fn what_stands_behind_another_is_nothing_to_do<F: Fixture>(bench: Bench<F>) {
+    create(&bench, endpoint(1, 1, &[])).await;
+    for kind in [EventKind::PromptReplied, EventKind::PromptClosed] {
+        raise(&bench, raised(1, Some(1), kind)).await;
+    }
+    let due = async |at| bench.what_is_due(at).await.unwrap();
+    assert_eq!(due(NOW).await, Due { to_hand_out: true, to_post: false });
+    hand_out(&bench, NOW).await;
+    assert_eq!(due(NOW).await, Due { to_hand_out: false, to_post: true });
+    let [first] = take(&bench, NOW).await.try_into().unwrap();
+    let again = NOW.plus(15 * MINUTE);
+    note(&bench, vec![end(&first, NOW, Some(again))], NOW).await;
+    let nothing = Due { to_hand_out: false, to_post: false };
+    assert_eq!((due(again.minus(SECOND)).await, due(again).await.to_post), (nothing, true));
+}
+
+pub(crate) async fn damaged_endpoint_and_damaged_event_are_nobody_elses_trouble<F: Fixture>(bench: Bench<F>) {
+    create(&bench, endpoint(1, 1, &[])).await;
+    create(&bench, endpoint(2, 1, &[])).await;
+    for kind in [EventKind::PromptReplied, EventKind::PromptClosed] {
+        raise(&bench, raised(1, Some(1), kind)).await;
+    }
+    // What was sealed for another column can't be opened.
+    bench.fixture.run(
+        "UPDATE events SET sealed_data = (SELECT sealed_url FROM webhook_endpoints ORDER BY id LIMIT 1) \
+         WHERE number = (SELECT min(number) FROM events)",
+    );
+    bench.fixture.run(
+        "UPDATE webhook_endpoints SET sealed_url = sealed_secret, sealed_secret = sealed_url \
+         WHERE id = (SELECT id FROM webhook_endpoints ORDER BY id LIMIT 1)",
+    );
+    hand_out(&bench, NOW).await;
+    assert_eq!(
+        shown(&take(&bench, NOW).await),
+        [],
+        "the first can't be read, and the second stood behind it"
+    );
+    let next: Vec<_> = take(&bench, NOW).await;
+    let of_events: Vec<_> = shown(&next).into_iter().filter(|it| it.2 == 1).collect();
+    assert_eq!(of_events, [(id(2), "prompt.closed", 1)]);
+    let [damaged, well] = bench.endpoints().await.unwrap().try_into().unwrap();
+    assert_eq!((damaged.url.is_none(), damaged.is_disabled_by(NOW)), (true, Some("unreadable")));
+    assert_eq!(well.is_disabled_by(NOW), None);
+    let states: Vec<_> = bench.deliveries(id(2), None, 10).await.unwrap();
+    assert_eq!(states.last().unwrap().state, "failed");
+    // It is mended by another address and secret, or deleted.
+    let url = EndpointChange::Set {
+        url: Some("https://example.org/".into()),
+        description: None,
+        events: None,
+        enabled: Some(true),
+    };
+    bench.change_endpoint(id(1), url, operator(NOW)).await.unwrap();
+    let rotate = EndpointChange::Rotate("whsec_new".into(), NOW.plus(HOUR));
+    bench.change_endpoint(id(1), rotate, operator(NOW)).await.unwrap();
+    assert_eq!(shown(&take(&bench, NOW).await), [], "the damaged event is given up here too");
+    let mended = take(&bench, NOW).await;
+    let mended = mended.iter().find(|it| it.endpoint == id(1)).unwrap();
+    assert_eq!((mended.secrets.len(), mended.secrets[0].expose_secret()), (1, "whsec_new"));
+    assert!(bench.change_endpoint(id(1), EndpointChange::Delete, operator(NOW)).await.unwrap());
+}
+
+pub(crate) async fn replay_goes_through_the_events_of_its_caller_and_on_from_where_it_stopped<F: Fixture>(
     bench: Bench<F>,
 ) {
     create(&bench, endpoint(1, 1, &[])).await;
+    create(&bench, NewEndpoint { hears_all: true, ..endpoint(2, 2, &[]) }).await;
+    for n in 1..=9 {
+        // Every third is the caller's.
+        let of = if n % 3 == 0 { 1 } else { 7 };
+        let event =
+            NewEvent { at: NOW.plus(u32::from(n) * MINUTE), ..raised(n, Some(of), EventKind::PromptClosed) };
+        raise(&bench, event).await;
+    }
+    let test = EndpointChange::Test(EventData::from_json("{}"));
+    bench.change_endpoint(id(2), test, operator(NOW)).await.unwrap();
+    hand_out(&bench, NOW).await;
+    let taken = take(&bench, NOW).await;
+    let ends = taken.iter().map(|taken| end(taken, NOW, None)).collect();
+    note(&bench, ends, NOW).await;
+    let replay = async |endpoint, behind| {
+        let which = Replayable::Range { since: NOW, until: NOW.plus(HOUR), behind };
+        bench.replay(Replay { endpoint, which, now: NOW, limit: 2 }, None).await.unwrap()
+    };
+    let first = replay(id(1), (NOW, i64::MIN)).await;
+    assert_eq!((first.events, first.behind.unwrap().0), (2, NOW.plus(6 * MINUTE)));
+    let rest = replay(id(1), first.behind.unwrap()).await;
+    assert_eq!((rest.events, rest.behind), (1, None));
+    assert_eq!(take(&bench, NOW).await.len(), 3);
+    let all = replay(id(2), (NOW, i64::MIN)).await;
+    assert_eq!((all.events, all.behind.unwrap().0), (2, NOW.plus(MINUTE)), "its own test, and the first");
+    // Of tests only its own.
+    bench.change_endpoint(id(2), EndpointChange::Delete, operator(NOW)).await.unwrap();
+    create(&bench, NewEndpoint { hears_all: true, ..endpoint(3, 2, &["endpoint.*"]) }).await;
+    assert_eq!(replay(id(3), (NOW, i64::MIN)).await.events, 0);
+}
+
+pub(crate) async fn of_many_posts_the_last_are_listed<F: Fixture>(bench: Bench<F>) {
+    create(&bench, endpoint(1, 1, &[])).await;
+    create(&bench, endpoint(2, 1, &[])).await;
     raise(&bench, raised(1, Some(1), EventKind::PromptClosed)).await;
     hand_out(&bench, NOW).await;
-    let [only] = take(&bench, NOW).await.try_into().unwrap();
-    // It was due for a while before it was first posted: three days of failing are not over when it is given up.
-    let (first, last) = (NOW.plus(HOUR), NOW.plus(3 * DAY));
-    assert_eq!(note(&bench, vec![end(&only, first, Some(first))], first).await, []);
-    let given_up = DeliveryEnd { again_at: None, ..end(&only, last, Some(last)) };
-    assert_eq!(note(&bench, vec![given_up], last).await, [id(1)]);
+    let taken = take(&bench, NOW).await;
+    for n in 0..25 {
+        let at = NOW.plus(n * MINUTE);
+        note(&bench, taken.iter().map(|it| end(it, at, Some(at))).collect(), at).await;
+    }
+    let [listed] = bench.deliveries(id(1), None, 10).await.unwrap().try_into().unwrap();
+    assert_eq!((listed.posts_in_all, listed.posts.len()), (25, 20));
+    assert_eq!((listed.posts[0].at, listed.posts[19].at), (NOW.plus(5 * MINUTE), NOW.plus(24 * MINUTE)));
 }
 
 pub(crate) async fn endpoint_is_told_of_itself_whatever_it_asked_for<F: Fixture>(bench: Bench<F>) {
@@ -341,7 +422,7 @@ pub(crate) async fn what_was_told_long_ago_is_forgotten_with_its_deliveries<F: F
         .await;
     }
     hand_out(&bench, NOW).await;
-    let backlog = bench.backlog().await.unwrap();
+    let backlog = bench.backlog(NOW).await.unwrap();
     assert_eq!((backlog.deliveries, backlog.oldest), (5, Some(NOW)));
     let taken = take(&bench, NOW).await;
     note(&bench, vec![end(&taken[0], NOW, None)], NOW).await;
@@ -355,9 +436,20 @@ pub(crate) async fn what_was_told_long_ago_is_forgotten_with_its_deliveries<F: F
     }
     assert_eq!(rounds, 1);
     assert_eq!(bench.deliveries(id(1), None, 10).await.unwrap().len(), 2);
-    assert_eq!(bench.backlog().await.unwrap().deliveries, 2);
+    assert_eq!(bench.backlog(NOW).await.unwrap().deliveries, 2);
     assert!(bench.change_endpoint(id(1), EndpointChange::Delete, operator(NOW)).await.unwrap());
-    let backlog = bench.backlog().await.unwrap();
+    let backlog = bench.backlog(NOW).await.unwrap();
     assert_eq!((backlog.deliveries, backlog.oldest), (0, None), "nothing waits for one that is gone");
     assert_eq!(bench.raised_events(10).await.unwrap().len(), 4, "what the broker has not got stays for it");
+}
+
+pub(crate) async fn nothing_waits_for_a_key_that_has_ended<F: Fixture>(bench: Bench<F>) {
+    let key = store::port::keys::ApiKey::new(caller(1), "wallet", [1; 32], NOW);
+    bench.create_key(key, operator(NOW)).await.unwrap();
+    create(&bench, endpoint(1, 1, &[])).await;
+    raise(&bench, raised(1, Some(1), EventKind::PromptClosed)).await;
+    hand_out(&bench, NOW).await;
+    assert_eq!(bench.backlog(NOW.plus(HOUR)).await.unwrap().oldest, Some(NOW));
+    bench.revoke_key(caller(1), operator(NOW)).await.unwrap();
+    assert_eq!(bench.backlog(NOW.plus(HOUR)).await.unwrap(), Backlog::default());
 }

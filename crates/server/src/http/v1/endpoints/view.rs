@@ -16,7 +16,7 @@ pub(in super::super) struct ShownEndpoint {
     /// The API key that it belongs to.
     #[schema(example = "key_019ab0c4e1f27d3c8a5b6f7081920a3b")]
     pub(super) owner: String,
-    /// Where events are posted.
+    /// Where events are posted. Empty if it can't be read any more: give it another, or delete the endpoint.
     pub(super) url: String,
     /// Kinds of events that it hears of; all if there is none.
     pub(super) events: Vec<String>,
@@ -29,7 +29,8 @@ pub(in super::super) struct ShownEndpoint {
     /// `enabled` or `disabled`.
     #[schema(example = "enabled")]
     pub(super) status: &'static str,
-    /// Why it is disabled: `by_its_owner`, `failed_too_long`, `gone` or `key_ended`.
+    /// Why it is disabled: `by_its_owner`, `failed_too_long`, `gone`, `key_ended`, or `unreadable` if its address or secret
+    /// is damaged in the database.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) disabled_reason: Option<String>,
     /// When it was disabled.
@@ -88,7 +89,9 @@ pub(in super::super) struct ShownDelivery {
     /// When it is posted next, if it is pending.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) next_post_at: Option<String>,
-    /// The posts, the oldest first.
+    /// How many posts there were.
+    pub(super) post_count: u32,
+    /// The last 20 posts, the oldest first.
     pub(super) posts: Vec<ShownPost>,
 }
 
@@ -112,8 +115,11 @@ pub(in super::super) struct ShownPost {
 pub(in super::super) struct Replayed {
     /// How many events. Those that are still on their way are not counted.
     pub(super) events: u64,
-    /// Whether all of the time were looked at. If not, ask again for the rest.
+    /// Whether all of the time were looked at.
     pub(super) complete: bool,
+    /// Where the rest begins, if there is one: give it as `cursor`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) next_cursor: Option<String>,
 }
 
 impl ShownEndpoint {
@@ -123,7 +129,7 @@ impl ShownEndpoint {
         Self {
             id: endpoint.id.to_string(),
             owner: endpoint.caller.to_string(),
-            url: endpoint.url.expose_secret().to_owned(),
+            url: endpoint.url.map(|url| url.expose_secret().to_owned()).unwrap_or_default(),
             events: endpoint.events,
             description: endpoint.description,
             callers: if endpoint.hears_all { "all" } else { "own" },
@@ -151,6 +157,7 @@ impl From<Delivery> for ShownDelivery {
             kind: delivery.kind,
             status: delivery.state,
             next_post_at: is_pending.then(|| delivery.due_at.to_string()),
+            post_count: delivery.posts_in_all,
             posts: delivery.posts.into_iter().map(ShownPost::from).collect(),
         }
     }
