@@ -18,6 +18,7 @@ mod text;
 mod used;
 mod value;
 mod variable;
+mod visible;
 mod worst;
 
 pub use self::amount::{Amount, AmountError, Currency};

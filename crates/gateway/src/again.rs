@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use domain::audit::Actor;
-use domain::ids::{DecisionId, MessageId};
+use domain::ids::{DecisionId, MessageId, VerificationId};
 use domain::message::{Message, MessageStatus};
 use domain::policy::ScenarioPolicy;
 use domain::quota::Draw;
 use domain::route::ProviderName;
+use domain::scenario::Scenario;
 use domain::time::Timestamp;
 use store::port::messages::{MessageSummary, Moved, Resend};
 use store::{Store, StoreError};
@@ -40,6 +41,9 @@ pub enum MoveError {
     /// Its text is erased.
     #[error("the text was erased: send a new message")]
     Erased,
+    /// It carries a one-time code that has ended.
+    #[error("its code is of no use any more: ask for another")]
+    CodeEnded,
     /// A limit has no room for it, or a cap no money.
     #[error("{0}")]
     Limited(Box<Reached>),
@@ -105,6 +109,28 @@ pub fn resend_of(
     })
 }
 
+/// Refuses a message whose code has ended: nobody can use it, and whoever types it in uses up checks of the one that is open.
+pub(crate) async fn check_code(
+    store: &dyn Store,
+    message: &Message,
+    now: Timestamp,
+) -> Result<(), MoveError> {
+    if has_dead_code(store, message, now).await? { Err(MoveError::CodeEnded) } else { Ok(()) }
+}
+
+/// Whether a message carries a one-time code that has ended.
+pub(crate) async fn has_dead_code(
+    store: &dyn Store,
+    message: &Message,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    if message.scenario != Scenario::Otp {
+        return Ok(false);
+    }
+    let found = store.verification(VerificationId::of(message.id)).await?;
+    Ok(found.is_some_and(|found| found.progress.at(now).status.has_ended()))
+}
+
 /// Queues a message again, in a database that a running gateway may have open: by the provider that it took last. Whoever
 /// runs the gateway is held to caps, and not to the limits of callers. Answers the provider.
 pub async fn by_operator(
@@ -114,6 +140,7 @@ pub async fn by_operator(
     now: Timestamp,
 ) -> Result<ProviderName, MoveError> {
     let summary = store.message(id).await?.ok_or(MoveError::NotFound)?.summary;
+    check_code(store, &summary.message, now).await?;
     let tariff = Tariff::new(settings.prices.clone(), settings.spending.clone());
     let limits = Limits::new(settings.limits.clone(), tariff, store);
     let provider = summary.provider.clone();
@@ -151,7 +178,7 @@ mod tests {
     use domain::encoding::Encoding;
     use domain::ids::KeyId;
     use domain::phone::{Country, Msisdn};
-    use domain::scenario::{Priority, Scenario};
+    use domain::scenario::Priority;
     use domain::secret::Body;
 
     use super::*;

@@ -25,6 +25,7 @@ use store::port::queue::{AttemptEnd, Next};
 use store::port::watches::{Settled, TakeWatches, Verdict, WatchKind, Watched};
 use tokio::sync::Notify;
 
+use crate::again;
 use crate::fault::fault_point;
 use crate::fresh;
 use crate::limits::Again;
@@ -121,10 +122,11 @@ impl Reconciler {
         // One doubt about a receiver after the other: what is adopted for the first is known to the next.
         let mut asked_about = HashSet::new();
         let decided = futures_util::stream::iter(watched)
-            .map(|watched| {
+            .map(|mut watched| {
                 let whom = (watched.attempt.provider.clone(), watched.message.receiver);
                 let is_next = watched.kind != WatchKind::Doubt || asked_about.insert(whom);
                 async move {
+                    watched.expires_at = self.useful_until(&watched, now).await;
                     let verdict =
                         if is_next { self.decide(&watched).await } else { Verdict::Again(now.plus(TURN)) };
                     stop.beat(self.shared.clock.now());
@@ -150,6 +152,15 @@ impl Reconciler {
             self.tell(watched, verdict);
         }
         count
+    }
+
+    /// Until when a message is of use. One whose code has ended is of none.
+    async fn useful_until(&self, watched: &Watched, now: Timestamp) -> Option<Timestamp> {
+        match again::has_dead_code(&*self.shared.store, &watched.message, now).await {
+            Ok(true) => Some(now),
+            // If that can't be known now, the store looks once more before anything is sent again.
+            Ok(false) | Err(_) => watched.expires_at,
+        }
     }
 
     async fn decide(&self, watched: &Watched) -> Verdict {

@@ -157,6 +157,14 @@ pub struct BulkAnswer {
 pub enum Verdict {
     /// Stored and queued.
     Accepted(SendAnswer),
+    /// Stored and queued when the same request was made before. By the settings of now it would be refused, so that no more is
+    /// known of it.
+    AcceptedBefore {
+        /// The message's id.
+        id: MessageId,
+        /// Where it stood then.
+        status: MessageStatus,
+    },
     /// Refused.
     Rejected {
         /// A stable word for the reason.

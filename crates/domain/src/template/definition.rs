@@ -80,11 +80,11 @@ impl Texts {
 }
 
 closed_set! {
-    /// Which characters a text variable may have.
+    /// Which characters a text variable may have. Line breaks are in none of them.
     Alphabet ("alphabet") {
-        /// Those of GSM-7 that take one septet, without line breaks.
+        /// Those of GSM-7 that take one septet.
         Basic => "basic",
-        /// Those and the extension table (`€`, `[`, `~` and others), which take two; and line breaks.
+        /// Those and the extension table (`€`, `[`, `~` and others), which take two.
         Gsm7 => "gsm7",
         /// Any that can be seen. One outside of GSM-7 makes the whole text travel as UCS-2.
         Any => "any",
@@ -97,11 +97,17 @@ closed_set! {
 pub enum Variable {
     /// Words.
     Text {
+        /// Characters at least, without white space at the ends.
+        #[serde(default = "one_character", skip_serializing_if = "is_one")]
+        min_length: usize,
         /// Characters at most.
         max_length: usize,
         /// Which ones.
         #[serde(default = "basic")]
         alphabet: Alphabet,
+        /// Whether it may have line breaks. Without them no value can add a line of its own to a text.
+        #[serde(default, skip_serializing_if = "is_false")]
+        line_breaks: bool,
         /// Curly quotes, dashes and the like are written plain. Never without being asked: a name is a name.
         #[serde(default, skip_serializing_if = "is_false")]
         transliterate: bool,
@@ -164,6 +170,10 @@ fn basic() -> Alphabet {
     Alphabet::Basic
 }
 
+fn one_character() -> usize {
+    1
+}
+
 fn once() -> u32 {
     1
 }
@@ -175,4 +185,9 @@ fn nothing() -> Amount {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes what it skips by reference")]
 fn is_false(flag: &bool) -> bool {
     !flag
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes what it skips by reference")]
+fn is_one(length: &usize) -> bool {
+    *length == 1
 }

@@ -186,6 +186,9 @@ fn check_variable(name: &str, variable: &Variable, report: &mut Report) {
         Variable::Text { max_length, .. } if !(1..=LONGEST_VALUE).contains(max_length) => {
             report.error(&at("max_length"), format!("must be from 1 to {LONGEST_VALUE}"));
         }
+        Variable::Text { min_length, max_length, .. } if min_length > max_length => {
+            report.error(&at("min_length"), "must be at most max_length");
+        }
         Variable::Integer { min, max, .. }
             if min > max || !numbers.contains(min) || !numbers.contains(max) =>
         {

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::amount::AmountError;
 use super::definition::Alphabet;
 use super::is_name;
+use super::visible::is_hidden;
 use crate::phone::PhoneError;
 
 /// The values of variables, by name. Names, amounts and codes of people: `Debug` shows none of them.
@@ -109,6 +110,20 @@ pub enum VariableProblem {
         /// How many there may be.
         max: usize,
     },
+    /// Shorter than it must be.
+    #[error("has {found} characters, {min} are needed at least")]
+    TooShort {
+        /// How many there are, without white space at the ends.
+        found: usize,
+        /// How many there must be.
+        min: usize,
+    },
+    /// A line of its own, which the template does not want.
+    #[error("has a line break at position {position}, and the template allows none")]
+    LineBreak {
+        /// Where the first one is, counted in characters from 0.
+        position: usize,
+    },
     /// A character that is not in its alphabet.
     #[error("has {} at position {position}, which is not in its alphabet, {alphabet}", shown(*.character))]
     Character {
@@ -163,7 +178,10 @@ impl VariableProblem {
             Self::Missing => "required",
             Self::WrongType { .. } => "wrong_type",
             Self::TooLong { .. } => "too_long",
-            Self::Character { .. } | Self::LooseMark | Self::TooManyMarks => "character_not_allowed",
+            Self::TooShort { .. } => "too_short",
+            Self::Character { .. } | Self::LineBreak { .. } | Self::LooseMark | Self::TooManyMarks => {
+                "character_not_allowed"
+            }
             Self::OutOfBounds { .. } | Self::NotAChoice => "out_of_bounds",
             Self::Amount(_) | Self::NotWhole => "invalid_amount",
             Self::Code { .. } => "invalid_code",
@@ -175,7 +193,8 @@ impl VariableProblem {
 /// A character for people: itself where it can be seen, and its number.
 pub(super) fn shown(character: char) -> String {
     let number = u32::from(character);
-    if character.is_control() || character.is_whitespace() {
+    // One that turns round what follows would do so to the sentence about it.
+    if is_hidden(character) || character.is_whitespace() {
         format!("U+{number:04X}")
     } else {
         format!("{character} (U+{number:04X})")

@@ -7,6 +7,7 @@ use super::amount::{Amount, Currency};
 use super::definition::{Alphabet, Variable};
 use super::filter::{self, Filter};
 use super::value::VariableProblem;
+use super::visible::first_hidden;
 use crate::encoding;
 use crate::phone::{Country, Msisdn};
 
@@ -42,11 +43,12 @@ impl Variable {
     pub(super) fn read(&self, value: Option<&Value>, region: Country) -> Result<Given, VariableProblem> {
         let Some(value) = value else { return self.fallback().ok_or(VariableProblem::Missing) };
         match self {
-            Self::Text { max_length, alphabet, transliterate, .. } => {
+            Self::Text { min_length, max_length, alphabet, line_breaks, transliterate, .. } => {
                 let text = value.as_str().ok_or(VariableProblem::WrongType { expected: "a text" })?;
                 let text = encoding::to_nfc(text);
                 let text = if *transliterate { encoding::transliterate(&text) } else { text };
-                check_text(&text, *max_length, *alphabet)?;
+                check_length(&text, *min_length, *max_length)?;
+                check_text(&text, *alphabet, *line_breaks)?;
                 Ok(Given::Text(text.into_owned()))
             }
             Self::Integer { min, max, .. } => {
@@ -172,14 +174,25 @@ fn within<T: PartialOrd + ToString>(value: &T, min: &T, max: &T) -> Result<(), V
     Err(VariableProblem::OutOfBounds { min: min.to_string(), max: max.to_string() })
 }
 
-fn check_text(text: &str, max: usize, alphabet: Alphabet) -> Result<(), VariableProblem> {
-    let found = text.chars().count();
+fn check_length(text: &str, min: usize, max: usize) -> Result<(), VariableProblem> {
+    let (found, shown) = (text.chars().count(), text.trim().chars().count());
     if found > max {
         return Err(VariableProblem::TooLong { found, max });
     }
-    let outside = text.chars().enumerate().find(|(_, character)| !has(alphabet, *character));
-    if let Some((position, character)) = outside {
-        return Err(VariableProblem::Character { character, position, alphabet });
+    if shown < min { Err(VariableProblem::TooShort { found: shown, min }) } else { Ok(()) }
+}
+
+fn check_text(text: &str, alphabet: Alphabet, line_breaks: bool) -> Result<(), VariableProblem> {
+    let mut position = 0;
+    for line in text.split('\n') {
+        if position > 0 && !line_breaks {
+            return Err(VariableProblem::LineBreak { position: position - 1 });
+        }
+        if let Some((place, character)) = first_outside(line, alphabet) {
+            return Err(VariableProblem::Character { character, position: position + place, alphabet });
+        }
+        // With the line break behind it.
+        position += line.chars().count() + 1;
     }
     if alphabet == Alphabet::Any { check_clusters(text) } else { Ok(()) }
 }
@@ -201,11 +214,16 @@ pub(super) fn attaches(character: char) -> bool {
     !character.is_control() && ['a', character].iter().collect::<String>().graphemes(true).count() == 1
 }
 
-fn has(alphabet: Alphabet, character: char) -> bool {
+/// The first character of a line that is not in an alphabet, with its place.
+fn first_outside(line: &str, alphabet: Alphabet) -> Option<(usize, char)> {
+    let is_outside = |character: char| match alphabet {
+        Alphabet::Basic => encoding::septets(character) != Some(1) || character.is_control(),
+        Alphabet::Gsm7 => !encoding::is_gsm7(character) || character.is_control(),
+        Alphabet::Any => false,
+    };
     match alphabet {
-        Alphabet::Basic => encoding::septets(character) == Some(1) && !character.is_control(),
-        Alphabet::Gsm7 => encoding::is_gsm7(character) && (character == '\n' || !character.is_control()),
-        Alphabet::Any => character == '\n' || !character.is_control(),
+        Alphabet::Any => first_hidden(line),
+        Alphabet::Basic | Alphabet::Gsm7 => line.chars().enumerate().find(|(_, it)| is_outside(*it)),
     }
 }
 

@@ -86,11 +86,13 @@ fn mistakes_are_named_by_their_place() {
             "n": { "type": "integer", "min": 5, "max": 1 },
             "code": { "type": "code", "length": 2 },
             "word": { "type": "text", "max_length": 3, "default": "four" },
+            "long": { "type": "text", "min_length": 4, "max_length": 3 },
+            "blank": { "type": "text", "max_length": 3, "default": "" },
             "amount": { "type": "amount", "currency": "KES", "max": 10 },
         },
         "locales": {
             "en": [
-                { "weight": 0, "text": "{{ n }}{{ code }}{{ word }}{{ amount | sats }}" },
+                { "weight": 0, "text": "{{ n }}{{ code }}{{ word }}{{ amount | sats }}{{ long }}{{ blank }}" },
                 { "text": "{% if n %}{% endif %}" },
                 { "text": "{{ other }}" },
             ],
@@ -101,7 +103,9 @@ fn mistakes_are_named_by_their_place() {
         [
             "/locales has no text in fr, the default locale",
             "/locales/en/0/weight must be from 1 to 10000",
+            "/variables/blank/default has 0 characters, 1 are needed at least",
             "/variables/code/length must be from 4 to 10, and not below min_length",
+            "/variables/long/min_length must be at most max_length",
             "/variables/n/max must be from min to 9007199254740991",
             "/variables/word/default has 4 characters, 3 are allowed",
             "/locales/en/0/text 1:31 the filter sats does not fit amount there",

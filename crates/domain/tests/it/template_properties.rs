@@ -34,7 +34,8 @@ fn variable() -> impl Strategy<Value = Value> {
     prop_oneof![
         (1_usize..60, prop::sample::select(vec!["basic", "gsm7", "any"]), any::<bool>()).prop_map(
             |(max_length, alphabet, transliterate)| json!({
-                "type": "text", "max_length": max_length, "alphabet": alphabet, "transliterate": transliterate
+                "type": "text", "max_length": max_length, "alphabet": alphabet, "transliterate": transliterate,
+                "min_length": 0, "line_breaks": true
             })
         ),
         (-1_000_000_i64..1_000_000, 0_i64..9_000_000)

@@ -140,6 +140,85 @@ fn a_name_is_written_plain_only_where_its_variable_says_so() {
 }
 
 #[test]
+fn a_text_is_not_empty_unless_its_variable_says_so() {
+    let of = |bounds: Value| {
+        let mut variable = json!({ "type": "text", "max_length": 5 });
+        variable.as_object_mut().unwrap().extend(bounds.as_object().unwrap().clone());
+        template(json!({ "variables": { "name": variable }, "locales": { "en": "Habari {{ name }}" } }))
+    };
+    for empty in ["", " ", "   "] {
+        assert_eq!(mistakes(&of(json!({})), json!({ "name": empty })), ["/variables/name too_short"]);
+    }
+    assert_eq!(text(&of(json!({ "min_length": 0 })), "en", json!({ "name": "" })), "Habari ");
+    let three = of(json!({ "min_length": 3 }));
+    assert_eq!(mistakes(&three, json!({ "name": " ab " })), ["/variables/name too_short"]);
+    assert_eq!(text(&three, "en", json!({ "name": "abc" })), "Habari abc");
+    let problem = VariableProblem::TooShort { found: 2, min: 3 };
+    assert_eq!(problem.to_string(), "has 2 characters, 3 are needed at least");
+}
+
+#[test]
+fn a_value_adds_no_line_unless_its_variable_says_so() {
+    for alphabet in ["basic", "gsm7", "any"] {
+        let of = |line_breaks: bool| {
+            template(json!({
+                "encoding": "ucs2",
+                "variables": { "note": {
+                    "type": "text", "max_length": 40, "alphabet": alphabet, "line_breaks": line_breaks
+                } },
+                "locales": { "en": "{{ note }}" },
+            }))
+        };
+        let note = json!({ "note": "Habari\n@evil.example #123456" });
+        assert_eq!(
+            mistakes(&of(false), note.clone()),
+            ["/variables/note character_not_allowed"],
+            "{alphabet}"
+        );
+        assert_eq!(
+            mistakes(&of(true), json!({ "note": "a\r\nb" })),
+            ["/variables/note character_not_allowed"]
+        );
+        let problem = of(true).render(None, &variables(json!({ "note": "a\nb\tc" })), id(0), kenya());
+        assert!(problem.unwrap_err()[0].problem.to_string().starts_with("has U+0009 at position 3"));
+        if alphabet != "basic" {
+            assert_eq!(text(&of(true), "en", note).lines().count(), 2, "{alphabet}");
+        }
+    }
+    let problem = VariableProblem::LineBreak { position: 6 };
+    assert_eq!(problem.to_string(), "has a line break at position 6, and the template allows none");
+}
+
+#[test]
+fn a_value_turns_nothing_round_and_hides_nothing() {
+    let any = template(json!({
+        "encoding": "ucs2",
+        "variables": { "name": { "type": "text", "max_length": 40, "alphabet": "any" } },
+        "locales": { "en": "{{ name }} invites you" },
+    }));
+    for name in [
+        "Wanjiku \u{202E}",
+        "a\u{2066}b",
+        "evil\u{200B}.example",
+        "evil\u{200D}.example",
+        "a\u{2028}b",
+        "a\u{2029}b",
+    ] {
+        assert_eq!(mistakes(&any, json!({ "name": name })), ["/variables/name character_not_allowed"]);
+    }
+    for name in ["Wangarĩ", "می\u{200C}خواهم", "👨\u{200D}👩\u{200D}👧"] {
+        assert_eq!(text(&any, "en", json!({ "name": name })), format!("{name} invites you"));
+    }
+    // It is named by its number, for it would turn round the sentence about it.
+    let problem = VariableProblem::Character {
+        character: '\u{202E}',
+        position: 2,
+        alphabet: domain::template::Alphabet::Any,
+    };
+    assert_eq!(problem.to_string(), "has U+202E at position 2, which is not in its alphabet, any");
+}
+
+#[test]
 fn variants_are_taken_by_weight_and_always_the_same_for_a_message() {
     let weighted = template(json!({
         "locales": { "en": [{ "weight": 3, "text": "a" }, { "weight": 1, "text": "b" }] },

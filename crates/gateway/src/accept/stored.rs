@@ -70,11 +70,8 @@ impl Stored {
                 remaining: None,
             }),
             (ReplyVerdict::Rejected { code, detail }, _) => Verdict::Rejected { code, detail },
-            // Accepted then, and by today's settings no longer: what was answered then holds, but the number
-            // can't be shown.
-            (ReplyVerdict::Accepted(_), Prospect::Rejected(problem)) => {
-                Verdict::Rejected { code: problem.code().into(), detail: problem.in_words() }
-            }
+            // By today's settings it could not be read or would be refused. It was sent none the less.
+            (ReplyVerdict::Accepted(id), Prospect::Rejected(_)) => Verdict::AcceptedBefore { id, status },
         })
         .collect()
     }

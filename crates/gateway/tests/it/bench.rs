@@ -119,6 +119,7 @@ impl Bench {
         let answer = self.try_bulk(receivers, text(body)).await.unwrap();
         let ids = answer.verdicts.into_iter().map(|verdict| match verdict {
             Verdict::Accepted(answer) => answer.id,
+            Verdict::AcceptedBefore { .. } => panic!("accepted before"),
             Verdict::Rejected { code, .. } => panic!("{code}"),
         });
         ids.collect()

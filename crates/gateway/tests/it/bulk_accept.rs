@@ -16,6 +16,7 @@ fn codes(verdicts: &[Verdict]) -> Vec<&str> {
         .iter()
         .map(|verdict| match verdict {
             Verdict::Accepted(_) => "accepted",
+            Verdict::AcceptedBefore { .. } => "accepted_before",
             Verdict::Rejected { code, .. } => code,
         })
         .collect()

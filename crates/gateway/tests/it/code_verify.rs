@@ -7,6 +7,7 @@ use domain::conversion::Conversion;
 use domain::guard::{Mode, Reason, Rule};
 use domain::message::MessageStatus;
 use domain::verification::{Code, Examined, VerificationStatus};
+use gateway::again::MoveError;
 use gateway::limits::{Allows, LimitBy, LimitRule};
 use gateway::request::Content;
 use gateway::settings::Settings;
@@ -14,7 +15,7 @@ use gateway::verify::{BegunVerification, VerificationRequest};
 use gateway::{SendError, SendRequest};
 use store::port::guard::DecisionFilter;
 use store::port::verifications::Seen;
-use testkit::sim::Provider;
+use testkit::sim::{Fault, FaultRule, Provider};
 use testkit::wait::{LONG, wait_for};
 
 use crate::bench::{Bench, KENYAN, caller, request, seconds, text, wrong_fields};
@@ -93,6 +94,39 @@ async fn a_second_request_ends_the_first_code_and_sends_another_one() {
         assert_eq!(bench.check(&second, &old).await.examined, Examined::Wrong);
     }
     assert_eq!(bench.check(&second, &new).await.examined, Examined::Right);
+}
+
+#[tokio::test]
+async fn a_code_that_has_ended_is_not_sent_when_the_networks_answer_again() {
+    let bench = Bench::start().await;
+    let down = || FaultRule::next(1, Fault::TooManyRequests { retry_after_s: Some(30) });
+    bench.sim.inject(down()).unwrap();
+    bench.sim.inject(down()).unwrap();
+    let first = bench.try_verify(to(KENYAN)).await.unwrap();
+    bench.tried(first.message_id, 1).await;
+    let second = bench.try_verify(to(KENYAN)).await.unwrap();
+    bench.stands(first.message_id, MessageStatus::Canceled).await;
+    bench.comes_to(second.message_id, MessageStatus::Sent).await;
+    assert_eq!(bench.sim.ledger().to(KENYAN).len(), 1, "one is paid for");
+    assert_eq!(bench.status(first.message_id).await, MessageStatus::Canceled);
+}
+
+#[tokio::test]
+async fn a_message_that_failed_is_sent_again_only_while_its_code_is_good() {
+    // The simulated networks refuse it.
+    let refused = "+254712000403";
+    let bench = Bench::start().await;
+    let first = bench.try_verify(to(refused)).await.unwrap();
+    bench.stands(first.message_id, MessageStatus::Failed).await;
+    assert!(bench.service.retry(first.message_id, Actor::Operator).await.is_ok());
+    bench.stands(first.message_id, MessageStatus::Failed).await;
+    let second = bench.try_verify(to(refused)).await.unwrap();
+    bench.stands(second.message_id, MessageStatus::Failed).await;
+    let of_first = bench.service.retry(first.message_id, Actor::Operator).await;
+    assert_eq!(of_first, Err(MoveError::CodeEnded));
+    bench.clock.advance(Duration::from_mins(10));
+    let of_second = bench.service.retry(second.message_id, Actor::Operator).await;
+    assert_eq!(of_second, Err(MoveError::CodeEnded), "its time is over");
 }
 
 #[tokio::test]

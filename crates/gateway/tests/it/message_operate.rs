@@ -116,7 +116,7 @@ async fn invitations_still_queued_when_the_quiet_hours_begin_wait_for_their_end(
         .into_iter()
         .filter_map(|verdict| match verdict {
             Verdict::Accepted(answer) => Some(answer.id),
-            Verdict::Rejected { .. } => None,
+            Verdict::AcceptedBefore { .. } | Verdict::Rejected { .. } => None,
         })
         .collect();
     bench.clock.set("2027-01-10T18:01:00Z".parse().unwrap());

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use domain::guard::AllowedCountries;
 use domain::ids::{KeyId, MessageId};
 use domain::message::MessageStatus;
+use domain::phone::Country;
 use futures_util::future::join_all;
-use gateway::{BulkRequest, Caller, SendAnswer, SendError, SendRequest};
+use gateway::{BulkRequest, Caller, SendAnswer, SendError, SendRequest, Verdict};
 use testkit::clock::FakeClock;
 
 use crate::bench::{AMERICAN, Bench, KENYAN, caller, request, seconds, text};
@@ -83,6 +85,29 @@ async fn a_repeated_bulk_request_gets_the_same_verdicts_also_after_a_restart() {
     let first = bench.service.send_bulk_sms(caller(), bulk.clone()).await.unwrap();
     let bench = bench.restart().await;
     assert_eq!(bench.service.send_bulk_sms(caller(), bulk).await.unwrap(), first);
+    assert_eq!(bench.count().await, 2);
+}
+
+#[tokio::test]
+async fn what_was_accepted_stays_so_where_a_setting_would_refuse_it_now() {
+    let bench = Bench::start().await;
+    let bulk = BulkRequest {
+        receivers: [KENYAN, AMERICAN].map(ToOwned::to_owned).to_vec(),
+        own: Vec::new(),
+        content: text("Karibu"),
+        idempotency_key: Some("b".into()),
+    };
+    let first = bench.service.send_bulk_sms(caller(), bulk.clone()).await.unwrap();
+    bench.taken(2).await;
+    let kenya_alone = |settings: &mut gateway::Settings| {
+        settings.guard.countries = AllowedCountries::these([Country::KE]);
+    };
+    let bench = bench.restart_with(|setup| setup.settings(kenya_alone)).await;
+    let again = bench.service.send_bulk_sms(caller(), bulk).await.unwrap();
+    assert_eq!((again.bulk_id, &again.verdicts[0]), (first.bulk_id, &first.verdicts[0]));
+    let Verdict::Accepted(american) = &first.verdicts[1] else { panic!("{:?}", first.verdicts) };
+    let before = Verdict::AcceptedBefore { id: american.id, status: american.status };
+    assert_eq!(again.verdicts[1], before);
     assert_eq!(bench.count().await, 2);
 }
 

@@ -152,7 +152,7 @@ async fn send_samples(service: &SmsService, caller: Caller) -> anyhow::Result<Ve
                 service.send_bulk_sms(caller.clone(), request).await?.verdicts.into_iter().filter_map(
                     |verdict| match verdict {
                         Verdict::Accepted(answer) => Some(answer.id),
-                        Verdict::Rejected { .. } => None,
+                        Verdict::AcceptedBefore { .. } | Verdict::Rejected { .. } => None,
                     },
                 ),
             );

@@ -3,6 +3,7 @@
 mod batch;
 mod members;
 mod progress;
+mod rows;
 
 use std::path::PathBuf;
 use std::time::Duration;

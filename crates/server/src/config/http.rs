@@ -7,6 +7,9 @@ use super::{Http, SettingsError};
 /// hyper takes no smaller buffer for a head (hyper, `http1::Builder::max_buf_size`).
 const LEAST_HEADER_BYTES: usize = 8_192;
 
+/// Who keeps what was asked relies on that: `tuma send --csv`, which asks for an answer again that was lost.
+const LEAST_IDEMPOTENCY_HOURS: u32 = 24;
+
 /// The header in which proxies say who called them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -23,6 +26,9 @@ pub(super) fn validate(http: &Http) -> Result<(), SettingsError> {
         |key: &str, problem: String| Err(SettingsError::Value { key: format!("http.{key}"), problem });
     if http.max_body_bytes < 1_024 {
         return wrong("max_body_bytes", "must be at least 1024".into());
+    }
+    if http.idempotency_hours < LEAST_IDEMPOTENCY_HOURS {
+        return wrong("idempotency_hours", format!("must be at least {LEAST_IDEMPOTENCY_HOURS}"));
     }
     if http.tls_certificate_file.is_some() != http.tls_key_file.is_some() {
         return wrong("tls_certificate_file", "and http.tls_key_file must be set together".into());

@@ -205,7 +205,7 @@ impl Problem {
     pub fn of_move(error: MoveError, code: Code) -> Self {
         match error {
             MoveError::NotFound => Self::new(Code::NotFound, "there is no message of that id"),
-            MoveError::Stands(_) | MoveError::TooOld | MoveError::Erased => {
+            MoveError::Stands(_) | MoveError::TooOld | MoveError::Erased | MoveError::CodeEnded => {
                 Self::new(code, error.to_string())
             }
             MoveError::Limited(reached) => Self::limited(&reached),

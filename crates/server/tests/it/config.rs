@@ -276,6 +276,7 @@ fn values_that_can_not_be_are_refused_by_their_key() {
         ("TUMA_RECONCILE__ABSENT_AFTER_MS", "999", "reconcile.absent_after_ms"),
         ("TUMA_RECONCILE__HORIZON_HOURS", "0", "reconcile.horizon_hours"),
         ("TUMA_HTTP__MAX_BODY_BYTES", "10", "http.max_body_bytes"),
+        ("TUMA_HTTP__IDEMPOTENCY_HOURS", "23", "http.idempotency_hours"),
         ("TUMA_DISPATCH__LEASE_S", "15", "dispatch.lease_s"),
         ("TUMA_LOG__FORMAT", "xml", "log.format"),
         ("TUMA_PROVIDERS__TWILIO__MAX_IN_FLIGHT", "0", "max_in_flight"),

@@ -120,11 +120,11 @@ async fn a_key_is_forgotten_after_the_hours_that_are_set() {
     let clock = Arc::new(FakeClock::new());
     let app = TestApp::setup()
         .clock(Arc::clone(&clock) as _)
-        .set("TUMA_HTTP__IDEMPOTENCY_HOURS", "2")
+        .set("TUMA_HTTP__IDEMPOTENCY_HOURS", "25")
         .start()
         .await;
     let first = send(&app, "k", &message()).await.json();
-    clock.advance(Duration::from_hours(2) - Duration::from_secs(1));
+    clock.advance(Duration::from_hours(25) - Duration::from_secs(1));
     assert_eq!(send(&app, "k", &message()).await.json()["id"], first["id"]);
     clock.advance(Duration::from_secs(2));
     assert_ne!(send(&app, "k", &message()).await.json()["id"], first["id"]);

@@ -60,6 +60,8 @@ fn variable_problems() -> Vec<VariableProblem> {
         VariableProblem::Missing,
         VariableProblem::WrongType { expected: "a text" },
         VariableProblem::TooLong { found: 31, max: 30 },
+        VariableProblem::TooShort { found: 0, min: 1 },
+        VariableProblem::LineBreak { position: 6 },
         VariableProblem::Character { character: 'ĩ', position: 3, alphabet: Alphabet::Basic },
         VariableProblem::LooseMark,
         VariableProblem::TooManyMarks,
@@ -76,6 +78,8 @@ fn variable_problems() -> Vec<VariableProblem> {
             | VariableProblem::Missing
             | VariableProblem::WrongType { .. }
             | VariableProblem::TooLong { .. }
+            | VariableProblem::TooShort { .. }
+            | VariableProblem::LineBreak { .. }
             | VariableProblem::Character { .. }
             | VariableProblem::LooseMark
             | VariableProblem::TooManyMarks

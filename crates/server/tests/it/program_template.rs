@@ -114,3 +114,48 @@ async fn each_row_of_a_file_is_sent_once_however_often_it_is_run() {
     let other = there.run(&arguments).await;
     assert!(other.stderr.contains("is of another file"), "{}", other.stderr);
 }
+
+const TWO_A_DAY: &str = r#"[{name = "invitations", by = "caller", limit = 2, period_s = 86400}]"#;
+
+#[tokio::test]
+async fn what_a_limit_refuses_is_asked_for_again_and_nothing_else() {
+    let sim = Simulator::start(SimConfig::default()).await.unwrap();
+    let site = Site::new(sim.base_url()).set("TUMA_LIMITS__RULES", TWO_A_DAY);
+    let key = site.key("sms:send,sms:read").await;
+    let served = site.serve().await;
+    let there = elsewhere(&served, &key);
+    let rows = "receiver,inviter,chama\r\n0712000001,A,U\r\n0712000002,B,U\r\n12,C,U\r\n0712000004,D,U\r\n0712000005,E,U\r\n";
+    fs::write(there.path("members.csv"), rows).unwrap();
+    let arguments = ["send", "--template", "chama_invite", "--csv", "members.csv"];
+    let sent = there.run(&arguments).await;
+    assert_eq!((sent.code, sent.stdout.as_str()), (Some(1), "2 rows sent, 3 not\n"), "{sent:?}");
+    let lines: Vec<_> =
+        sent.stderr.lines().filter_map(|line| line.split_once(": ").map(|(at, _)| at)).collect();
+    assert_eq!(lines.get(..3), Some(&["line 4", "line 5", "line 6"][..]), "{}", sent.stderr);
+    assert!(sent.stderr.contains("2 of them were refused for now"), "{}", sent.stderr);
+    // A dry run says so, too.
+    let dry = there.run(&[&arguments[..], &["--dry-run"]].concat()).await;
+    assert_eq!((dry.code, dry.stdout.as_str()), (Some(1), "0 rows would be sent, 5 not\n"), "{dry:?}");
+    assert!(dry.stderr.contains("line 2: ") && dry.stderr.contains("invitations"), "{}", dry.stderr);
+    served.terminate().await;
+    served.ended().await;
+    let site = site.set("TUMA_LIMITS__RULES", "[]");
+    let served = site.serve().await;
+    let there = there.set("TUMA_URL", &format!("http://{}", served.address));
+    let elsewhere = there.run(&arguments).await;
+    assert!(elsewhere.stderr.contains("says what was sent by http://"), "{}", elsewhere.stderr);
+    // Where it answers now is where it answered before.
+    let kept = there.path("members.csv.progress");
+    let progress = fs::read_to_string(&kept).unwrap();
+    let (first, rest) = progress.split_once('\n').unwrap();
+    let (before, _) = first.split_once("\"gateway\"").unwrap();
+    fs::write(&kept, format!("{before}\"gateway\":\"http://{}\"}}}}\n{rest}", served.address)).unwrap();
+    for _ in 0..2 {
+        let sent = there.run(&arguments).await;
+        assert_eq!((sent.code, sent.stdout.as_str()), (Some(1), "4 rows sent, 1 not\n"), "{sent:?}");
+    }
+    let all = async || (sim.ledger().count() >= 4).then_some(());
+    wait_for(all, LONG).await.unwrap();
+    assert_eq!(sim.ledger().count(), 4, "each row once");
+    assert!(!fs::read_to_string(&kept).unwrap().contains(&key), "the key is not kept");
+}

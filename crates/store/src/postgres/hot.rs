@@ -3,7 +3,8 @@
 //! Only the plain cases are done here: what is accepted, claimed, taken by its provider and delivered as it should be.
 //! An operation of which anything is out of the ordinary is left without an answer, and [`super::write`] does it. Rows
 //! of `states` are locked first, in the order of their ids, before anything is decided about a message; claims pass by
-//! what others have locked. So nobody waits in a circle. What people say has transactions of its own: see [`talk`].
+//! what others have locked, and so does what stops messages whose codes have ended. So nobody waits in a circle. What
+//! people say has transactions of its own: see [`talk`].
 
 mod accept;
 mod claim;

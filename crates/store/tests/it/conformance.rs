@@ -29,6 +29,7 @@ mod spending;
 mod sweep;
 mod tampering;
 mod templates;
+mod verification_messages;
 mod verifications;
 mod watches;
 mod webhook_failures;
@@ -148,6 +149,16 @@ macro_rules! conformance {
                 codes_are_forgotten_with_their_messages,
                 audit_trail_tells_what_became_of_a_code_and_not_the_code,
                 each_end_is_told_to_those_who_listen,
+            );
+            conformance!(@room verification_messages, $fixture,
+                what_has_not_left_is_stopped_when_its_code_ends,
+                same_code_again_leaves_with_the_newer_message_alone,
+                stopping_it_is_told_and_settled_as_any_cancel_is,
+                what_is_under_way_is_not_stopped_and_not_tried_again,
+                message_between_two_tries_is_stopped,
+                message_of_a_code_that_has_ended_is_not_sent_again,
+                time_that_runs_out_ends_the_message_by_itself,
+                of_many_at_once_beside_those_that_send_only_the_last_waits,
             );
             conformance!(@room sealing, $fixture,
                 all_that_is_sealed_is_read_under_a_new_key_and_the_old_one_can_go,

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::super::say;
-use super::members::Member;
+use super::rows::Member;
 
 /// Where to ask, and with what key.
 pub(super) struct Gateway {
@@ -26,8 +26,37 @@ pub(super) struct Gateway {
 pub(super) enum Outcome {
     /// Stored and queued, with this id.
     Accepted(String),
-    /// Refused, and why.
-    Refused(String),
+    /// Refused, and why: the code of the interface, and a line for people.
+    Refused { code: String, why: String },
+}
+
+impl Outcome {
+    fn refused(said: &Value) -> Self {
+        let word = |name: &str| said[name].as_str().unwrap_or_default().to_owned();
+        Self::Refused { code: word("code"), why: word("detail") }
+    }
+
+    /// Whether the same row may be taken at another time: what refuses it is no fault of the row.
+    pub(super) fn is_for_now(&self) -> bool {
+        matches!(self, Self::Refused { code, .. }
+            if matches!(code.as_str(), "rate_limited" | "no_provider" | "guard_refused"))
+    }
+}
+
+/// A batch that was not answered row by row.
+pub(super) struct NotSent {
+    /// Why not.
+    pub(super) why: anyhow::Error,
+    /// Whether nothing of it can have been stored: each time that it was asked for, it was refused.
+    pub(super) is_certain: bool,
+    /// Whether it was beyond a limit at last.
+    pub(super) is_limited: bool,
+}
+
+impl From<anyhow::Error> for NotSent {
+    fn from(why: anyhow::Error) -> Self {
+        Self { why, is_certain: false, is_limited: false }
+    }
 }
 
 /// How often a batch is tried whose answer did not come, or was "try again".
@@ -41,33 +70,40 @@ impl Gateway {
     /// again.
     pub(super) async fn send(
         &self,
-        batch: &[Member],
+        batch: &[&Member],
         common: &Map<String, Value>,
         key: &str,
-    ) -> anyhow::Result<Vec<Outcome>> {
+    ) -> Result<Vec<Outcome>, NotSent> {
         let mut body = common.clone();
         let receivers = batch.iter().map(|member| Value::Object(member.body.clone())).collect();
         body.insert("receivers".into(), Value::Array(receivers));
         let body = Value::Object(body).to_string();
         let mut wait = Duration::from_secs(1);
-        let mut tried = 0;
+        let (mut tried, mut is_certain) = (0, true);
         loop {
-            let why = match self.ask("/sms/bulk", body.clone(), Some(key)).await {
+            let asked = self.ask("/sms/bulk", body.clone(), Some(key)).await;
+            is_certain &= asked.as_ref().is_ok_and(Answer::is_refusal);
+            let is_limited =
+                asked.as_ref().is_ok_and(|answer| answer.status == StatusCode::TOO_MANY_REQUESTS);
+            let why = match asked {
                 Ok(answer) if answer.status == StatusCode::ACCEPTED => {
-                    return accepted(&answer.body, batch.len());
+                    return Ok(accepted(&answer.body, batch.len())?);
                 }
                 Ok(answer) if answer.is_for_later() => {
                     wait = answer.retry_after.unwrap_or(wait);
                     answer.said()
                 }
-                Ok(answer) => return refused(&answer, batch.len()),
+                Ok(answer) => {
+                    let refused = refused(&answer, batch.len());
+                    return refused.map_err(|why| NotSent { why, is_certain, is_limited });
+                }
                 Err(problem) => format!("{problem:#}"),
             };
             tried += 1;
-            anyhow::ensure!(
-                tried < TRIES && wait <= PATIENCE,
-                "{why}: run the command again later, it goes on from here"
-            );
+            if tried >= TRIES || wait > PATIENCE {
+                let why = anyhow::anyhow!("{why}: run the command again later, it goes on from here");
+                return Err(NotSent { why, is_certain, is_limited });
+            }
             say(format_args!("{why}: trying again in {} s", wait.as_secs()));
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(PATIENCE);
@@ -92,7 +128,7 @@ impl Gateway {
         }
         let answer = self.ask("/sms/explain", Value::Object(body).to_string(), None).await?;
         match answer.status {
-            StatusCode::OK => Ok(None),
+            StatusCode::OK => Ok(held_back(&answer.body)),
             StatusCode::UNPROCESSABLE_ENTITY => Ok(Some(answer.said())),
             _ => anyhow::bail!("refused: {}", answer.said()),
         }
@@ -131,6 +167,13 @@ impl Answer {
         matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
     }
 
+    /// Whether the gateway says that nothing was stored. Others answer as well: what stands before a gateway may give up on a
+    /// request that the gateway has.
+    fn is_refusal(&self) -> bool {
+        let gave_up = self.status == StatusCode::REQUEST_TIMEOUT;
+        self.status.is_client_error() && !gave_up && self.body["code"].is_string()
+    }
+
     /// The refusal in words.
     fn said(&self) -> String {
         let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -141,12 +184,21 @@ impl Answer {
     }
 }
 
+/// Why a row that has nothing wrong would be refused none the less.
+fn held_back(explained: &Value) -> Option<String> {
+    let limits = explained["limits"].as_array().into_iter().flatten();
+    let limits = limits.map(|limit| &limit["explanation"]);
+    let reasons: Vec<_> =
+        [&explained["opted_out"]].into_iter().chain(limits).filter_map(Value::as_str).collect();
+    (!reasons.is_empty()).then(|| reasons.join("; "))
+}
+
 fn accepted(body: &Value, rows: usize) -> anyhow::Result<Vec<Outcome>> {
     let results = body["results"].as_array().context("the answer has no results")?;
     anyhow::ensure!(results.len() == rows, "the answer is about other rows");
     let outcomes = results.iter().map(|result| match result["id"].as_str() {
         Some(id) => Outcome::Accepted(id.into()),
-        None => Outcome::Refused(result["detail"].as_str().unwrap_or_default().into()),
+        None => Outcome::refused(result),
     });
     Ok(outcomes.collect())
 }
@@ -157,8 +209,36 @@ fn refused(answer: &Answer, rows: usize) -> anyhow::Result<Vec<Outcome>> {
     let of_rows: Vec<_> = errors
         .iter()
         .filter(|error| error["pointer"].as_str().is_some_and(|at| at.starts_with("/receivers/")))
-        .map(|error| Outcome::Refused(error["detail"].as_str().unwrap_or_default().into()))
+        .map(Outcome::refused)
         .collect();
     anyhow::ensure!(of_rows.len() == rows, "refused: {}", answer.said());
     Ok(of_rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn row_that_an_opt_out_or_a_limit_holds_back_would_not_be_sent() {
+        assert_eq!(held_back(&json!({"opted_out": null, "limits": []})), None);
+        let told = json!({"opted_out": "has opted out", "limits": [{"explanation": "five an hour"}]});
+        assert_eq!(held_back(&told).as_deref(), Some("has opted out; five an hour"));
+        let limited = json!({"opted_out": null, "limits": [{"explanation": "five an hour"}]});
+        assert_eq!(held_back(&limited).as_deref(), Some("five an hour"));
+    }
+
+    #[test]
+    fn what_a_limit_a_route_or_the_guard_refuses_is_refused_for_now() {
+        let of = |code: &str| Outcome::refused(&json!({"code": code, "detail": "is refused"}));
+        for code in ["rate_limited", "no_provider", "guard_refused"] {
+            assert!(of(code).is_for_now(), "{code}");
+        }
+        for code in ["invalid_receiver", "opted_out", "too_long", ""] {
+            assert!(!of(code).is_for_now(), "{code}");
+        }
+        assert!(!Outcome::Accepted("msg_1".into()).is_for_now());
+    }
 }

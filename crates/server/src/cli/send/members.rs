@@ -4,18 +4,22 @@
 //! the same idempotency keys. What a batch was answered is written beside the file before the next one is sent. So each row is
 //! sent once, however often the command is run.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use domain::secret::ExposeSecret as _;
+use domain::time::Clock as _;
+use gateway::SystemClock;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::super::{print, say};
-use super::batch::{Gateway, Outcome};
-use super::progress::Progress;
+use super::batch::{Gateway, NotSent, Outcome};
+use super::progress::{Progress, Run};
+use super::rows::{Bad, Member, read};
 
 /// Rows of a batch: what a bulk request takes.
 const BATCH: usize = 100;
@@ -24,20 +28,6 @@ const BATCH: usize = 100;
 const AT_ONCE: usize = 8;
 
 const BAR: &str = "{bar:40} {pos} of {len} rows, {eta} left";
-
-/// A row that can be asked for.
-pub(super) struct Member {
-    /// Where it stands in the file, counted from 1.
-    pub(super) line: u64,
-    /// The receiver with its variables, as the API takes it.
-    pub(super) body: Map<String, Value>,
-}
-
-/// A row that is not sent, and why.
-struct Bad {
-    line: u64,
-    why: String,
-}
 
 /// Sends to each row, or asks about each. Fails if a row was not sent, or could not be.
 pub(super) async fn send(
@@ -63,26 +53,56 @@ pub(super) async fn send(
         return tell(&members, bad, "would be sent");
     }
     let path = progress.map_or_else(|| beside(file), Path::to_path_buf);
-    let mut progress = Progress::open(&path, &digest(&bytes, &common))?;
+    let mut progress = Progress::open(&path, run(&bytes, &common, gateway), caller(gateway))?;
+    let mut for_now = 0;
     for (number, batch) in members.chunks(BATCH).enumerate() {
-        let outcomes = if let Some(outcomes) = progress.outcomes(number) {
-            outcomes
-        } else {
-            progress.begin(number)?;
-            let outcomes = gateway.send(batch, &common, &progress.key(number)).await?;
-            progress.end(number, &outcomes)?;
-            outcomes
-        };
-        anyhow::ensure!(outcomes.len() == batch.len(), "{} is of another file", path.display());
-        for (member, outcome) in batch.iter().zip(outcomes) {
-            if let Outcome::Refused(why) = outcome {
+        let known = step(&mut progress, number, batch, &common, gateway).await?;
+        let known = known.with_context(|| format!("{} is of another file", path.display()))?;
+        for (member, outcome) in batch.iter().zip(known) {
+            for_now += usize::from(outcome.is_for_now());
+            if let Outcome::Refused { why, .. } = outcome {
                 bad.push(Bad { line: member.line, why });
             }
         }
         bar.inc(batch.len() as u64);
     }
     bar.finish_and_clear();
-    tell(&members, bad, "sent")
+    let told = tell(&members, bad, "sent");
+    if for_now > 0 {
+        say(format_args!(
+            "{for_now} of them were refused for now: run the command again later, it asks for these alone"
+        ));
+    }
+    told
+}
+
+/// Asks for what of a batch has no answer that stays, once. Answers what is known then; `None` if the progress is of other rows.
+async fn step(
+    progress: &mut Progress,
+    number: usize,
+    batch: &[Member],
+    common: &Map<String, Value>,
+    gateway: &Gateway,
+) -> anyhow::Result<Option<Vec<Outcome>>> {
+    let Some(standing) = progress.standing(number, batch.len()) else { return Ok(None) };
+    if !standing.wanted.is_empty() {
+        let wanted: Vec<_> = standing.wanted.iter().filter_map(|row| batch.get(*row)).collect();
+        let is_new = progress.begin(number, SystemClock::new().now())?;
+        match gateway.send(&wanted, common, &progress.key(number)).await {
+            Ok(outcomes) => progress.end(number, outcomes)?,
+            Err(NotSent { why, is_certain, is_limited }) => {
+                if is_new && is_certain {
+                    progress.take_back(number)?;
+                }
+                // Rows that had no room and still have none are no reason to keep those behind them waiting.
+                if !(is_new && is_certain && is_limited && standing.is_answered()) {
+                    return Err(why);
+                }
+            }
+        }
+    }
+    let known = progress.standing(number, batch.len()).map(|standing| standing.known);
+    Ok(known.and_then(|known| known.into_iter().collect()))
 }
 
 fn tell(members: &[Member], mut bad: Vec<Bad>, done: &str) -> anyhow::Result<()> {
@@ -97,77 +117,27 @@ fn tell(members: &[Member], mut bad: Vec<Bad>, done: &str) -> anyhow::Result<()>
     Ok(())
 }
 
-/// The rows, and those that can't be read.
-fn read(bytes: &[u8]) -> anyhow::Result<(Vec<Member>, Vec<Bad>)> {
-    // Spreadsheets write a mark of the encoding in front.
-    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
-    let header = reader.headers().context("the first line can't be read")?.clone();
-    anyhow::ensure!(header.iter().any(|name| name == "receiver"), "there is no column receiver");
-    let (mut members, mut bad, mut seen) = (Vec::new(), Vec::new(), HashMap::new());
-    for record in reader.records() {
-        let record = match record {
-            Ok(record) => record,
-            Err(problem) => {
-                bad.push(unreadable(&problem)?);
-                continue;
-            }
-        };
-        let line = record.position().map_or(0, csv::Position::line);
-        match member(line, &header, &record) {
-            Err(why) => bad.push(Bad { line, why }),
-            Ok((number, body)) => match seen.insert(number, line) {
-                Some(earlier) => bad.push(Bad { line, why: format!("has the number of line {earlier}") }),
-                None => members.push(Member { line, body }),
-            },
-        }
-    }
-    Ok((members, bad))
-}
-
-/// A row that can't be read. What stands in it is not repeated.
-fn unreadable(problem: &csv::Error) -> anyhow::Result<Bad> {
-    let line = problem.position().map_or(0, csv::Position::line);
-    let why = match problem.kind() {
-        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-            format!("has {len} columns, and the first line {expected_len}")
-        }
-        csv::ErrorKind::Utf8 { .. } => "is not UTF-8".into(),
-        _ => anyhow::bail!("line {line} can't be read"),
-    };
-    Ok(Bad { line, why })
-}
-
-/// The digits of the receiver, and the body. A cell that is empty has no value: the variable's default stands.
-fn member(
-    line: u64,
-    header: &csv::StringRecord,
-    record: &csv::StringRecord,
-) -> Result<(String, Map<String, Value>), String> {
-    let (mut body, mut variables) = (Map::new(), Map::new());
-    for (name, cell) in header.iter().zip(record).filter(|(_, cell)| !cell.is_empty()) {
-        match name {
-            "receiver" | "locale" => body.insert(name.into(), cell.into()),
-            _ => variables.insert(name.into(), cell.into()),
-        };
-    }
-    let receiver = body.get("receiver").and_then(Value::as_str).ok_or("has no receiver")?;
-    let mut digits: String = receiver.chars().filter(char::is_ascii_digit).collect();
-    if digits.is_empty() {
-        // Not a number: the gateway says so, for this row alone.
-        digits = format!("line {line}");
-    }
-    body.insert("variables".into(), Value::Object(variables));
-    Ok((digits, body))
-}
-
-/// What tells this file and these options from all others.
-fn digest(bytes: &[u8], common: &Map<String, Value>) -> String {
-    let mut hash = Sha256::new();
+/// What tells this file, these options and this gateway from all others.
+fn run(bytes: &[u8], common: &Map<String, Value>, gateway: &Gateway) -> Run {
     let options = Value::Object(common.clone()).to_string();
-    hash.update((options.len() as u64).to_be_bytes());
-    hash.update(options);
-    hash.update(bytes);
+    let rows = hash([options.as_bytes(), bytes]);
+    Run { rows, gateway: gateway.url.origin().ascii_serialization() }
+}
+
+/// What tells callers apart. Gateways know requests again by caller, and a key is what we know of ours.
+fn caller(gateway: &Gateway) -> String {
+    let mut hash = hash([b"caller", gateway.key.expose_secret().as_bytes()]);
+    // Enough to tell keys apart, and nothing to find one by.
+    hash.truncate(16);
+    hash
+}
+
+fn hash(parts: [&[u8]; 2]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
     hash.finalize().iter().fold(String::new(), |mut text, byte| {
         // Writing to a text can't fail.
         let _ = write!(text, "{byte:02x}");
@@ -189,41 +159,10 @@ fn bar(rows: usize) -> ProgressBar {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
     fn template_of_the_bar_can_be_read() {
         assert!(ProgressStyle::with_template(BAR).is_ok());
-    }
-
-    #[test]
-    fn columns_become_variables_and_bad_rows_have_their_lines() {
-        let file = [
-            "\u{FEFF}receiver,name,locale,amount",
-            "0712345678, Wanjiku ,sw,",
-            "0712 345 678,Otieno,,5",
-            "x,\"a",
-            "b\",,",
-            ",No,,",
-            "+1415,y",
-            "",
-        ];
-        let (members, bad) = read(file.join("\n").as_bytes()).unwrap();
-        let shown: Vec<_> =
-            members.into_iter().map(|member| (member.line, Value::Object(member.body))).collect();
-        let wanjiku = json!({"receiver": "0712345678", "locale": "sw", "variables": {"name": "Wanjiku"}});
-        assert_eq!(shown, [(2, wanjiku), (4, json!({"receiver": "x", "variables": {"name": "a\nb"}}))]);
-        let bad: Vec<_> = bad.into_iter().map(|bad| (bad.line, bad.why)).collect();
-        assert_eq!(
-            bad,
-            [
-                (3, "has the number of line 2".to_owned()),
-                (6, "has no receiver".to_owned()),
-                (7, "has 2 columns, and the first line 4".to_owned()),
-            ]
-        );
-        assert!(read(b"number,name\n1,2\n").is_err());
     }
 }

@@ -368,6 +368,11 @@ impl BulkVerdict {
                 id: answer.id.to_string(),
                 status: answer.status.as_str(),
             },
+            Verdict::AcceptedBefore { id, status } => Self::Accepted {
+                receiver: mask::as_given(given, viewer),
+                id: id.to_string(),
+                status: status.as_str(),
+            },
             Verdict::Rejected { code, detail } => {
                 Self::Rejected { receiver: mask::as_given(given, viewer), code, detail }
             }

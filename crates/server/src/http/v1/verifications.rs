@@ -257,8 +257,7 @@ pub(super) async fn show(
 
 /// Ends a verification: its code is not right any more.
 ///
-/// One that has ended stays as it ended, and that is no error. Its message is not stopped: for that there is
-/// `POST /sms/{id}/cancel`.
+/// One that has ended stays as it ended, and that is no error. Its message is `canceled` if it has not left.
 #[utoipa::path(
     post, path = "/verifications/{id}/cancel", tag = "verifications",
     params(("id" = String, Path, description = "the verification's id")),

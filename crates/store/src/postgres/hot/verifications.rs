@@ -6,12 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use domain::audit::Actor;
+use domain::audit::{Actor, Event, NewEntry};
 use domain::conversion::Conversion;
 use domain::event::NewEvent;
 use domain::guard::Bucket;
 use domain::ids::{MessageId, VerificationId};
-use domain::message::MessageStatus;
+use domain::message::{MessageStatus, StatusEvent};
 use domain::phone::Country;
 use domain::route::ProviderName;
 use domain::time::Timestamp;
@@ -51,6 +51,27 @@ const MOVE: &str = "UPDATE verifications v SET status = e.status, checks_left = 
 const ROUTES: &str = "SELECT message_id, status, provider FROM states \
      WHERE message_id = ANY($1::uuid[]) AND message_id BETWEEN $2 AND $3";
 
+/// Those that nobody else decides about at this moment: whoever claims one, or notes that a provider has it, goes before. What
+/// is tried again or sent again is written by who runs alone, and sees that the code has ended.
+const FREE: &str = "SELECT message_id, status FROM states \
+     WHERE message_id = ANY($1::uuid[]) AND message_id BETWEEN $2 AND $3 ORDER BY message_id FOR UPDATE SKIP LOCKED";
+
+const STOP: &str = "UPDATE states s SET status = e.status, reason = NULL, provider_code = NULL, updated_at = e.at \
+     FROM UNNEST($1::uuid[], $2::text[], $3::int8[]) AS e (id, status, at) \
+     WHERE s.message_id = e.id AND s.message_id BETWEEN $4 AND $5";
+
+/// Their places, as `write::place::VACATE` finds them, but for one that a claim holds: that looks where its message stands, and
+/// takes it off the queue.
+const VACATE: &str = "WITH free AS (SELECT q.provider, q.lane, q.due_at, q.message_id FROM states s \
+     JOIN messages m ON m.id = s.message_id JOIN queue q ON q.provider = s.provider \
+     AND q.lane = CASE m.priority WHEN 'critical' THEN 0 WHEN 'high' THEN 1 WHEN 'normal' THEN 2 ELSE 3 END \
+     AND q.due_at = CASE WHEN m.scheduled_at > m.created_at THEN m.scheduled_at ELSE m.created_at END \
+     AND q.message_id = m.id \
+     WHERE s.message_id = ANY($1::uuid[]) AND s.message_id BETWEEN $2 AND $3 AND m.id BETWEEN $2 AND $3 \
+     FOR UPDATE OF q SKIP LOCKED) \
+     DELETE FROM queue q USING free f WHERE q.provider = f.provider AND q.lane = f.lane AND q.due_at = f.due_at \
+     AND q.message_id = f.message_id";
+
 const COUNT: &str = "INSERT INTO conversions AS c (grain, bucket, provider, country, sent, verified) \
      SELECT e.grain, e.bucket, e.provider, e.country, e.sent, e.verified \
      FROM UNNEST($1::text[], $2::int8[], $3::text[], $4::text[], $5::int8[], $6::int8[]) \
@@ -89,6 +110,7 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
         seen.push(change(statements, &pending.question, &mut rows, &mut moved));
     }
     let news = write(statements, &rows, &moved)?;
+    stop(statements, &moved)?;
     raise(statements, &moved.events)?;
     for (pending, mut seen) in batch.verifications.iter_mut().zip(seen) {
         for seen in seen.iter_mut().flatten() {
@@ -110,6 +132,8 @@ type Rows = BTreeMap<VerificationId, Kept>;
 struct Moved {
     changed: Vec<VerificationId>,
     ended: Vec<VerificationId>,
+    /// Messages whose codes have ended, with who ended them and when.
+    stopped: BTreeMap<MessageId, (Actor, Timestamp)>,
     approved: Vec<(VerificationId, Timestamp)>,
     events: Vec<NewEvent>,
 }
@@ -132,6 +156,9 @@ impl Moved {
         if has_ended {
             self.ended.push(id);
             self.events.extend(row.event());
+        }
+        if has_ended && row.stops_message() {
+            self.stopped.insert(id.message(), (by.clone(), now));
         }
         if examined == Examined::Right {
             self.approved.push((id, now));
@@ -257,6 +284,39 @@ fn write(
         statements.execute(CONFIRM, params![id.as_bytes()])?;
     }
     Ok(news)
+}
+
+/// Stops messages that have not left and whose codes have ended. Rows of states were to be locked before those of verifications:
+/// so nothing is waited for here.
+fn stop(statements: &mut Statements<'_>, moved: &Moved) -> Result<(), StoreError> {
+    let ids = || moved.stopped.keys();
+    let (Some(first), Some(last)) = (ids().next(), ids().next_back()) else { return Ok(()) };
+    let values = params![super::ids(ids()), first.as_bytes(), last.as_bytes()];
+    let read = |row: &Row<'_>| Ok((MessageId::from_bytes(get(row, 0)?), word::<MessageStatus>(row, 1).ok()));
+    let mut stopped = Vec::new();
+    for (id, from) in statements.collect(FREE, values, read)? {
+        let Some(from) = from else { continue };
+        let to = from.after(StatusEvent::Stopped);
+        let Some((by, now)) = moved.stopped.get(&id).filter(|_| to != from) else { continue };
+        let entry = Event::of_move(StatusEvent::Stopped, to);
+        let entry =
+            entry.map(|event| NewEntry { message_id: Some(id), ..NewEntry::new(*now, by.clone(), event) });
+        statements.tell(entry);
+        stopped.push((id, to, *now));
+    }
+    if stopped.is_empty() {
+        return Ok(());
+    }
+    let values = params![
+        super::ids(stopped.iter().map(|(id, ..)| id)),
+        column(stopped.iter().map(|(_, to, _)| to.as_str())),
+        column(stopped.iter().map(|(.., at)| at.as_micros())),
+        first.as_bytes(),
+        last.as_bytes(),
+    ];
+    statements.send(STOP, values)?;
+    let values = params![super::ids(stopped.iter().map(|(id, ..)| id)), first.as_bytes(), last.as_bytes()];
+    statements.send(VACATE, values)
 }
 
 fn count(statements: &mut Statements<'_>, rows: &Rows, moved: &Moved) -> Result<Counted, StoreError> {

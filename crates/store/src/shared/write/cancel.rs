@@ -17,7 +17,8 @@ pub(super) fn cancel(
     cancel.messages.iter().map(|id| cancel_one(statements, *id, &cancel.by, cancel.now)).collect()
 }
 
-fn cancel_one(
+/// Stops one message if it has not left.
+pub(in super::super) fn cancel_one(
     statements: &mut Statements<'_>,
     message_id: MessageId,
     by: &Actor,

@@ -9,7 +9,7 @@ use super::super::row::word;
 use super::super::sql::{Statements, get, params};
 use super::place::{self, Turn};
 use super::watches::{self, Watch};
-use super::{Move, has_moved, move_status, quotas, spending, sweep};
+use super::{Move, has_moved, move_status, quotas, spending, sweep, verifications};
 use crate::StoreError;
 use crate::port::messages::{Moved, Resend, Resent};
 use crate::port::watches::WatchKind;
@@ -42,6 +42,9 @@ pub(super) fn resend(statements: &mut Statements<'_>, resend: &Resend) -> Result
     let unmoved = Moved { message_id, from, to: from };
     let is_last = resend.last_attempt.is_none_or(|wanted| wanted == last);
     if has_open || !has_text || !is_last || !resend.standing.contains(&from) {
+        return Ok(Some(unmoved.into()));
+    }
+    if verifications::is_dead(statements, message_id, resend.now)? {
         return Ok(Some(unmoved.into()));
     }
     let drawing = Drawing { message_id, draws: &resend.draws, now: resend.now };

@@ -1,13 +1,14 @@
 //! One-time codes: begun with their message, checked, and ended.
 //!
 //! What happens to a verification is decided by the domain alone ([`Kept::after`]), from its row as this transaction holds it.
-//! Whatever ends a verification is counted for the route of its message in the same commit.
+//! Whatever ends a verification is counted for the route of its message in the same commit, and stops the message if that has
+//! not left: a code that is of no use is not paid for, and nobody types it in.
 
 use domain::audit::{Actor, Event, NewEntry};
 use domain::conversion::Conversion;
 use domain::event::{EventData, EventKind, NewEvent};
 use domain::guard::{Bucket, Grain};
-use domain::ids::{KeyId, VerificationId};
+use domain::ids::{KeyId, MessageId, VerificationId};
 use domain::message::MessageStatus;
 use domain::phone::Country;
 use domain::route::ProviderName;
@@ -16,6 +17,7 @@ use domain::verification::{Examined, Progress, VerificationStatus};
 
 use super::super::row::{optional_time, time, word};
 use super::super::sql::{Row, Statements, get, params};
+use super::cancel;
 use super::events::raise;
 use super::guard::{CONFIRM, SAY};
 use crate::StoreError;
@@ -47,6 +49,10 @@ const BEGIN: &str = "INSERT INTO verifications (message_id, caller, receiver_has
 /// A code that has ended is not kept.
 pub(in super::super) const MOVE: &str = "UPDATE verifications SET status = ?2, checks_left = ?3, ended_at = ?4, \
      sealed_code = CASE WHEN ?2 = 'pending' THEN sealed_code ELSE NULL END WHERE message_id = ?1";
+
+/// Whether a message carries a code that is of no use any more.
+pub(in super::super) const IS_DEAD: &str = "SELECT EXISTS (SELECT 1 FROM verifications \
+     WHERE message_id = ?1 AND (status <> 'pending' OR expires_at <= ?2))";
 
 pub(in super::super) const ROUTE: &str = "SELECT status, provider FROM states WHERE message_id = ?1";
 
@@ -171,6 +177,13 @@ impl Kept {
         })
     }
 
+    /// Whether its message is of no use where that has not left: it was ended, and by more than the time, by which the
+    /// message ends itself.
+    pub(in super::super) fn stops_message(&self) -> bool {
+        let status = self.verification.progress.status;
+        status.has_ended() && status != VerificationStatus::Expired
+    }
+
     pub(in super::super) fn is_of(&self, caller: Option<KeyId>) -> bool {
         caller.is_none_or(|caller| caller == self.verification.caller)
     }
@@ -210,6 +223,17 @@ pub(in super::super) fn sealed_code(
     new: &NewVerification,
 ) -> Result<Option<Vec<u8>>, StoreError> {
     new.keeps_code.then(|| vault.seal_code(id, &new.code)).transpose()
+}
+
+/// Whether a message carries a code that has ended. Its text is not submitted again.
+pub(super) fn is_dead(
+    statements: &mut Statements<'_>,
+    message_id: MessageId,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let found =
+        statements.first(IS_DEAD, params![message_id.as_bytes(), now.as_micros()], |row| get(row, 0))?;
+    Ok(found.unwrap_or(false))
 }
 
 /// Whether a message is to carry the code of a verification that has ended.
@@ -331,6 +355,9 @@ fn write(
             for bucket in row.buckets() {
                 count(statements, bucket, &provider, *country, conversion)?;
             }
+        }
+        if row.stops_message() {
+            cancel::cancel_one(statements, id.message(), by, now)?;
         }
     }
     Ok(())

@@ -33,7 +33,7 @@ fn code(digits: &str) -> Code {
     Code::read(digits).unwrap()
 }
 
-fn begins(digits: &str, at: Timestamp) -> NewVerification {
+pub(super) fn begins(digits: &str, at: Timestamp) -> NewVerification {
     NewVerification {
         code: code(digits),
         checks: 5,
@@ -44,7 +44,7 @@ fn begins(digits: &str, at: Timestamp) -> NewVerification {
 }
 
 /// A message to the `n`-th receiver that carries a code.
-fn carries(n: u64, at: Timestamp, new: NewVerification) -> NewMessage {
+pub(super) fn carries(n: u64, at: Timestamp, new: NewVerification) -> NewMessage {
     let of_code = message_at(n, at).with(|message| {
         message.scenario = Scenario::Otp;
         message.priority = Priority::High;
@@ -52,36 +52,41 @@ fn carries(n: u64, at: Timestamp, new: NewVerification) -> NewMessage {
     NewMessage { verification: Some(Box::new(new)), ..of_code }
 }
 
-fn one(new: NewMessage) -> Accept {
+pub(super) fn one(new: NewMessage) -> Accept {
     Accept { messages: vec![new], idempotency: None, no_repeats_since: None }
 }
 
-fn id_of(new: &NewMessage) -> VerificationId {
+pub(super) fn id_of(new: &NewMessage) -> VerificationId {
     VerificationId::of(new.message.id)
 }
 
 /// Begins a verification of the `n`-th receiver with the code 482913.
-async fn begin<F: Fixture>(bench: &Bench<F>, n: u64, at: Timestamp) -> VerificationId {
+pub(super) async fn begin<F: Fixture>(bench: &Bench<F>, n: u64, at: Timestamp) -> VerificationId {
     let new = carries(n, at, begins("482913", at));
     let id = id_of(&new);
     bench.add([new]).await;
     id
 }
 
-fn change(id: VerificationId, deed: Deed, now: Timestamp) -> ChangeVerifications {
+pub(super) fn change(id: VerificationId, deed: Deed, now: Timestamp) -> ChangeVerifications {
     let by = Actor::Key(caller(1));
     ChangeVerifications { ids: vec![id], deed, caller: Some(caller(1)), by, now }
 }
 
-async fn changed<F: Fixture>(bench: &Bench<F>, change: ChangeVerifications) -> Option<Seen> {
+pub(super) async fn changed<F: Fixture>(bench: &Bench<F>, change: ChangeVerifications) -> Option<Seen> {
     bench.change_verifications(change).await.unwrap().pop().unwrap()
 }
 
-async fn check<F: Fixture>(bench: &Bench<F>, id: VerificationId, digits: &str, now: Timestamp) -> Seen {
+pub(super) async fn check<F: Fixture>(
+    bench: &Bench<F>,
+    id: VerificationId,
+    digits: &str,
+    now: Timestamp,
+) -> Seen {
     changed(bench, change(id, Deed::Check(code(digits)), now)).await.unwrap()
 }
 
-async fn status<F: Fixture>(bench: &Bench<F>, id: VerificationId) -> VerificationStatus {
+pub(super) async fn status<F: Fixture>(bench: &Bench<F>, id: VerificationId) -> VerificationStatus {
     bench.verification(id).await.unwrap().unwrap().progress.status
 }
 
@@ -406,7 +411,8 @@ pub(crate) async fn codes_are_forgotten_with_their_messages<F: Fixture>(bench: B
 
 pub(crate) async fn audit_trail_tells_what_became_of_a_code_and_not_the_code<F: Fixture>(bench: Bench<F>) {
     use Event::{
-        SmsAccepted, VerificationApproved, VerificationBegun, VerificationRefused, VerificationSuperseded,
+        SmsAccepted, SmsCanceled, VerificationApproved, VerificationBegun, VerificationRefused,
+        VerificationSuperseded,
     };
     let id = begin(&bench, 1, NOW).await;
     check(&bench, id, "175520", NOW.plus(SECOND)).await;
@@ -426,9 +432,9 @@ pub(crate) async fn audit_trail_tells_what_became_of_a_code_and_not_the_code<F: 
             entries.into_iter().map(|entry| entry.event).collect::<Vec<_>>()
         }
     };
-    let of_first = [SmsAccepted, VerificationBegun, VerificationRefused, VerificationApproved];
+    let of_first = [SmsAccepted, VerificationBegun, VerificationRefused, VerificationApproved, SmsCanceled];
     assert_eq!(told(id).await, of_first.map(|event| event.as_str().to_owned()));
-    let of_second = [SmsAccepted, VerificationBegun, VerificationSuperseded];
+    let of_second = [SmsAccepted, VerificationBegun, VerificationSuperseded, SmsCanceled];
     assert_eq!(told(second).await, of_second.map(|event| event.as_str().to_owned()));
 }
 
