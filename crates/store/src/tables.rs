@@ -390,6 +390,7 @@ const INBOUND: &[Column] = &[
     text("word"),
     id("caller"),
     text("handling"),
+    int("replied"),
 ];
 
 const CONSENTS: &[Column] = &[

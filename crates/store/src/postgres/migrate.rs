@@ -28,6 +28,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0017_prompts.sql"),
     include_str!("../../migrations/postgres/0018_verifications.sql"),
     include_str!("../../migrations/postgres/0019_webhooks.sql"),
+    include_str!("../../migrations/postgres/0022_answers.sql"),
 ];
 
 /// The lock of whoever migrates: "Tuma" in ASCII, and a one.

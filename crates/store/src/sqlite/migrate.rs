@@ -26,6 +26,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0017_prompts.sql"),
     include_str!("../../migrations/sqlite/0018_verifications.sql"),
     include_str!("../../migrations/sqlite/0019_webhooks.sql"),
+    include_str!("../../migrations/sqlite/0022_answers.sql"),
 ];
 
 /// Marks the file as ours: "Tuma" in ASCII (SQLite, "PRAGMA `application_id`").

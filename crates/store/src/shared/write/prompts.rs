@@ -20,6 +20,7 @@ use super::accept::{accept, earlier};
 use super::consent::OptOuts;
 use super::{cancel, events};
 use crate::StoreError;
+use crate::port::inbound::NewInbound;
 use crate::port::messages::{Accept, Accepted, Cancel, NewMessage};
 use crate::port::prompts::{
     ForgetPrompts, KeptReply, NewReply, OpenPrompt, OpenQuestion, PromptOpened, Remind, ReplyFate,
@@ -47,6 +48,8 @@ const LAST_ASK: &str = "SELECT inbound_id, asked_at FROM prompt_asks WHERE recei
 
 const ASK: &str = "INSERT INTO prompt_asks (receiver_hash, inbound_id, asked_at) VALUES (?1, ?2, ?3) \
      ON CONFLICT (receiver_hash) DO UPDATE SET inbound_id = excluded.inbound_id, asked_at = excluded.asked_at";
+
+const NOT_ASKED: &str = "DELETE FROM prompt_asks WHERE receiver_hash = ?1 AND inbound_id = ?2";
 
 const CLOSE: &str = "UPDATE prompts SET closed_at = ?2, closed_by = ?3, outcome = ?4, remind_at = NULL \
      WHERE id = ?1 AND outcome IS NULL";
@@ -262,6 +265,13 @@ fn ask(statements: &mut Statements<'_>, reply: &NewReply, receiver: i64) -> Resu
     }
     statements.execute(ASK, params![receiver, reply.id.as_bytes(), reply.now.as_micros()])?;
     Ok(true)
+}
+
+/// Nobody was asked because of a message after all: there was no room for the question, or it is not wanted.
+pub(super) fn was_not_asked(statements: &mut Statements<'_>, new: &NewInbound) -> Result<(), StoreError> {
+    let Some(number) = new.inbound.from.phone() else { return Ok(()) };
+    let receiver = statements.vault().blind(number);
+    statements.execute(NOT_ASKED, params![receiver, new.id.as_bytes()]).map(|_rows| ())
 }
 
 fn last_ask(
