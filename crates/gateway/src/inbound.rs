@@ -1,33 +1,26 @@
 //! Messages from phones: read, understood, stored, and answered.
 //!
 //! The adapter says who speaks and what is said; [`listening`](crate::listening) finds what the text asks for, and about
-//! which sender; [`reply`] writes what is answered. The store does the rest in one commit, in the
+//! which sender; [`answers`](crate::answers) writes what is answered. The store does the rest in one commit, in the
 //! order in which texts are heard: opt-outs and opt-ins, open questions, whoever listens. So a message that was answered
 //! was stored, and one that comes again changes nothing.
 
-mod reply;
+use std::sync::Arc;
 
-use domain::ids::InboundId;
 use domain::inbound::{Inbound, ListedOptOut};
 use domain::route::ProviderName;
 use providers::SmsProvider;
 use providers::provider::{CallbackAnswer, CallbackError, CallbackRequest};
-use store::port::inbound::NewInbound;
+use store::port::inbound::{Answers, NewInbound, Received};
 use store::port::prompts::ReplyFate;
 
-pub use self::reply::GATEWAY;
+pub use crate::answers::GATEWAY;
+use crate::answers::Writer;
 use crate::fresh;
+use crate::metrics::Arrival;
 use crate::receipts::CallbackRefusal;
 use crate::shared::Shared;
 use crate::unwanted::{self, Unwanted};
-
-/// What came of a message from a phone.
-pub(crate) struct Heard {
-    /// What the provider is to be answered.
-    pub(crate) answer: CallbackAnswer,
-    /// The prompt that it answers, or was meant to: its sender may have something to hear.
-    pub(crate) reply: Option<(InboundId, Inbound, ReplyFate)>,
-}
 
 /// Takes in a message from a phone, and answers what the provider is to be answered. When this answers, it is on disk,
 /// with what it changed and with the reply to it where that is a message of its own.
@@ -35,33 +28,33 @@ pub(crate) async fn receive(
     shared: &Shared,
     provider: &ProviderName,
     callback: CallbackRequest<'_>,
-) -> Result<Heard, CallbackRefusal> {
+) -> Result<CallbackAnswer, CallbackRefusal> {
     let adapter = shared.router.provider(provider).ok_or(CallbackRefusal::UnknownProvider)?;
     let inbound =
         adapter.parse_incoming(&callback).inspect_err(|refusal| refused(shared, provider, *refusal))?;
-    let new = understood(shared, &**adapter, inbound, &callback);
-    let (keyword, carries_reply) = (new.keyword, adapter.answers_carry_replies());
-    let reply = reply::text(&shared.settings.inbound, &new);
-    let new = if carries_reply {
-        new
-    } else {
-        let reply = reply.clone().and_then(|text| reply::message(shared, &new, text));
-        NewInbound { reply, ..new }
-    };
-    let id = new.id;
-    let words = new.inbound.clone();
-    let received = shared.store.receive_inbound(new).await?;
-    shared.metrics.inbound(provider, &received);
-    if received.id == id && !received.is_repeated {
-        tracing::info!(inbound.id = %id, %provider, handling = %received.handling, "sms.inbound");
+    let received = shared.store.receive_inbound(understood(shared, &**adapter, inbound, &callback)).await?;
+    tell(shared, provider, &received);
+    // Whoever asks again has not heard the first answer.
+    let is_carried = adapter.answers_carry_replies() && received.is_answered;
+    let carried = if is_carried { shared.answers.confirmation(received.handling) } else { None };
+    Ok(adapter.answer_incoming(carried.as_ref()))
+}
+
+/// What is counted and logged of a message that was stored, and who is woken by it.
+fn tell(shared: &Shared, provider: &ProviderName, received: &Received) {
+    shared.metrics.inbound(provider, received);
+    if received.is_repeated {
+        return;
     }
-    if received.reply.is_some() {
+    let Received { id, handling, is_answered, .. } = received;
+    tracing::info!(inbound.id = %id, %provider, %handling, answered = is_answered, "sms.inbound");
+    if let Some(ReplyFate::Kept(kept)) = &received.fate {
+        tracing::info!(prompt.id = %kept.prompt, fate = %kept.fate, "prompt.replied");
+    }
+    if let Some(reply) = &received.reply {
+        shared.metrics.accepted(Arrival::from(&**reply));
         shared.wakeups.wake(provider);
     }
-    // Whoever asks again has not heard the first answer.
-    let answered = reply.filter(|_| carries_reply && reply::is_due(keyword, received.handling));
-    let reply = received.answered.map(|fate| (received.id, words, fate));
-    Ok(Heard { answer: adapter.answer_incoming(answered.as_ref()), reply })
 }
 
 fn refused(shared: &Shared, provider: &ProviderName, refusal: CallbackError) {
@@ -77,10 +70,11 @@ fn understood(
     callback: &CallbackRequest<'_>,
 ) -> NewInbound {
     let settings = &shared.settings.inbound;
-    let keyword = inbound.understood.or_else(|| settings.keywords.read(inbound.body.expose()));
+    let keyword = settings.keyword(&inbound);
     let rule = settings.rule_for(&inbound);
+    let id = fresh::inbound_id(inbound.received_at);
     NewInbound {
-        id: fresh::inbound_id(inbound.received_at),
+        id,
         keyword,
         about: keyword
             .and_then(|keyword| settings.about(keyword, &inbound, adapter.default_sender().as_ref())),
@@ -88,11 +82,32 @@ fn understood(
         caller: rule.and_then(|rule| rule.caller),
         word: rule.and_then(|rule| rule.word.clone()),
         raw: callback.body.to_vec(),
-        reply: None,
+        answers: writer(shared, adapter, id, &inbound),
         doubt: shared.settings.prompts.doubt,
         ask_again_after: shared.settings.prompts.ask_again_after,
         inbound,
     }
+}
+
+/// Who answers; nobody where nobody can be answered, or where no message may go.
+fn writer(
+    shared: &Shared,
+    adapter: &dyn SmsProvider,
+    id: domain::ids::InboundId,
+    inbound: &Inbound,
+) -> Option<Arc<dyn Answers>> {
+    let from = inbound.from.phone().filter(|number| shared.guard.allows(*number))?;
+    Some(Arc::new(Writer {
+        book: Arc::clone(&shared.answers),
+        id,
+        from,
+        to: inbound.to.clone(),
+        sender: inbound.sender(),
+        provider: inbound.provider.clone(),
+        is_confirmed: inbound.understood.is_some(),
+        carries: adapter.answers_carry_replies(),
+        received_at: inbound.received_at,
+    }))
 }
 
 /// Takes in a provider's word that somebody opted out. When this answers, the ledger has it.

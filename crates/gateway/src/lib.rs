@@ -56,6 +56,8 @@ mod share;
 
 mod refused;
 
+mod answers;
+
 mod shared;
 
 mod unwanted;

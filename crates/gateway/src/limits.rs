@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use domain::message::Message;
 use domain::money::Money;
-use domain::phone::Country;
+use domain::phone::{Country, Msisdn};
 use domain::quota::{Allowance, Draw};
 use domain::route::ProviderName;
 use domain::scenario::Scenario;
@@ -188,6 +188,18 @@ impl Limits {
     /// The rule of the draw at this place of [`draws_again`](Self::draws_again).
     pub(crate) fn rule_again(&self, message: &Message, again: Again, place: usize) -> Option<Arc<LimitRule>> {
         self.rules_again(message, again).nth(place).cloned()
+    }
+
+    /// What the gateway answers to a number of its own accord, beside all rules; `what` tells kinds of answers apart.
+    pub(crate) fn answer_to(&self, receiver: Msisdn, what: &[&str], allowance: Allowance) -> Draw {
+        let mut hash = self.hash.clone();
+        // Every rule has a name.
+        hash.feed("");
+        hash.feed(receiver.number().to_be_bytes());
+        for part in what {
+            hash.feed(part);
+        }
+        Draw { quota: hash.number(), allowance, amount: 1 }
     }
 
     fn rules_again<'a>(

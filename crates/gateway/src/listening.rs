@@ -1,9 +1,12 @@
 //! What is listened for in messages from phones: what a text asks for, about which sender, and for which caller it is.
 
+use std::time::Duration;
+
 use domain::consent::{Keyword, Keywords, folded};
 use domain::ids::KeyId;
 use domain::inbound::Inbound;
 use domain::phone::SenderId;
+use domain::reply::{Reading, Says};
 
 /// How messages from phones are handled.
 #[derive(Debug, Clone, Default)]
@@ -12,6 +15,8 @@ pub struct InboundSettings {
     pub keywords: Keywords,
     /// What they are answered.
     pub replies: Replies,
+    /// How often.
+    pub bounds: AnswerBounds,
     /// Numbers and short codes of ours that messages are sent from, beside the providers' defaults: an opt-out that is
     /// sent to one of these is about that one alone.
     pub senders: Vec<SenderId>,
@@ -52,6 +57,23 @@ impl Default for Replies {
     }
 }
 
+/// How many answers of the gateway's own a number gets, also those to replies to prompts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnswerBounds {
+    /// In an hour.
+    pub per_hour: u32,
+    /// In a day.
+    pub per_day: u32,
+    /// A keyword that changes nothing is not confirmed again within this time.
+    pub confirm_again_after: Duration,
+}
+
+impl Default for AnswerBounds {
+    fn default() -> Self {
+        Self { per_hour: 5, per_day: 20, confirm_again_after: Duration::from_hours(1) }
+    }
+}
+
 /// For whom a message is that asks for nothing of ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InboundRule {
@@ -81,6 +103,18 @@ impl InboundSettings {
         })
     }
 
+    /// What a message asks for. The provider's word counts, for it has acted on it; but where that is an opt-in, and the text
+    /// may be an answer as well, as the YES of Twilio's lists, it is one to whoever was asked something.
+    pub(crate) fn keyword(&self, inbound: &Inbound) -> Option<Keyword> {
+        let text = inbound.body.expose();
+        let own = self.keywords.read(text);
+        match (inbound.understood, own) {
+            (Some(Keyword::Start), Some(Keyword::Resume)) => Some(Keyword::Resume),
+            (Some(Keyword::Start), None) if is_answer(text) => Some(Keyword::Resume),
+            (understood, own) => understood.or(own),
+        }
+    }
+
     /// The sender that a change of consent is about; `None` for all. A number or short code that no message is sent from
     /// stands for all of them: nobody opts out of a sender that never writes.
     pub(crate) fn about(
@@ -95,6 +129,11 @@ impl InboundSettings {
         let is_sent_from = |sender: &SenderId| self.senders.contains(sender) || default == Some(sender);
         inbound.sender().filter(is_sent_from)
     }
+}
+
+/// Whether a text is plainly a yes or a no.
+fn is_answer(text: &str) -> bool {
+    matches!(Reading::of(text, &[]).says, Says::Plainly(..))
 }
 
 #[cfg(test)]
@@ -130,6 +169,22 @@ mod tests {
         assert_eq!(about(Keyword::Unsubscribe, "21512").as_deref(), Some("21512"));
         assert_eq!(about(Keyword::Stop, "40404"), None);
         assert_eq!(about(Keyword::StopAll, "21512"), None);
+    }
+
+    #[test]
+    fn opt_in_of_a_provider_is_an_answer_first_where_the_text_may_be_one() {
+        let settings = InboundSettings::default();
+        let asked = |understood, text: &str| {
+            settings.keyword(&Inbound { understood: Some(understood), ..sent("21512", text) })
+        };
+        for text in ["YES", "yes please", "Ndio", "ACCEPT", "Jiunge"] {
+            assert_eq!(asked(Keyword::Start, text), Some(Keyword::Resume), "{text}");
+        }
+        for text in ["START", "Anza", "RUDISHA", "yes but no"] {
+            assert_eq!(asked(Keyword::Start, text), Some(Keyword::Start), "{text}");
+        }
+        assert_eq!(asked(Keyword::Stop, "NO"), Some(Keyword::Stop));
+        assert_eq!(asked(Keyword::Help, "YES"), Some(Keyword::Help));
     }
 
     #[test]

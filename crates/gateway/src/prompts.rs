@@ -1,22 +1,21 @@
-//! Questions to many: opening, showing and closing them, and what a message from a phone answers.
+//! Questions to many: opening, showing and closing them.
 //!
-//! What counts is decided in the store, by the rules of `domain::prompt`. Here a question becomes messages, and whoever can't be
-//! understood is asked back.
+//! What counts is decided in the store, by the rules of `domain::prompt`. Here a question becomes messages.
 
-mod answers;
 mod request;
 
 use domain::audit::{Act, Actor};
 use domain::encoding;
 use domain::ids::PromptId;
 use domain::prompt::{Kind, Outcome};
+use domain::time::Timestamp;
 use store::StoreError;
 use store::port::messages::{Accepted, NewMessage};
 use store::port::prompts::{NewPrompt, OpenPrompt, PromptFilter, PromptOpened, PromptRecord, PromptSummary};
 
-pub use self::answers::PossibleReply;
 use self::request::Checked;
 pub use self::request::{CloseError, PromptAnswer, PromptRequest};
+use crate::accept::Prepared;
 use crate::fresh;
 use crate::refused::Asked;
 use crate::request::{BulkRequest, Caller, FieldError, FieldProblem, SendError};
@@ -57,22 +56,11 @@ impl SmsService {
         request: &PromptRequest,
         as_written: &BulkRequest,
     ) -> Result<PromptAnswer, SendError> {
-        let (now, settings) = (self.shared.clock.now(), &self.shared.settings.prompts);
-        let acceptor = self.acceptor();
-        let checked = request.check(settings, now)?;
-        let messages = request.messages(settings, Some(&checked));
-        let mut prepared = acceptor.prepare_question(caller, &messages, now)?;
-        let shows = |new: &NewMessage| checked.reference.is_in(new.message.body.expose());
-        if request.template.is_some()
-            && checked.kind == Kind::Approval
-            && !prepared.messages.iter().all(shows)
-        {
-            let problem = FieldProblem::ReferenceNotShown;
-            return Err(SendError::Invalid(vec![FieldError { pointer: "/template".into(), problem }]));
-        }
-        prepared = prepared.judged(&self.shared.guard).map_err(|refused| refused.why)?;
+        let (now, acceptor) = (self.shared.clock.now(), self.acceptor());
+        let (checked, prepared) = self.prepare(caller, request, as_written, now)?;
+        let mut prepared = prepared.judged(&self.shared.guard).map_err(|refused| refused.why)?;
         let opinions = prepared.take_opinions();
-        if prepared.messages.len() < messages.receivers.len() {
+        if prepared.messages.len() < request.receivers.len() {
             self.count_opinions(&opinions);
             return Err(prepared.into_refusal());
         }
@@ -130,6 +118,34 @@ impl SmsService {
         }
     }
 
+    /// The question and its messages, or everything that is wrong with it.
+    fn prepare(
+        &self,
+        caller: &Caller,
+        request: &PromptRequest,
+        as_written: &BulkRequest,
+        now: Timestamp,
+    ) -> Result<(Checked, Prepared), SendError> {
+        let (settings, acceptor) = (&self.shared.settings.prompts, self.acceptor());
+        let checked = match request.check(settings, now) {
+            Ok(checked) => checked,
+            Err(errors) => {
+                return Err(with_those_of(errors, acceptor.prepare_question(caller, as_written, now)));
+            }
+        };
+        let messages = request.messages(settings, Some(&checked));
+        let prepared = acceptor.prepare_question(caller, &messages, now)?;
+        let shows = |new: &NewMessage| checked.reference.is_in(new.message.body.expose());
+        if request.template.is_some()
+            && checked.kind == Kind::Approval
+            && !prepared.messages.iter().all(shows)
+        {
+            let problem = FieldProblem::ReferenceNotShown;
+            return Err(SendError::Invalid(vec![FieldError { pointer: "/template".into(), problem }]));
+        }
+        Ok((checked, prepared))
+    }
+
     /// What the same request was answered when it was made before.
     async fn opened_before(
         &self,
@@ -168,6 +184,19 @@ impl SmsService {
             _ => Err(CloseError::Closed),
         }
     }
+}
+
+/// All that is wrong with a request, also with its messages. Those were made as for a message: what a prompt has no field for,
+/// or has named already, is not said again.
+fn with_those_of<T>(mut errors: Vec<FieldError>, messages: Result<T, SendError>) -> SendError {
+    if let Err(SendError::Invalid(more)) = messages {
+        let is_new = |error: &FieldError| {
+            error.pointer != "/scenario" && errors.iter().all(|one| one.pointer != error.pointer)
+        };
+        let more: Vec<FieldError> = more.into_iter().filter(is_new).collect();
+        errors.extend(more);
+    }
+    SendError::Invalid(errors)
 }
 
 fn read(earlier: &str) -> Result<PromptAnswer, SendError> {

@@ -17,6 +17,7 @@ use store::port::nodes::Leave;
 use store::{Store, StoreError};
 use tokio::sync::Notify;
 
+use crate::answers::AnswerBook;
 use crate::arrivals::{Outcomes, Wakeups};
 use crate::conversions::Conversions;
 use crate::dispatch::{self, Dispatcher};
@@ -81,11 +82,12 @@ impl SmsService {
         let conversions = Conversions::new(settings.verifications.conversion);
         let router = Router::new(table, providers, health, conversions, settings.bulk_patience);
         let tariff = Tariff::new(settings.prices.clone(), settings.spending.clone());
-        let limits = Limits::new(settings.limits.clone(), tariff, &*store);
+        let limits = Arc::new(Limits::new(settings.limits.clone(), tariff, &*store));
         let requests = RequestKey::of(&*store);
         let shared = Shared {
             store,
             requests,
+            answers: AnswerBook::new(&settings, &limits, router.default_senders()),
             limits,
             node: fresh::node_id(clock.now()),
             router,

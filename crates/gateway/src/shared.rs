@@ -6,6 +6,7 @@ use domain::ids::NodeId;
 use domain::time::Clock;
 use store::Store;
 
+use crate::answers::AnswerBook;
 use crate::arrivals::{Outcomes, Wakeups};
 use crate::guard::Guard;
 use crate::limits::Limits;
@@ -24,7 +25,8 @@ use crate::templates::Templates;
 pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) requests: RequestKey,
-    pub(crate) limits: Limits,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) answers: Arc<AnswerBook>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) node: NodeId,
     pub(crate) settings: Settings,

@@ -381,6 +381,7 @@ impl Config {
         self.audit.validate()?;
         http::validate(&self.http)?;
         guard::validate(self)?;
+        inbound::validate(self)?;
         prompts::validate(self)?;
         verifications::validate(self)?;
         webhooks::validate(self)?;

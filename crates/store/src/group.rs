@@ -357,12 +357,27 @@ impl GroupCommit {
 
     /// Refuses at once where there is no room or the database does not answer, then waits for the commit.
     pub(crate) async fn accept(self, accept: Accept) -> Result<Accepted, StoreError> {
+        let messages = accept.messages.len();
+        self.within_room(messages, accept, Operation::Accept).await
+    }
+
+    /// The same for the messages of a prompt, which wait in the same room.
+    pub(crate) async fn open_prompt(self, open: OpenPrompt) -> Result<PromptOpened, StoreError> {
+        let messages = open.accept.messages.len();
+        self.within_room(messages, open, Operation::OpenPrompt).await
+    }
+
+    async fn within_room<Q, A>(
+        self,
+        messages: usize,
+        question: Q,
+        kind: fn(Pending<Q, A>) -> Operation,
+    ) -> Result<A, StoreError> {
         self.answering.check()?;
-        let messages = u32::try_from(accept.messages.len()).unwrap_or(u32::MAX);
+        let messages = u32::try_from(messages).unwrap_or(u32::MAX);
         let _room = self.accepting.try_acquire_many(messages).map_err(|_full| StoreError::Overloaded)?;
         let (reply, answer) = oneshot::channel();
-        let operation = Operation::Accept(Pending { question: accept, answer: None, reply });
-        self.try_send(operation)?;
+        self.try_send(kind(Pending { question, answer: None, reply }))?;
         answer.await.map_err(|_dropped| StoreError::Stopped)?
     }
 

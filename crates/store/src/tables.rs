@@ -393,6 +393,7 @@ const INBOUND: &[Column] = &[
     text("word"),
     id("caller"),
     text("handling"),
+    int("replied"),
 ];
 
 const CONSENTS: &[Column] = &[

@@ -99,6 +99,47 @@ fn what_is_taken_back_or_contradicts_itself_is_unclear() {
 }
 
 #[test]
+fn yes_with_a_word_that_stops_or_accuses_is_unclear() {
+    for text in [
+        "Ok stop sending me these",
+        "Yes remove me",
+        "OK acha",
+        "Approve WR-12345 stop",
+        "Yes, wrong number",
+        "YES this is fraud",
+        "accept wrong",
+        "Ndio, niondoe",
+        "approve WR-12345 futa",
+    ] {
+        assert_eq!(read(text).says, Says::Unclear, "{text}");
+    }
+    let words = crate::consent::Words::default();
+    for word in [words.stop, words.stop_all, words.unsubscribe].concat() {
+        assert_eq!(read(&format!("Yes {word}")).says, Says::Unclear, "{word}");
+    }
+}
+
+#[test]
+fn no_objection_is_no_rejection() {
+    for text in [
+        "No objections WR-12345",
+        "no objection",
+        "no issues",
+        "No issue at all WR-12345",
+        "no doubts",
+        "no concerns",
+        "no complaints",
+        "no questions",
+        "no reason to reject",
+        "Hapana shida",
+        "hapana tatizo WR-12345",
+    ] {
+        assert_eq!(read(text).says, Says::Unclear, "{text}");
+    }
+    assert_eq!(read("hakuna shida WR-12345").says, Says::Nothing);
+}
+
+#[test]
 fn what_is_no_answer_says_nothing() {
     for text in [
         "",

@@ -34,40 +34,40 @@ impl Acceptor<'_> {
     ) -> Result<Prepared, SendError> {
         let mut errors = Vec::new();
         let found = request.receivers.len();
-        if !(1..=MAX_RECEIVERS).contains(&found) {
+        let is_in_bounds = (1..=MAX_RECEIVERS).contains(&found);
+        if !is_in_bounds {
             errors.push(field("/receivers", FieldProblem::ReceiverCount { found, max: MAX_RECEIVERS }));
         }
         let common = self.common(caller, &request.content, Scenario::priority, now, &mut errors);
-        let (Some(common), true) = (common, errors.is_empty()) else {
-            return Err(SendError::Invalid(errors));
-        };
         let (mut seen, mut messages, mut verdicts) = (HashSet::new(), Vec::new(), Vec::new());
-        for text in &request.receivers {
-            let checked = self.allowed(text).and_then(|receiver| {
-                if !seen.insert(receiver) {
-                    return Err(FieldProblem::DuplicateReceiver);
-                }
-                let receiver = reach(caller, receiver)?;
+        for text in request.receivers.iter().filter(|_| is_in_bounds) {
+            let receiver = self.allowed(text).and_then(|receiver| {
+                let is_new = seen.insert(receiver);
+                if is_new { reach(caller, receiver) } else { Err(FieldProblem::DuplicateReceiver) }
+            });
+            // Also where no text can be made of the rest: every mistake is named.
+            let checked = receiver.and_then(|receiver| {
                 let id = fresh::message_id(now);
-                let text = self.text(&common, &request.content, None, id).map_err(first)?;
-                self.message(Letter { id, receiver, text }, &request.content, &common, None)
-                    .ok_or(FieldProblem::NoProvider)
-            });
-            verdicts.push(match checked {
-                Ok(new) => {
-                    let prospect = Prospect::Accepted(new.message.id, new.message.receiver);
-                    messages.push(new);
-                    prospect
+                if let Some(common) = &common {
+                    let text = self.text(common, &request.content, None, id).map_err(first)?;
+                    let message = self.message(Letter { id, receiver, text }, &request.content, common, None);
+                    messages.push(message.ok_or(FieldProblem::NoProvider)?);
                 }
-                Err(problem) => Prospect::Rejected(problem),
+                Ok(Prospect::Accepted(id, receiver))
             });
+            verdicts.push(checked.unwrap_or_else(Prospect::Rejected));
         }
-        // One who is not asked would change what `all` means.
-        if messages.len() < found {
-            return Err(SendError::Invalid(refusals(verdicts)));
+        match common {
+            Some(common) if errors.is_empty() && messages.len() == found => {
+                let opinions = Vec::new();
+                Ok(Prepared { messages, verdicts, common, bulk_id: None, idempotency: None, opinions })
+            }
+            // One who is not asked would change what `all` means.
+            _ => {
+                errors.extend(refusals(verdicts));
+                Err(SendError::Invalid(errors))
+            }
         }
-        let opinions = Vec::new();
-        Ok(Prepared { messages, verdicts, common, bulk_id: None, idempotency: None, opinions })
     }
 
     /// What makes a question repeatable; `kind` says all of it that is not in the messages.

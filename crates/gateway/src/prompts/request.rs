@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use store::StoreError;
 
 use super::PromptSettings;
-use crate::request::{BulkRequest, Content, FieldError, FieldProblem, SendError};
+use crate::request::{BulkRequest, Content, FieldError, FieldProblem};
 
 /// Reminders of one prompt.
 const MAX_REMINDERS: usize = 5;
@@ -96,7 +96,11 @@ pub(super) struct Checked {
 
 impl PromptRequest {
     /// Everything that can be wrong with it beside the messages. Whoever repeats an earlier request is checked as of then.
-    pub(super) fn check(&self, settings: &PromptSettings, now: Timestamp) -> Result<Checked, SendError> {
+    pub(super) fn check(
+        &self,
+        settings: &PromptSettings,
+        now: Timestamp,
+    ) -> Result<Checked, Vec<FieldError>> {
         let mut errors = Vec::new();
         let mut wrong = |pointer: &str, problem| errors.push(FieldError { pointer: pointer.into(), problem });
         let kind = self.kind.parse::<Kind>();
@@ -138,7 +142,7 @@ impl PromptRequest {
             (Ok(kind), Ok(reference)) if errors.is_empty() => {
                 Ok(Checked { kind, reference, policy, closes_at, reminders })
             }
-            _ => Err(SendError::Invalid(errors)),
+            _ => Err(errors),
         }
     }
 

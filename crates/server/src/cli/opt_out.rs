@@ -183,21 +183,31 @@ fn is_header(text: &str) -> bool {
     !first.bytes().any(|byte| byte.is_ascii_digit())
 }
 
-/// Numbers in full: whoever is at the database has them anyway. Those of people who were forgotten are not known.
+/// Numbers in full: whoever is at the database has them anyway. Those of people who were forgotten are not known: whoever
+/// takes the list elsewhere must hear that it does not hold them.
 async fn export(store: &dyn Store) -> anyhow::Result<()> {
     print("number,sender,extent");
     let mut filter = OptOutFilter { limit: PAGE, ..OptOutFilter::default() };
+    let mut forgotten = 0_usize;
     loop {
         let page = store.opt_outs(filter.clone()).await?;
         for record in &page {
             if let Some(number) = record.number {
                 let sender = record.sender.as_ref().map_or("", SenderId::as_str);
                 print(format_args!("{},{sender},{}", number.to_e164(), record.extent));
+            } else {
+                forgotten += 1;
             }
         }
         match page.last() {
             Some(last) if page.len() == PAGE as usize => filter.after = Some(last.id),
-            _ => return Ok(()),
+            _ => break,
         }
     }
+    if forgotten > 0 {
+        say(format_args!(
+            "{forgotten} more hold of people who were forgotten: their numbers are not known. `tuma move` takes them along"
+        ));
+    }
+    Ok(())
 }

@@ -40,11 +40,32 @@ impl Prompts {
     }
 }
 
+/// A reply may be meant for a prompt that was closed so long ago, at the most.
+const LONGEST_DOUBT_S: u64 = 86_400;
+
+/// Two machines that answer each other are asked back no more often.
+const LEAST_PAUSE_S: u64 = 60;
+
 /// Refuses values that can't be.
 pub(super) fn validate(config: &Config) -> Result<(), SettingsError> {
-    let prompts = &config.prompts;
+    let (prompts, messages) = (&config.prompts, &config.messages);
     let has = |text: &str, place: &str| text.is_empty() || text.contains(place);
+    let longest = Duration::from_secs(prompts.longest_s);
+    // That somebody was asked is told by the attempts, and a reminder repeats the first text.
+    let outlives = |days: u32, least: Duration| days == 0 || super::days(days) >= least;
     let checks = [
+        (
+            outlives(messages.keep_days, longest.saturating_add(super::days(1))),
+            "messages.keep_days",
+            "must be 0, or a day more than prompts.longest_s",
+        ),
+        (
+            outlives(messages.keep_texts_days, longest),
+            "messages.keep_texts_days",
+            "must be 0, or as long as prompts.longest_s",
+        ),
+        (prompts.doubt_s <= LONGEST_DOUBT_S, "prompts.doubt_s", "must be at most 86400"),
+        (prompts.ask_again_after_s >= LEAST_PAUSE_S, "prompts.ask_again_after_s", "must be at least 60"),
         (prompts.longest_s > 0, "prompts.longest_s", "must be at least 1"),
         (
             (1..=prompts.longest_s).contains(&prompts.closes_after_s),

@@ -152,6 +152,16 @@ impl TestApp {
         });
     }
 
+    /// A phone writes to the gateway by Africa's Talking, which calls its message by that id.
+    pub(crate) async fn hears(&self, id: &str, from: &str, words: &str) {
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        form.extend_pairs([("id", id), ("from", from), ("to", AFRICASTALKING_SENDER), ("text", words)]);
+        let path = format!("/webhooks/africastalking/incoming/{CALLBACK_SECRET}");
+        let request = self.anonymous(Method::POST, &path).body(form.finish());
+        let answer = request.header("content-type", "application/x-www-form-urlencoded").send().await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+    }
+
     /// All figures.
     pub(crate) async fn metrics(&self) -> String {
         let address = self.gateway.operations_address.unwrap_or(self.gateway.address);

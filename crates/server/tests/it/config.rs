@@ -437,3 +437,38 @@ fn audit_trail_is_kept_for_ninety_days_at_least_and_signed_at_least_each_day() {
     let longer = load(&[("TUMA_AUDIT__KEEP_DAYS", "365")]).unwrap();
     assert_eq!(longer.gateway().keep_audit, std::time::Duration::from_hours(365 * 24));
 }
+
+#[test]
+fn what_proves_that_a_prompt_was_asked_outlives_it() {
+    let table = [
+        (
+            "TUMA_PROMPTS__LONGEST_S",
+            "7776000",
+            "messages.keep_days: must be 0, or a day more than prompts.longest_s",
+        ),
+        (
+            "TUMA_PROMPTS__LONGEST_S",
+            "2592001",
+            "messages.keep_texts_days: must be 0, or as long as prompts.longest_s",
+        ),
+        ("TUMA_MESSAGES__KEEP_TEXTS_DAYS", "29", "messages.keep_texts_days: must be 0"),
+    ];
+    for (variable, value, problem) in table {
+        let refused = refusal(&[(variable, value)]);
+        assert!(refused.contains(problem), "{refused}");
+    }
+    load(&[("TUMA_MESSAGES__KEEP_DAYS", "0"), ("TUMA_MESSAGES__KEEP_TEXTS_DAYS", "0")]).unwrap();
+    load(&[("TUMA_MESSAGES__KEEP_TEXTS_DAYS", "3"), ("TUMA_PROMPTS__LONGEST_S", "259200")]).unwrap();
+}
+
+#[test]
+fn prompts_ask_back_a_minute_apart_at_least_and_doubt_for_a_day_at_most() {
+    let table = [
+        ("TUMA_PROMPTS__ASK_AGAIN_AFTER_S", "59", "prompts.ask_again_after_s: must be at least 60"),
+        ("TUMA_PROMPTS__DOUBT_S", "86401", "prompts.doubt_s: must be at most 86400"),
+    ];
+    for (variable, value, problem) in table {
+        let refused = refusal(&[(variable, value)]);
+        assert!(refused.contains(problem), "{refused}");
+    }
+}

@@ -10,6 +10,7 @@
 
 mod http;
 
+mod answers;
 mod app;
 
 mod sms_send;
@@ -110,6 +111,7 @@ mod program_audit;
 mod audited;
 
 mod program_move;
+mod program_opt_out;
 mod program_outage;
 
 mod program_serve;

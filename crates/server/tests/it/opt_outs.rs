@@ -60,6 +60,16 @@ async fn opt_out_is_entered_once_listed_and_ended() {
 }
 
 #[tokio::test]
+async fn note_that_may_hold_a_number_is_refused() {
+    let bench = Bench::start().await;
+    let noted = |note: &str| json!({"receiver": KENYAN, "note": note});
+    let refused = bench.ask(Method::POST, &noted("called from 0722 345 678")).await;
+    assert_eq!((refused.status, &refused.json()["errors"][0]["pointer"]), (422, &json!("/note")));
+    assert!(!refused.text.contains("345"), "{}", refused.text);
+    assert_eq!(bench.ask(Method::POST, &noted("form 204, counter 3")).await.status, 200);
+}
+
+#[tokio::test]
 async fn opt_outs_come_page_by_page() {
     let bench = Bench::start().await;
     for n in 1..=3 {

@@ -3,14 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::ids::InboundId;
-use domain::phone::Msisdn;
-use domain::secret::Body;
+use domain::inbound::Handling;
 use domain::time::Clock as _;
-use gateway::prompts::PossibleReply;
 use reqwest::Method;
 use serde_json::{Value, json};
 use server::keys::Scope;
+use store::port::inbound::InboundFilter;
 use testkit::clock::FakeClock;
 use testkit::wait::{LONG, wait_for};
 
@@ -60,18 +58,15 @@ impl Bench {
         answer.json()
     }
 
-    /// A message comes in from a phone.
+    /// A message comes in from a phone: whether it answers a prompt, or was meant to.
     async fn says(&self, number: u8, from: &str, words: &str) -> bool {
-        let now = self.clock.advance(Duration::from_secs(1));
-        let reply = PossibleReply {
-            id: InboundId::new(now, [number; 10]),
-            from: Msisdn::parse(from, "KE".parse().unwrap()).unwrap(),
-            to: None,
-            words: Body::new(words),
-            provider: "twilio".parse().unwrap(),
-            received_at: now,
-        };
-        self.app.gateway.service.answers_prompt(reply).await.unwrap()
+        self.clock.advance(Duration::from_secs(1));
+        let id = format!("in-{number}");
+        self.app.hears(&id, from, words).await;
+        let all = InboundFilter { limit: 100, ..InboundFilter::default() };
+        let heard = self.app.gateway.store.inbound(all).await.unwrap();
+        let this = heard.iter().find(|one| one.provider_message_id == id).unwrap();
+        this.handling == Handling::Answered
     }
 
     /// The texts that went to a number, in order.
@@ -210,6 +205,19 @@ async fn prompt_is_closed_by_call_once_and_listed() {
 }
 
 #[tokio::test]
+async fn who_may_read_may_not_close_what_another_has_opened() {
+    let bench = Bench::start().await;
+    let id = bench.open(&approval(1)).await;
+    let close = async |key: &str| {
+        bench.app.anonymous(Method::POST, &format!("/prompts/{id}/close")).key(key).send().await.status
+    };
+    let reader = bench.app.key(&[Scope::Prompts, Scope::Read]).await;
+    assert_eq!((bench.show_as(&reader, &id).await.status, close(&reader).await), (200, 404));
+    assert_eq!(bench.show(&id).await["status"], "open");
+    assert_eq!(close(&bench.app.key(&[Scope::Admin]).await).await, 200);
+}
+
+#[tokio::test]
 async fn same_request_again_is_answered_the_same_and_another_is_refused() {
     let bench = Bench::start().await;
     let ask = async |body: &Value| {
@@ -256,6 +264,13 @@ async fn every_mistake_is_named_and_nobody_is_asked() {
         let first = refused.json()["errors"][0].clone();
         assert_eq!((refused.status, &first["pointer"], &first["code"]), (422, &json!(pointer), &json!(code)));
     }
+    // Those of its own and those of its messages, at once.
+    let mut body = approval(2);
+    (body["kind"], body["receivers"], body["sender"]) = (json!("vote"), json!([KENYAN, "0700"]), json!("~"));
+    let refused = bench.ask(&bench.key, &body).await.json();
+    let pointers: Vec<_> =
+        refused["errors"].as_array().unwrap().iter().map(|one| text(&one["pointer"])).collect();
+    assert_eq!(pointers, ["/kind", "/sender", "/receivers/1"]);
     let sender = bench.app.key(&[Scope::Send]).await;
     assert_eq!(bench.ask(&sender, &approval(2)).await.problem(), "missing_scope");
     assert_eq!(bench.app.count().await, 2);

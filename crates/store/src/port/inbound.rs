@@ -1,12 +1,16 @@
 //! Messages from phones.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use domain::consent::Keyword;
-use domain::ids::{ConsentId, InboundId, KeyId, MessageId};
+use domain::ids::{ConsentId, InboundId, KeyId};
 use domain::inbound::{Handling, Inbound, Origin};
+use domain::message::Message;
 use domain::phone::{Msisdn, SenderId};
+use domain::quota::Draw;
 use domain::route::ProviderName;
 use domain::secret::Body;
 use domain::time::Timestamp;
@@ -45,21 +49,42 @@ pub struct NewInbound {
     pub word: Option<String>,
     /// The callback's body as it came.
     pub raw: Vec<u8>,
-    /// What is sent in answer, by a message of its own.
-    pub reply: Option<Reply>,
+    /// Who writes what is answered, if anybody may.
+    pub answers: Option<Arc<dyn Answers>>,
     /// For how long after a prompt was closed a word without a reference may still be meant for it.
     pub doubt: Duration,
     /// Nobody is asked back again within this time which prompt was meant.
     pub ask_again_after: Duration,
 }
 
+/// Writes what is answered to a message from a phone. It is asked within the commit, when it is known what became of that: so
+/// it waits for nothing, and looks into no store.
+pub trait Answers: fmt::Debug + Send + Sync {
+    /// What is answered, if anything.
+    fn to(&self, became: &Became<'_>) -> Option<Reply>;
+}
+
+/// What became of a message from a phone, for whoever answers it.
+#[derive(Debug, Clone, Copy)]
+pub struct Became<'a> {
+    /// What it was.
+    pub handling: Handling,
+    /// Whether it changed what its sender wants.
+    pub has_changed: bool,
+    /// What it did to a prompt, or was meant to do.
+    pub fate: Option<&'a ReplyFate>,
+}
+
 /// A message in answer to one from a phone.
 #[derive(Debug, Clone)]
 pub struct Reply {
-    /// It is sent if this became of the one that it answers.
-    pub when: Handling,
-    /// The message. No opt-out holds it back.
+    /// The message.
     pub message: Box<NewMessage>,
+    /// What it draws, instead of what the message says: the first of these of which all is there. If none is, nothing is
+    /// answered.
+    pub draws: Vec<Vec<Draw>>,
+    /// The answer to the provider's callback carries it: it is no message of its own, and only draws.
+    pub is_carried: bool,
 }
 
 /// What became of a message from a phone.
@@ -71,10 +96,12 @@ pub struct Received {
     pub handling: Handling,
     /// It had come before: nothing was changed now.
     pub is_repeated: bool,
+    /// Whether it is answered, now or then: by a message of its own, or by what its provider is answered.
+    pub is_answered: bool,
     /// The answer that was stored and queued with it.
-    pub reply: Option<MessageId>,
-    /// What it did to a prompt, or was meant to do; also of one that had come before.
-    pub answered: Option<ReplyFate>,
+    pub reply: Option<Box<Message>>,
+    /// What it did to a prompt, or was meant to do.
+    pub fate: Option<ReplyFate>,
 }
 
 /// Which messages to list. Conditions left out are met by all.

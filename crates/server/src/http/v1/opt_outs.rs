@@ -21,6 +21,9 @@ const HISTORY: u32 = 100;
 /// Characters that a note may have.
 const MAX_NOTE: usize = 128;
 
+/// So many digits may be a phone number.
+const DIGITS_OF_A_NUMBER: usize = 7;
+
 /// Who does not want what, or wants it again.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -34,7 +37,7 @@ pub(super) struct OptOutBody {
     /// How far: `promotional`, or `all` unless given: all but codes that were asked for.
     #[schema(example = "promotional")]
     extent: Option<String>,
-    /// How it became known, in a few words, for the ledger. No numbers.
+    /// How it became known, in a few words, for the ledger. Seven digits or more may be a phone number, and are refused.
     #[schema(example = "asked at the counter")]
     note: Option<String>,
 }
@@ -255,6 +258,11 @@ fn checked(
         }
         if note.contains('\0') {
             wrong("/note", "nul_character", "has the character U+0000, which no text may have".into());
+        }
+        // It is kept in the clear.
+        if note.chars().filter(|character| character.is_numeric()).count() >= DIGITS_OF_A_NUMBER {
+            let detail = format!("has {DIGITS_OF_A_NUMBER} digits or more: it may not hold a phone number");
+            wrong("/note", "sensitive_content", detail);
         }
     }
     match (number, sender, extent) {

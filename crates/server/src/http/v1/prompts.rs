@@ -183,8 +183,8 @@ pub(super) async fn show(
 
 /// Closes a prompt, whatever was answered.
 ///
-/// Its outcome is canceled, nothing counts any more, and what has not left is not sent. One that was canceled before stays so,
-/// and that is no error.
+/// Only by the key that opened it, or by one with the scope `admin`. Its outcome is canceled, nothing counts any more, and what has
+/// not left is not sent. One that was canceled before stays so, and that is no error.
 #[utoipa::path(
     post, path = "/prompts/{id}/close", tag = "prompts",
     params(("id" = String, Path, description = "the prompt's id")),
@@ -203,8 +203,12 @@ pub(super) async fn close(
     PathParts(id): PathParts<String>,
 ) -> Result<Json<ShownPrompt>, Problem> {
     let identity = caller.with_any(&[Scope::Prompts])?;
-    let id = own(&state, &identity, &id).await?.summary.prompt.id;
-    let closed = state.service.close_prompt(id, identity.actor()).await;
+    let found = own(&state, &identity, &id).await?.summary.prompt;
+    // Who may see it may not end it.
+    if !(identity.may(Scope::Admin) || found.caller == identity.key) {
+        return Err(unknown());
+    }
+    let closed = state.service.close_prompt(found.id, identity.actor()).await;
     closed.map(|record| Json(ShownPrompt::new(&record, &identity))).map_err(|refusal| match refusal {
         CloseError::NotFound => unknown(),
         CloseError::Closed => Problem::new(Code::PromptClosed, refusal.to_string()),

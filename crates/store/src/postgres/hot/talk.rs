@@ -47,11 +47,9 @@ pub(in crate::postgres) fn has_work(batch: &Batch) -> bool {
         || batch.inbound.iter().any(|pending| is_plain(&pending.question))
 }
 
-/// Whether its answer draws on no quota: those are locked by other rules.
+/// Whether it is answered by nobody here: what answers draw on is locked by other rules.
 fn is_plain(new: &NewInbound) -> bool {
-    new.reply
-        .as_ref()
-        .is_none_or(|reply| reply.message.draws.is_empty() && reply.message.verification.is_none())
+    new.answers.is_none()
 }
 
 /// Does the first of them.

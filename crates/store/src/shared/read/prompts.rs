@@ -71,9 +71,9 @@ pub(in super::super) const OF_RECEIVER: &str = concat!(
 pub(in super::super) const DUE: &str = "SELECT id, remind_at, closes_at FROM prompts WHERE remind_at IS NOT NULL \
      AND remind_at <= ?1 ORDER BY remind_at, id LIMIT ?2";
 
-/// What has not left needs no reminder.
-const IS_WITH_ITS_RECEIVER: &str =
-    "s.status NOT IN ('scheduled', 'queued', 'sending') AND m.sealed_body IS NOT NULL";
+/// What has not left needs no reminder, nor what will not leave any more.
+const IS_WITH_ITS_RECEIVER: &str = "s.status NOT IN ('scheduled', 'queued', 'sending', 'canceled', 'expired') \
+     AND m.sealed_body IS NOT NULL";
 
 /// A prompt, and its end.
 type Found = (NewPrompt, Option<Closing>);

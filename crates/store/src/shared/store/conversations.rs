@@ -80,7 +80,7 @@ impl Consents for BackendStore {
 #[async_trait]
 impl Prompts for BackendStore {
     async fn open_prompt(&self, open: OpenPrompt) -> Result<PromptOpened, StoreError> {
-        self.group()?.ask(open, Operation::OpenPrompt).await
+        self.group()?.open_prompt(open).await
     }
 
     async fn reply(&self, reply: NewReply) -> Result<ReplyFate, StoreError> {

@@ -73,9 +73,6 @@ pub(in super::super) struct OptOuts {
 }
 
 impl OptOuts {
-    /// For messages that nobody is asked about.
-    pub(super) const NOT_ASKED: Self = Self { are_none: true };
-
     /// One question for the whole batch, and none for one in which no message could be held back.
     pub(super) fn look(
         statements: &mut Statements<'_>,

@@ -72,9 +72,10 @@ const PARKED: &str = "DELETE FROM callbacks WHERE message_id IS NULL AND receive
 
 const FROM_PHONE: &str = "DELETE FROM inbound WHERE from_hash = ?1";
 
-/// An opt-out must go on, or the person would hear from us again: it needs no number, only its hash.
-const NUMBER_OF_CONSENT: &str =
-    "UPDATE consents SET sealed_number = NULL, inbound_id = NULL WHERE number_hash = ?1";
+/// An opt-out must go on, or the person would hear from us again: it needs no number, only its hash. What a caller noted may
+/// say who it was.
+const NUMBER_OF_CONSENT: &str = "UPDATE consents SET sealed_number = NULL, inbound_id = NULL, \
+     detail = CASE WHEN source = 'api' THEN NULL ELSE detail END WHERE number_hash = ?1";
 
 /// What ended long ago needs no evidence any more.
 const PAST_CONSENT: &str = "DELETE FROM consents WHERE number_hash = ?1 \

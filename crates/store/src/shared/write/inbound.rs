@@ -3,45 +3,41 @@
 use domain::audit::{Actor, Event, NewEntry};
 use domain::consent::{Change, Direction, Keyword, Source};
 use domain::event::{EventData, EventKind, NewEvent};
-use domain::ids::{InboundId, KeyId, MessageId};
+use domain::ids::{InboundId, KeyId};
 use domain::inbound::{Handling, Inbound, Origin};
+use domain::message::Message;
 use domain::phone::Msisdn;
-use domain::time::Timestamp;
 
-use super::super::row::{time, word};
+use super::super::row::word;
 use super::super::sql::{Statements, get, params};
 use super::consent::{self, OptOuts};
-use super::{accept, events, prompts};
+use super::{accept, events, prompts, quotas};
 use crate::StoreError;
 use crate::port::consent::Changed;
-use crate::port::inbound::{NewInbound, Received};
+use crate::port::inbound::{Became, NewInbound, Received, Reply};
 use crate::port::messages::{Accept, Accepted, NewMessage};
 use crate::port::prompts::{NewReply, ReplyFate};
 use crate::seal::Column;
 
 pub(in super::super) const BEFORE: &str =
-    "SELECT id, handling, received_at FROM inbound WHERE provider = ?1 AND provider_message_id = ?2";
+    "SELECT id, handling, replied FROM inbound WHERE provider = ?1 AND provider_message_id = ?2";
 
 const KEEP: &str = "INSERT INTO inbound (id, received_at, provider, provider_message_id, from_hash, country, sealed_from, \
-     sent_to, sealed_text, sealed_raw, segments, keyword, word, caller, handling) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+     sent_to, sealed_text, sealed_raw, segments, keyword, word, caller, handling, replied) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
 
 /// A message that came before is known by its provider's id, and changes nothing.
 pub(in super::super) fn receive(
     statements: &mut Statements<'_>,
     new: &NewInbound,
 ) -> Result<Received, StoreError> {
-    if let Some((before, received_at)) = before(statements, &new.inbound)? {
-        let answered = match (before.handling, new.inbound.from.phone()) {
-            (Handling::Answered, Some(number)) => {
-                prompts::repeated(statements, &reply_of(new, before.id, number, received_at))?
-            }
-            _ => None,
-        };
-        return Ok(Received { answered, ..before });
+    if let Some(before) = before(statements, &new.inbound)? {
+        return Ok(before);
     }
-    let (handling, answered) = handle(statements, new)?;
-    keep(statements, new, handling)?;
+    let heard = handle(statements, new)?;
+    let Answered { is_answered, reply } = answer(statements, new, &heard)?;
+    let Heard { handling, fate, .. } = heard;
+    keep(statements, new, handling, is_answered)?;
     let Inbound { provider, received_at, body, segments, from, .. } = &new.inbound;
     statements.tell(NewEntry {
         receiver: from.phone().map(|number| statements.vault().blind(number)),
@@ -53,53 +49,71 @@ pub(in super::super) fn receive(
         ..NewEntry::new(*received_at, Actor::Provider(provider.clone()), Event::InboundReceived)
     });
     tell_listeners(statements, new, handling)?;
-    let reply = answer(statements, new, handling)?;
-    Ok(Received { id: new.id, handling, is_repeated: false, reply, answered })
+    Ok(Received { id: new.id, handling, is_repeated: false, is_answered, reply, fate })
+}
+
+/// What a text was taken for, and what it did.
+struct Heard {
+    handling: Handling,
+    has_changed: bool,
+    fate: Option<ReplyFate>,
+}
+
+impl Heard {
+    const fn as_keyword(handling: Handling, has_changed: bool) -> Self {
+        Self { handling, has_changed, fate: None }
+    }
+
+    const PASSED_ON: Self = Self::as_keyword(Handling::PassedOn, false);
 }
 
 /// Who is asked first whether the text is for him: consent, which always works; then open questions; then consent for
 /// words that are answers as well; and whoever listens has the rest.
-fn handle(
-    statements: &mut Statements<'_>,
-    new: &NewInbound,
-) -> Result<(Handling, Option<ReplyFate>), StoreError> {
-    let Some(number) = new.inbound.from.phone() else { return Ok((Handling::PassedOn, None)) };
+fn handle(statements: &mut Statements<'_>, new: &NewInbound) -> Result<Heard, StoreError> {
+    let Some(number) = new.inbound.from.phone() else { return Ok(Heard::PASSED_ON) };
     let (first, last) = match new.keyword {
         Some(keyword) if keyword.is_heard_first() => (Some(keyword), None),
         keyword => (None, keyword),
     };
     if let Some(keyword) = first
-        && let Some(handling) = hear(statements, new, number, keyword)?
+        && let Some(heard) = hear(statements, new, number, keyword)?
     {
-        return Ok((handling, None));
+        return Ok(heard);
     }
-    // Asks the prompts that are open for a number, or were a moment ago, whether the text is for one of them.
-    let reply = reply_of(new, new.id, number, new.inbound.received_at);
-    match prompts::heard(statements, &reply)? {
-        ReplyFate::NotOurs => {}
-        fate => return Ok((Handling::Answered, Some(fate))),
+    if let Some(fate) = answers(statements, new, number)? {
+        // The provider has let its messages pass again.
+        if let Some(keyword) = last.filter(|_| new.inbound.understood.is_some()) {
+            hear(statements, new, number, keyword)?;
+        }
+        return Ok(Heard { handling: Handling::Answered, has_changed: false, fate: Some(fate) });
     }
     if let Some(keyword) = last
-        && let Some(handling) = hear(statements, new, number, keyword)?
+        && let Some(heard) = hear(statements, new, number, keyword)?
     {
-        return Ok((handling, None));
+        return Ok(heard);
     }
-    Ok((Handling::PassedOn, None))
+    Ok(Heard::PASSED_ON)
 }
 
-/// A text as a prompt sees it that it may be a reply to.
-fn reply_of(new: &NewInbound, id: InboundId, from: Msisdn, received_at: Timestamp) -> NewReply {
-    let Inbound { body, provider, received_at: now, .. } = &new.inbound;
-    NewReply {
-        id,
+/// Asks the prompts that are open for a number, or were a moment ago, whether a text is for one of them.
+fn answers(
+    statements: &mut Statements<'_>,
+    new: &NewInbound,
+    from: Msisdn,
+) -> Result<Option<ReplyFate>, StoreError> {
+    let Inbound { body, provider, received_at, .. } = &new.inbound;
+    let reply = NewReply {
+        id: new.id,
         from,
         words: body.clone(),
         provider: provider.clone(),
-        received_at,
-        now: *now,
+        received_at: *received_at,
+        now: *received_at,
         doubt: new.doubt,
         ask_again_after: new.ask_again_after,
-    }
+    };
+    let fate = prompts::heard(statements, &reply)?;
+    Ok((!matches!(fate, ReplyFate::NotOurs)).then_some(fate))
 }
 
 /// Does what a keyword asks for; `None` if there is nothing to do for one that may be an answer.
@@ -108,8 +122,10 @@ fn hear(
     new: &NewInbound,
     number: Msisdn,
     keyword: Keyword,
-) -> Result<Option<Handling>, StoreError> {
-    let Some((direction, extent)) = keyword.change() else { return Ok(Some(Handling::Helped)) };
+) -> Result<Option<Heard>, StoreError> {
+    let Some((direction, extent)) = keyword.change() else {
+        return Ok(Some(Heard::as_keyword(Handling::Helped, false)));
+    };
     let provider = new.inbound.provider.clone();
     let change = Change {
         id: new.consent_id,
@@ -123,12 +139,16 @@ fn hear(
         detail: Some(keyword.as_str().to_owned()),
         at: new.inbound.received_at,
     };
-    let changed = consent::enter(statements, &change, &Actor::Provider(provider))?;
-    Ok(match (direction, keyword) {
-        (Direction::OptOut, _) => Some(Handling::OptedOut),
-        (Direction::OptIn, Keyword::Resume) if changed == Changed::AsItWas => None,
-        (Direction::OptIn, _) => Some(Handling::OptedIn),
-    })
+    let has_changed = consent::enter(statements, &change, &Actor::Provider(provider))? != Changed::AsItWas;
+    let handling = match (direction, keyword) {
+        (Direction::OptOut, _) => Handling::OptedOut,
+        // Of a provider that took it for one, it is one.
+        (Direction::OptIn, Keyword::Resume) if !has_changed && new.inbound.understood.is_none() => {
+            return Ok(None);
+        }
+        (Direction::OptIn, _) => Handling::OptedIn,
+    };
+    Ok(Some(Heard::as_keyword(handling, has_changed)))
 }
 
 /// Raises an event for what is not ours to act on.
@@ -164,35 +184,66 @@ fn tell_listeners(
     events::raise(statements, &[event])
 }
 
-/// Stores and queues the reply, if all went as it says. It asks nobody: whoever has just opted out is told so.
-fn answer(
-    statements: &mut Statements<'_>,
-    new: &NewInbound,
-    handling: Handling,
-) -> Result<Option<MessageId>, StoreError> {
-    let Some(reply) = new.reply.as_ref().filter(|reply| reply.when == handling) else { return Ok(None) };
-    let messages = vec![NewMessage { consent: None, ..(*reply.message).clone() }];
-    let id = reply.message.message.id;
-    let accept = Accept { messages, idempotency: None, no_repeats_since: None };
-    let accepted = accept::accept(statements, &accept, OptOuts::NOT_ASKED)?;
-    Ok(matches!(accepted, Accepted::Stored | Accepted::StoredWithin(_)).then_some(id))
+/// What was answered.
+#[derive(Default)]
+struct Answered {
+    is_answered: bool,
+    /// The message, if it is one of its own.
+    reply: Option<Box<Message>>,
 }
 
-/// What became of it the first time, and when that was.
-fn before(
-    statements: &mut Statements<'_>,
-    inbound: &Inbound,
-) -> Result<Option<(Received, Timestamp)>, StoreError> {
+/// Answers, if there is something to say and room for it. Who could not be asked which prompt was meant may be asked the next
+/// time.
+fn answer(statements: &mut Statements<'_>, new: &NewInbound, heard: &Heard) -> Result<Answered, StoreError> {
+    let became =
+        Became { handling: heard.handling, has_changed: heard.has_changed, fate: heard.fate.as_ref() };
+    let reply = new.answers.as_ref().and_then(|answers| answers.to(&became));
+    let answered = reply.map(|reply| say(statements, &reply)).transpose()?.unwrap_or_default();
+    if !answered.is_answered && heard.fate.is_some() {
+        prompts::was_not_asked(statements, new)?;
+    }
+    Ok(answered)
+}
+
+fn say(statements: &mut Statements<'_>, reply: &Reply) -> Result<Answered, StoreError> {
+    for draws in &reply.draws {
+        let message = NewMessage { draws: draws.clone(), ..(*reply.message).clone() };
+        if reply.is_carried {
+            if quotas::draw(statements, [&message])?.is_ok() {
+                return Ok(Answered { is_answered: true, reply: None });
+            }
+            continue;
+        }
+        let opt_outs = OptOuts::of(statements, std::iter::once(&message))?;
+        let said = Box::new(message.message.clone());
+        let accept = Accept { messages: vec![message], idempotency: None, no_repeats_since: None };
+        match accept::accept(statements, &accept, opt_outs)? {
+            Accepted::Stored | Accepted::StoredWithin(_) => {
+                return Ok(Answered { is_answered: true, reply: Some(said) });
+            }
+            Accepted::Limited(_) => {}
+            _ => break,
+        }
+    }
+    Ok(Answered::default())
+}
+
+/// What became of it the first time.
+fn before(statements: &mut Statements<'_>, inbound: &Inbound) -> Result<Option<Received>, StoreError> {
     let values = params![inbound.provider.as_str(), inbound.provider_message_id.as_str()];
     statements.first(BEFORE, values, |row| {
         let id = InboundId::from_bytes(get(row, 0)?);
-        let received =
-            Received { id, handling: word(row, 1)?, is_repeated: true, reply: None, answered: None };
-        Ok((received, time(row, 2)?))
+        let (handling, is_answered) = (word(row, 1)?, get::<i64>(row, 2)? != 0);
+        Ok(Received { id, handling, is_repeated: true, is_answered, reply: None, fate: None })
     })
 }
 
-fn keep(statements: &mut Statements<'_>, new: &NewInbound, handling: Handling) -> Result<(), StoreError> {
+fn keep(
+    statements: &mut Statements<'_>,
+    new: &NewInbound,
+    handling: Handling,
+    is_answered: bool,
+) -> Result<(), StoreError> {
     let NewInbound { id, inbound, keyword, caller, word, raw, .. } = new;
     let (vault, phone) = (statements.vault(), inbound.from.phone());
     let from = match &inbound.from {
@@ -215,6 +266,7 @@ fn keep(statements: &mut Statements<'_>, new: &NewInbound, handling: Handling) -
         word,
         caller.as_ref().map(KeyId::as_bytes),
         handling.as_str(),
+        i64::from(is_answered),
     ];
     statements.send(KEEP, values)
 }

@@ -27,6 +27,7 @@ use super::accept::{accept, earlier};
 use super::consent::OptOuts;
 use super::{cancel, events};
 use crate::StoreError;
+use crate::port::inbound::NewInbound;
 use crate::port::messages::{Accept, Accepted, Cancel, NewMessage};
 use crate::port::prompts::{
     KeptReply, NewReply, OpenPrompt, OpenQuestion, PromptOpened, PromptReply, Remind, ReplyFate,
@@ -55,6 +56,8 @@ pub(in super::super) const LAST_ASK: &str =
 
 const ASK: &str = "INSERT INTO prompt_asks (receiver_hash, inbound_id, asked_at) VALUES (?1, ?2, ?3) \
      ON CONFLICT (receiver_hash) DO UPDATE SET inbound_id = excluded.inbound_id, asked_at = excluded.asked_at";
+
+const NOT_ASKED: &str = "DELETE FROM prompt_asks WHERE receiver_hash = ?1 AND inbound_id = ?2";
 
 const CLOSE: &str = "UPDATE prompts SET closed_at = ?2, closed_by = ?3, outcome = ?4, remind_at = NULL \
      WHERE id = ?1 AND outcome IS NULL";
@@ -143,23 +146,6 @@ pub(in super::super) fn reply(
         Some(kept) => Ok(ReplyFate::Kept(kept)),
         None => heard(statements, reply),
     }
-}
-
-/// A message that was brought before, and was answered then: what its sender had to hear of it. It changes nothing, whatever has
-/// happened to prompts since.
-pub(super) fn repeated(
-    statements: &mut Statements<'_>,
-    reply: &NewReply,
-) -> Result<Option<ReplyFate>, StoreError> {
-    let receiver = statements.vault().blind(reply.from);
-    if let Some(kept) = known(statements, reply, receiver)? {
-        return Ok(Some(ReplyFate::Kept(kept)));
-    }
-    if last_ask(statements, receiver)?.is_none_or(|(about, _)| about != reply.id) {
-        return Ok(None);
-    }
-    let open = open_questions(read::candidates(statements, receiver)?, reply.received_at);
-    Ok(Some(ReplyFate::Which { open, ask: true }))
 }
 
 /// A message that is new.
@@ -309,6 +295,13 @@ fn ask(statements: &mut Statements<'_>, reply: &NewReply, receiver: i64) -> Resu
     }
     statements.send(ASK, params![receiver, reply.id.as_bytes(), reply.now.as_micros()])?;
     Ok(true)
+}
+
+/// Nobody was asked because of a message after all: there was no room for the question, or it is not wanted.
+pub(super) fn was_not_asked(statements: &mut Statements<'_>, new: &NewInbound) -> Result<(), StoreError> {
+    let Some(number) = new.inbound.from.phone() else { return Ok(()) };
+    let receiver = statements.vault().blind(number);
+    statements.execute(NOT_ASKED, params![receiver, new.id.as_bytes()]).map(|_rows| ())
 }
 
 fn last_ask(

@@ -1,15 +1,22 @@
 //! Messages from phones: stored once, heard in order, and kept for their time.
 
-use domain::consent::{Class, Keyword, Question};
+use std::sync::Arc;
+
+use domain::audit::Actor;
+use domain::consent::{Class, Extent, Keyword, Question};
 use domain::ids::{ConsentId, InboundId};
 use domain::inbound::{Handling, Inbound, Origin};
+use domain::prompt::Kind;
+use domain::quota::{Allowance, Draw};
 use domain::secret::Body;
+use store::port::consent::ChangeConsent;
 use store::port::history::KeepHistory;
-use store::port::inbound::{InboundFilter, InboundRecord, NewInbound, Received, Reply};
+use store::port::inbound::{Answers, Became, InboundFilter, InboundRecord, NewInbound, Received, Reply};
 use store::port::prompts::ReplyFate;
 use store::port::sealing::EraseTexts;
 
-use super::prompts::{approval, ask};
+use super::consent::opt_out;
+use super::prompts::{approval, ask, prompt_id};
 use crate::support::{
     Bench, DAY, Fixture, HOUR, MINUTE, NOW, SECOND, With as _, caller, entropy, message, operator, provider,
     receiver,
@@ -36,7 +43,7 @@ pub(crate) fn from_phone(n: u64, text: &str, keyword: Option<Keyword>) -> NewInb
         caller: None,
         word: None,
         raw: format!("Body={text}").into_bytes(),
-        reply: None,
+        answers: None,
         doubt: HOUR,
         ask_again_after: HOUR,
     }
@@ -64,8 +71,9 @@ pub(crate) async fn message_from_a_phone_reads_back_with_every_character<F: Fixt
             id: new.id,
             handling: Handling::PassedOn,
             is_repeated: false,
+            is_answered: false,
             reply: None,
-            answered: None,
+            fate: None,
         };
         assert_eq!(received, expected);
     }
@@ -111,8 +119,9 @@ pub(crate) async fn repeated_callback_is_known_and_changes_nothing<F: Fixture>(b
         id: first.id,
         handling: Handling::OptedOut,
         is_repeated: true,
+        is_answered: false,
         reply: None,
-        answered: None,
+        fate: None,
     };
     assert_eq!(repeated, expected);
     let counts = ["inbound", "consents", "opt_outs"].map(|table| format!("SELECT count(*) FROM {table}"));
@@ -225,21 +234,136 @@ pub(crate) async fn person_is_forgotten_and_the_opt_out_goes_on<F: Fixture>(benc
     assert!(bench.held_back(receiver(1), question).await.unwrap().is_some());
     let history = bench.consent_history(receiver(1), 10).await.unwrap();
     assert_eq!((history.len(), history[0].number, history[0].inbound_id), (1, None, None));
+    assert_eq!(history[0].detail.as_deref(), Some("stop"));
 }
 
-pub(crate) async fn reply_is_queued_with_what_it_answers_and_once<F: Fixture>(bench: Bench<F>) {
-    let confirmation = |when| Reply { when, message: Box::new(message(50)) };
-    let stop = NewInbound {
-        reply: Some(confirmation(Handling::OptedOut)),
-        ..from_phone(50, "STOP", Some(Keyword::Stop))
+pub(crate) async fn note_of_a_caller_goes_with_the_person<F: Fixture>(bench: Bench<F>) {
+    let noted = opt_out(1, None, Extent::All);
+    let change = ChangeConsent { changes: vec![noted], by: Actor::Key(caller(1)) };
+    bench.change_consent(change).await.unwrap();
+    let note = async || bench.consent_history(receiver(1), 10).await.unwrap()[0].detail.clone();
+    assert_eq!(note().await.as_deref(), Some("asked at the counter"));
+    bench.forget_receiver(receiver(1), operator(NOW.plus(HOUR))).await.unwrap();
+    assert_eq!(note().await, None);
+}
+
+/// Answers always the same, where this became of a message.
+#[derive(Debug, Clone)]
+struct Answering {
+    when: Handling,
+    reply: Reply,
+}
+
+impl Answers for Answering {
+    fn to(&self, became: &Became<'_>) -> Option<Reply> {
+        (became.handling == self.when).then(|| self.reply.clone())
+    }
+}
+
+/// Draws each of these quotas, or the next.
+fn answering(when: Handling, draws: &[&[(i64, u32)]]) -> Answering {
+    let draw = |(quota, limit): &(i64, u32)| Draw {
+        quota: *quota,
+        allowance: Allowance::Rate { limit: *limit, period: DAY },
+        amount: 1,
     };
+    let draws = draws.iter().map(|one| one.iter().map(draw).collect()).collect();
+    Answering { when, reply: Reply { message: Box::new(message(50)), draws, is_carried: false } }
+}
+
+fn answered(answering: &Answering, new: NewInbound) -> NewInbound {
+    let mut answering = answering.clone();
+    // Each is a message of its own.
+    answering.reply.message.message.id = message(entropy_of(&new)).id();
+    NewInbound { answers: Some(Arc::new(answering)), ..new }
+}
+
+fn entropy_of(new: &NewInbound) -> u64 {
+    1_000 + new.inbound.received_at.since(NOW).as_secs()
+}
+
+pub(crate) async fn answer_is_queued_with_what_it_answers_and_once<F: Fixture>(bench: Bench<F>) {
+    let confirming = answering(Handling::OptedOut, &[&[]]);
+    let stop = answered(&confirming, from_phone(50, "STOP", Some(Keyword::Stop)));
     let received = bench.receive_inbound(stop.clone()).await.unwrap();
-    assert_eq!(received.reply, Some(message(50).id()));
-    assert_eq!(bench.receive_inbound(stop).await.unwrap().reply, None);
+    assert_eq!(received.reply.map(|reply| reply.id), Some(message(1_050).id()));
+    let again = bench.receive_inbound(stop).await.unwrap();
+    assert_eq!((again.reply, again.is_answered), (None, true), "it was answered then");
     // To somebody who has opted out of everything a moment ago.
     assert_eq!(bench.take(NOW.plus(HOUR)).await.len(), 1);
-    let other = NewInbound { reply: Some(confirmation(Handling::OptedIn)), ..from_phone(2, "Habari", None) };
-    assert_eq!(bench.receive_inbound(other).await.unwrap().reply, None);
+    let other = answered(&confirming, from_phone(2, "Habari", None));
+    assert!(!bench.receive_inbound(other).await.unwrap().is_answered);
+}
+
+pub(crate) async fn answer_draws_the_first_that_has_room_or_is_not_said<F: Fixture>(bench: Bench<F>) {
+    let helping = answering(Handling::Helped, &[&[(1, 1), (2, 2)], &[(2, 2)]]);
+    let mut was_answered = Vec::new();
+    for n in 1..=3 {
+        let help = answered(&helping, from_phone(n, "HELP", Some(Keyword::Help)));
+        was_answered.push(bench.receive_inbound(help).await.unwrap().is_answered);
+    }
+    assert_eq!(was_answered, [true, true, false]);
+    // What is carried draws as well, and is no message.
+    let mut carrying = answering(Handling::Helped, &[&[(3, 1)]]);
+    carrying.reply.is_carried = true;
+    for (n, is_answered) in [(4, true), (5, false), (4, true)] {
+        let help = answered(&carrying, from_phone(n, "HELP", Some(Keyword::Help)));
+        let received = bench.receive_inbound(help).await.unwrap();
+        assert_eq!((received.is_answered, received.reply), (is_answered, None), "{n}");
+    }
+    assert_eq!(bench.fixture.counts(vec!["SELECT count(*) FROM messages".into()]), [2]);
+}
+
+pub(crate) async fn who_could_not_be_asked_back_is_asked_the_next_time<F: Fixture>(bench: Bench<F>) {
+    for n in 1..=2 {
+        ask(&*bench, approval(n, 1, NOW)).await;
+    }
+    let approve = |n| {
+        let mut new = from_phone(n, "approve", None);
+        new.inbound.from = Origin::Phone(receiver(1));
+        NewInbound { ask_again_after: HOUR, ..new }
+    };
+    let asks = |received: &Received| match received.fate {
+        Some(ReplyFate::Which { ask, .. }) => ask,
+        ref other => panic!("{other:?}"),
+    };
+    let refused = answering(Handling::Answered, &[&[(1, 0)]]);
+    for n in [10, 11] {
+        let received = bench.receive_inbound(answered(&refused, approve(n))).await.unwrap();
+        assert_eq!((asks(&received), received.is_answered), (true, false));
+    }
+    let asking = answering(Handling::Answered, &[&[]]);
+    let received = bench.receive_inbound(answered(&asking, approve(12))).await.unwrap();
+    assert_eq!((asks(&received), received.is_answered), (true, true));
+    let received = bench.receive_inbound(answered(&refused, approve(13))).await.unwrap();
+    assert!(!asks(&received), "a moment ago somebody was");
+    // The same again changes nothing, whatever is open by now.
+    bench.close_prompt(prompt_id(2), operator(NOW.plus(HOUR))).await.unwrap();
+    let again = bench.receive_inbound(answered(&asking, approve(12))).await.unwrap();
+    assert_eq!((again.is_repeated, again.fate, again.reply), (true, None, None));
+}
+
+pub(crate) async fn yes_that_a_provider_took_for_start_answers_and_opts_in<F: Fixture>(bench: Bench<F>) {
+    let mut open = approval(1, 1, NOW);
+    open.prompt.kind = Kind::Invite;
+    let id = ask(&*bench, open).await;
+    let by_first = |new: NewInbound| NewInbound {
+        inbound: Inbound { from: Origin::Phone(receiver(1)), ..new.inbound.clone() },
+        ..new
+    };
+    let stop = by_first(from_phone(5, "STOP", Some(Keyword::Stop)));
+    bench.receive_inbound(stop).await.unwrap();
+    let mut yes = by_first(from_phone(6, "YES", Some(Keyword::Resume)));
+    yes.inbound.understood = Some(Keyword::Start);
+    assert_eq!(bench.receive_inbound(yes).await.unwrap().handling, Handling::Answered);
+    assert_eq!(bench.prompt(id).await.unwrap().unwrap().summary.tally.approved, 1);
+    let question = Question::about(Class::Service, []).unwrap();
+    assert!(bench.held_back(receiver(1), question).await.unwrap().is_none());
+    // Where nothing is open it is the opt-in that the provider took it for.
+    let mut later = by_first(from_phone(7, "YES", Some(Keyword::Resume)));
+    later.inbound.understood = Some(Keyword::Start);
+    later.inbound.received_at = NOW.plus(30 * DAY);
+    assert_eq!(bench.receive_inbound(later).await.unwrap().handling, Handling::OptedIn);
 }
 
 pub(crate) async fn listeners_hear_of_texts_and_of_consent<F: Fixture>(bench: Bench<F>) {
@@ -269,18 +393,12 @@ pub(crate) async fn repeated_callback_answers_nothing_that_was_asked_since<F: Fi
         new
     };
     let which = bench.receive_inbound(from(60, "approve")).await.unwrap();
-    assert!(matches!(which.answered, Some(ReplyFate::Which { ask: true, .. })), "{which:?}");
-    // Of a second one nobody is asked again so soon.
-    let quiet = bench.receive_inbound(from(61, "approve!")).await.unwrap();
-    assert!(matches!(quiet.answered, Some(ReplyFate::Which { ask: false, .. })), "{quiet:?}");
+    assert!(matches!(which.fate, Some(ReplyFate::Which { ask: true, .. })), "{which:?}");
+    // Now the word could be meant for one alone; but it was written before.
     bench.close_prompt(two, operator(NOW.plus(2 * MINUTE))).await.unwrap();
-    let again = |n: u64, text: &str| NewInbound { id: from_phone(90 + n, "", None).id, ..from(n, text) };
-    let repeated = bench.receive_inbound(again(60, "approve")).await.unwrap();
-    assert!(repeated.is_repeated && repeated.id == which.id);
-    // It is asked again, for it may not have been done; of what is open still.
-    let Some(ReplyFate::Which { open, ask: true }) = repeated.answered else { panic!("{repeated:?}") };
-    assert_eq!(open.iter().map(|it| it.reference.to_string()).collect::<Vec<_>>(), ["WR-1"]);
-    assert_eq!(bench.receive_inbound(again(61, "approve!")).await.unwrap().answered, None);
+    let again = NewInbound { id: from_phone(150, "", None).id, ..from(60, "approve") };
+    let repeated = bench.receive_inbound(again).await.unwrap();
+    assert!(repeated.is_repeated && repeated.id == which.id && repeated.fate.is_none(), "{repeated:?}");
     for id in [one, two] {
         assert!(bench.prompt(id).await.unwrap().unwrap().replies.is_empty());
     }

@@ -11,7 +11,7 @@ use domain::reply::Answer;
 use domain::secret::Body;
 use domain::time::Timestamp;
 use store::Store;
-use store::port::messages::{Accept, Accepted, Idempotency, NewMessage};
+use store::port::messages::{Accept, Accepted, Cancel, Idempotency, NewMessage};
 use store::port::prompts::{
     ForgetPrompts, LAST_REPLIES, NewPrompt, NewReply, OpenPrompt, PromptFilter, PromptOpened, PromptRecord,
     Remind, ReplyFate,
@@ -323,6 +323,21 @@ pub(crate) async fn those_who_are_silent_are_reminded_once<F: Fixture>(bench: Be
     let remind = Remind { prompt: id, remind_at: due[0].remind_at, messages: Vec::new(), now: later };
     bench.remind(remind).await.unwrap();
     assert!(bench.due_reminders(later.plus(DAY), 10).await.unwrap().is_empty());
+}
+
+pub(crate) async fn whoever_the_first_message_did_not_leave_for_is_not_reminded<F: Fixture>(bench: Bench<F>) {
+    let mut open = approval(1, 3, NOW);
+    open.prompt.reminders = vec![NOW.plus(HOUR)];
+    let of_the_second = open.accept.messages[1].message.id;
+    bench.open_prompt(open).await.unwrap();
+    bench
+        .cancel(Cancel { messages: vec![of_the_second], by: Actor::Key(caller(1)), now: NOW })
+        .await
+        .unwrap();
+    send(&*bench, NOW.plus(SECOND)).await;
+    let due = bench.due_reminders(NOW.plus(HOUR), 10).await.unwrap();
+    let reminded: Vec<_> = due[0].messages.iter().map(|message| message.receiver).collect();
+    assert_eq!(reminded, [receiver(1), receiver(3)]);
 }
 
 pub(crate) async fn words_are_sealed_and_read_under_a_new_key<F: Fixture>(bench: Bench<F>) {

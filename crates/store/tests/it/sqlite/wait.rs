@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use store::StoreError;
 use store::port::messages::{Accept, Accepted, Filter, Page};
+use store::port::prompts::PromptOpened;
 use tokio::time::Instant;
 
 use super::{open, raw, refusal};
-use crate::support::{Bench, SqliteFixture, With, message};
+use crate::conformance::prompts::approval;
+use crate::support::{Bench, NOW, SqliteFixture, With, message};
 
 fn one(n: u64) -> Accept {
     Accept { messages: vec![message(n)], idempotency: None, no_repeats_since: None }
@@ -110,6 +112,31 @@ async fn accept_of_many_takes_the_room_of_many() {
     }
     // There is room again.
     assert_eq!(bench.accept(one(200_000)).await, Ok(Accepted::Stored));
+}
+
+#[tokio::test]
+async fn prompt_waits_in_the_same_room() {
+    let bench = Bench::<SqliteFixture>::new().await;
+    let other = raw(&bench.fixture.path());
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let hundred = |n: u64| (n * 100..n * 100 + 100).map(message).collect();
+    let mut waiting = Vec::new();
+    loop {
+        let n = waiting.len() as u64;
+        let accept = Accept { messages: hundred(n), idempotency: None, no_repeats_since: None };
+        let mut accepting = bench.accept(accept);
+        if poll_once(&mut accepting).is_ready() {
+            break;
+        }
+        waiting.push(accepting);
+    }
+    let prompt = || bench.open_prompt(approval(9_000, 100, NOW));
+    assert_eq!(poll_once(&mut prompt()), Poll::Ready(Err(StoreError::Overloaded)));
+    other.execute_batch("COMMIT").unwrap();
+    for accept in waiting {
+        assert_eq!(accept.await, Ok(Accepted::Stored));
+    }
+    assert_eq!(prompt().await, Ok(PromptOpened::Accepted(Accepted::Stored)));
 }
 
 #[tokio::test]
