@@ -129,6 +129,14 @@ impl Question {
         (class != Class::Code).then(|| Self { class, senders: Arc::clone(senders) })
     }
 
+    /// The question about a message that shows this sender; or, where nobody asked for one, any of those that all share.
+    pub fn of(class: Class, sender: Option<&SenderId>, defaults: &Arc<[SenderId]>) -> Option<Self> {
+        match sender {
+            Some(sender) => Self::about(class, [sender.clone()]),
+            None => Self::among(class, defaults),
+        }
+    }
+
     /// Whether this opt-out of the receiver holds the message back.
     pub fn is_held_back_by(&self, sender: Option<&SenderId>, extent: Extent) -> bool {
         extent.holds_back(self.class) && sender.is_none_or(|sender| self.senders.contains(sender))

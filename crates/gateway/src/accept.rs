@@ -347,10 +347,7 @@ impl Acceptor<'_> {
     /// What is asked of the consent ledger about each message of a request.
     pub(crate) fn question(&self, common: &Common) -> Option<Question> {
         let class = Class::of(common.scenario, common.priority);
-        match &common.sender {
-            Some(sender) => Question::about(class, [sender.clone()]),
-            None => Question::among(class, self.router.default_senders()),
-        }
+        Question::of(class, common.sender.as_ref(), self.router.default_senders())
     }
 
     /// When a message leaves, and until when it is of use.

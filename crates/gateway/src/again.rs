@@ -1,11 +1,14 @@
 //! Sending a message again because somebody asks for it, over HTTP or on the command line: what it needs for that, and what
 //! it draws once more.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::audit::Actor;
+use domain::consent::{Class, Question};
 use domain::ids::{DecisionId, MessageId, VerificationId};
 use domain::message::{Message, MessageStatus};
+use domain::phone::SenderId;
 use domain::policy::ScenarioPolicy;
 use domain::quota::Draw;
 use domain::route::ProviderName;
@@ -15,7 +18,7 @@ use store::port::messages::{MessageSummary, Moved, Resend};
 use store::{Store, StoreError};
 
 use crate::limits::{Again, Limits};
-use crate::request::Reached;
+use crate::request::{OptedOut, Reached};
 use crate::settings::Settings;
 use crate::spending::Tariff;
 
@@ -44,6 +47,9 @@ pub enum MoveError {
     /// It carries a one-time code that has ended.
     #[error("its code is of no use any more: ask for another")]
     CodeEnded,
+    /// Its receiver has opted out of such messages.
+    #[error("the receiver {0}")]
+    OptedOut(OptedOut),
     /// A limit has no room for it, or a cap no money.
     #[error("{0}")]
     Limited(Box<Reached>),
@@ -118,6 +124,21 @@ pub(crate) async fn check_code(
     if has_dead_code(store, message, now).await? { Err(MoveError::CodeEnded) } else { Ok(()) }
 }
 
+/// Refuses a message whose receiver has opted out since it was accepted. Where it names no sender, it may show any of
+/// `defaults`.
+pub(crate) async fn check_consent(
+    store: &dyn Store,
+    message: &Message,
+    defaults: &Arc<[SenderId]>,
+) -> Result<(), MoveError> {
+    let class = Class::of(message.scenario, message.priority);
+    let Some(question) = Question::of(class, message.sender.as_ref(), defaults) else { return Ok(()) };
+    match store.held_back(message.receiver, question).await? {
+        Some(by) => Err(MoveError::OptedOut(OptedOut(by))),
+        None => Ok(()),
+    }
+}
+
 /// Whether a message carries a one-time code that has ended.
 pub(crate) async fn has_dead_code(
     store: &dyn Store,
@@ -141,6 +162,8 @@ pub async fn by_operator(
 ) -> Result<ProviderName, MoveError> {
     let summary = store.message(id).await?.ok_or(MoveError::NotFound)?.summary;
     check_code(store, &summary.message, now).await?;
+    // Which senders routes have by default is not known here: opt-outs from all senders hold, and those from the one asked for.
+    check_consent(store, &summary.message, &Arc::from([])).await?;
     let tariff = Tariff::new(settings.prices.clone(), settings.spending.clone());
     let limits = Limits::new(settings.limits.clone(), tariff, store);
     let provider = summary.provider.clone();

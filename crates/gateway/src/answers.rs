@@ -157,10 +157,7 @@ impl Writer {
         let now = self.received_at;
         let priority = SCENARIO.priority();
         let class = Class::of(SCENARIO, priority);
-        let consent = match &self.sender {
-            Some(sender) => Question::about(class, [sender.clone()]),
-            None => Question::among(class, &self.book.default_senders),
-        };
+        let consent = Question::of(class, self.sender.as_ref(), &self.book.default_senders);
         let message = Message {
             id: fresh::message_id(now),
             bulk_id: None,

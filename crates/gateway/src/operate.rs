@@ -136,6 +136,7 @@ impl SmsService {
         let policy = shared.settings.policy(summary.message.scenario);
         let resend = again::resend_of(&summary, &policy, way, by, now)?;
         again::check_code(&*shared.store, &summary.message, now).await?;
+        again::check_consent(&*shared.store, &summary.message, shared.router.default_senders()).await?;
         let provider = resend.provider.clone();
         let opinion = self.judge_again(&summary.message, now)?;
         let queued =

@@ -208,6 +208,7 @@ impl Problem {
             MoveError::Stands(_) | MoveError::TooOld | MoveError::Erased | MoveError::CodeEnded => {
                 Self::new(code, error.to_string())
             }
+            MoveError::OptedOut(_) => Self::new(Code::OptedOut, error.to_string()),
             MoveError::Limited(reached) => Self::limited(&reached),
             MoveError::GuardRefused { decision } => {
                 Self { decision: Some(decision), ..Self::new(Code::GuardRefused, error.to_string()) }
@@ -314,14 +315,14 @@ impl From<SendError> for Problem {
             SendError::GuardRefused { decision } => {
                 Self { decision: Some(decision), ..Self::new(Code::GuardRefused, error.to_string()) }
             }
-            SendError::OptedOut(ref by) => Self {
-                errors: vec![FieldProblem {
+            SendError::OptedOut(ref by) => {
+                let field = FieldProblem {
                     pointer: "/receiver".into(),
                     code: Code::OptedOut.as_str(),
                     detail: by.to_string(),
-                }],
-                ..Self::new(Code::OptedOut, error.to_string())
-            },
+                };
+                Self { errors: vec![field], ..Self::new(Code::OptedOut, error.to_string()) }
+            }
             SendError::Store(error) => error.into(),
         }
     }

@@ -45,6 +45,18 @@ async fn a_message_that_is_on_its_way_is_not_sent_again() {
 }
 
 #[tokio::test]
+async fn whoever_has_opted_out_since_is_sent_nothing_again() {
+    let app = TestApp::start().await;
+    let id = failed(&app).await;
+    let consent = app.key(&[Scope::Consent]).await;
+    let opt_out = app.anonymous(Method::POST, "/opt-outs").key(&consent);
+    assert_eq!(opt_out.json(&json!({"receiver": AMERICAN})).send().await.status, 200);
+    let refused = retry(&app, &app.key, &id).await;
+    assert_eq!((refused.status, refused.problem().as_str()), (403, "opted_out"));
+    assert_eq!((app.show(&id).await["status"].clone(), app.sim.ledger().count()), (json!("failed"), 0));
+}
+
+#[tokio::test]
 async fn the_message_of_another_caller_is_not_there_to_be_sent_again() {
     let app = TestApp::start().await;
     let id = failed(&app).await;

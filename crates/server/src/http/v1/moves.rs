@@ -79,7 +79,7 @@ pub(super) async fn cancel(
     responses(
         (status = 200, description = "queued again", body = ShownMessage),
         (status = 401, description = "no valid key", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "missing scope, or refused by the guard", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "missing scope, refused by the guard, or opted out", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "no such message", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "it is on its way, or has arrived", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "no provider for its receiver, or the key may not send it", body = ProblemBody, content_type = "application/problem+json"),
