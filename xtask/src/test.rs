@@ -35,6 +35,7 @@ pub(crate) fn steps(report: &mut Report, nextest: &[OsString]) {
     let tests = || {
         let mut command = shell::cargo("nextest");
         command.args(["run", "--workspace", "--all-targets"]).args(FEATURES);
+        command.args(["--test-threads", &test_threads().to_string()]);
         if shell::in_ci() {
             command.args(["--profile", "ci"]);
         }
@@ -56,6 +57,11 @@ pub(crate) fn steps(report: &mut Report, nextest: &[OsString]) {
     });
     report
         .step("doc tests", || shell::run(shell::cargo("test").args(["--doc", "--workspace"]).args(FEATURES)));
+}
+
+/// One more than there are processors: many tests wait for the program, for leases and for networks.
+fn test_threads() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from) + 1
 }
 
 fn clippy() -> Result<()> {

@@ -12,7 +12,7 @@ use gateway::again::MoveError;
 use gateway::allowed::NotAllowed;
 use gateway::operate::PauseError;
 use gateway::receipts::CallbackRefusal;
-use gateway::request::{Reached, Remaining};
+use gateway::request::{OptedOut, Reached, Remaining};
 use gateway::service::NotReady;
 use gateway::{FieldError, SendError};
 use http::{HeaderValue, StatusCode, header};
@@ -208,7 +208,7 @@ impl Problem {
             MoveError::Stands(_) | MoveError::TooOld | MoveError::Erased | MoveError::CodeEnded => {
                 Self::new(code, error.to_string())
             }
-            MoveError::OptedOut(_) => Self::new(Code::OptedOut, error.to_string()),
+            MoveError::OptedOut(by) => Self::opted_out(&by),
             MoveError::Limited(reached) => Self::limited(&reached),
             MoveError::GuardRefused { decision } => {
                 Self { decision: Some(decision), ..Self::new(Code::GuardRefused, error.to_string()) }
@@ -216,6 +216,16 @@ impl Problem {
             MoveError::NoProvider => Self::new(Code::NoProvider, error.to_string()),
             MoveError::Store(error) => error.into(),
         }
+    }
+
+    /// An opt-out that holds, with the field that it is about.
+    fn opted_out(by: &OptedOut) -> Self {
+        let field = FieldProblem {
+            pointer: "/receiver".into(),
+            code: Code::OptedOut.as_str(),
+            detail: by.to_string(),
+        };
+        Self { errors: vec![field], ..Self::new(Code::OptedOut, format!("the receiver {by}")) }
     }
 
     /// A limit that is reached, with the field that it is about.
@@ -315,14 +325,7 @@ impl From<SendError> for Problem {
             SendError::GuardRefused { decision } => {
                 Self { decision: Some(decision), ..Self::new(Code::GuardRefused, error.to_string()) }
             }
-            SendError::OptedOut(ref by) => {
-                let field = FieldProblem {
-                    pointer: "/receiver".into(),
-                    code: Code::OptedOut.as_str(),
-                    detail: by.to_string(),
-                };
-                Self { errors: vec![field], ..Self::new(Code::OptedOut, error.to_string()) }
-            }
+            SendError::OptedOut(by) => Self::opted_out(&by),
             SendError::Store(error) => error.into(),
         }
     }
