@@ -21,8 +21,3 @@ mod broker;
 pub mod assemble;
 
 pub mod cli;
-
-/// What receivers of events are told to write compiles.
-#[cfg(doctest)]
-#[doc = include_str!("../../../docs/webhooks.md")]
-struct ForReceivers;
