@@ -51,6 +51,10 @@ pub(crate) fn cargo(verb: &str) -> Command {
     if let Ok(path) = std::env::join_paths(folders) {
         command.env("PATH", path);
     }
+    // What is built once is not built in parts.
+    if in_ci() {
+        command.env("CARGO_INCREMENTAL", "0");
+    }
     command
 }
 

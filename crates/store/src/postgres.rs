@@ -51,7 +51,7 @@ pub(crate) fn open(url: &str, options: &Options) -> Result<BackendStore, StoreEr
     let address = Address::parse(url)?;
     migrate::run(&mut address.client()?, options.migrate)?;
     let mut connection = address.connect()?;
-    let keyring = Arc::new(open_keyring(&mut connection, options.keys.clone())?);
+    let keyring = Arc::new(open_keyring(&mut connection, options.keys.as_ref())?);
     let readers = Arc::new(Readers::new(address.clone(), Arc::clone(&keyring)));
     readers.with(read::check)?;
     readers.with(read::check_whole)?;
@@ -59,14 +59,23 @@ pub(crate) fn open(url: &str, options: &Options) -> Result<BackendStore, StoreEr
     BackendStore::start(writers, readers, keyring)
 }
 
+const READ_ONLY: &str = "BEGIN READ ONLY";
+
 /// The keys of the database.
-fn open_keyring(connection: &mut Connection, given: Option<MasterKeys>) -> Result<Keyring, StoreError> {
-    let master = |_may_create| given.ok_or(StoreError::NoKey);
+fn open_keyring(connection: &mut Connection, given: Option<&MasterKeys>) -> Result<Keyring, StoreError> {
+    let master = |_may_create| given.cloned().ok_or(StoreError::NoKey);
     let closed = Arc::new(Vault::closed());
+    // Where nothing is to be written, nodes that serve the database are not stopped for it.
+    let unwrapped = connection
+        .transact(READ_ONLY, Arc::clone(&closed), |statements| data_keys::unwrap(statements, master))?;
     // Several nodes may start at once: one makes the keys, and the others find them.
-    let keyring =
-        connection.transact(migrate::ALONE, closed, |statements| data_keys::open(statements, master))?;
-    if !connection.transact("BEGIN READ ONLY", keyring.vault(), data_keys::is_plain)? {
+    let keyring = match unwrapped {
+        Some(keyring) => keyring,
+        None => {
+            connection.transact(migrate::ALONE, closed, |statements| data_keys::open(statements, master))?
+        }
+    };
+    if !connection.transact(READ_ONLY, keyring.vault(), data_keys::is_plain)? {
         return Ok(keyring);
     }
     tracing::info!("numbers and texts of before are being sealed");

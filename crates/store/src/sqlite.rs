@@ -64,12 +64,15 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<BackendStore, Store
     }
     let lock = if options.exclusive { Some(Lock::take(path)?) } else { None };
     let mut connection = connection::open_writer(path)?;
+    if !options.exclusive {
+        connection::wait_as_guest(&mut connection)?;
+    }
     // Looks before it touches anything: the file may be another program's.
     migrate::check(&connection, options.migrate)?;
     connection::prepare_writer(&connection)?;
     migrate::run(&mut connection)?;
     let checkpointer = Checkpointer::start(path)?;
-    let keyring = Arc::new(open_keyring(&mut connection, path, options.keys.clone())?);
+    let keyring = Arc::new(open_keyring(&mut connection, path, options.keys.as_ref())?);
     let readers = Arc::new(Readers::new(path, Arc::clone(&keyring)));
     // A first reader shows at once whether the file can be read.
     readers.with(read::check)?;
@@ -82,15 +85,22 @@ pub(crate) fn open(path: &Path, options: &Options) -> Result<BackendStore, Store
 fn open_keyring(
     connection: &mut Connection,
     path: &Path,
-    given: Option<MasterKeys>,
+    given: Option<&MasterKeys>,
 ) -> Result<Keyring, StoreError> {
     let master = |may_create| match given {
-        Some(keys) => Ok(keys),
+        Some(keys) => Ok(keys.clone()),
         None => MasterKeys::beside(path, may_create)?.ok_or(StoreError::NoKey),
     };
     let closed = Arc::new(Vault::closed());
-    let keyring = connection::transact(connection, closed, |statements| data_keys::open(statements, master))?;
-    if connection::transact(connection, keyring.vault(), data_keys::is_plain)? {
+    // Whoever opens a file that is served need not wait for its writer, for there is nothing to write.
+    let unwrapped = connection::snapshot(connection, Arc::clone(&closed), |statements| {
+        data_keys::unwrap(statements, master)
+    })?;
+    let keyring = match unwrapped {
+        Some(keyring) => keyring,
+        None => connection::transact(connection, closed, |statements| data_keys::open(statements, master))?,
+    };
+    if connection::snapshot(connection, keyring.vault(), data_keys::is_plain)? {
         tracing::info!("numbers and texts of before are being sealed");
         let mut behind = Some(SealedRow::FIRST);
         while let Some(row) = behind {
@@ -111,7 +121,7 @@ fn open_keyring(
 /// that fails or is cut short, such as by a full disk, the next start does it.
 fn rewrite(connection: &mut Connection, keyring: &Keyring) -> Result<(), StoreError> {
     let must = |statements: &mut Statements<'_>| statements.first(IS_TO_REWRITE, params![], |_row| Ok(()));
-    if connection::transact(connection, keyring.vault(), must)?.is_none() {
+    if connection::snapshot(connection, keyring.vault(), must)?.is_none() {
         return Ok(());
     }
     tracing::info!("the database file is being written anew");
@@ -125,6 +135,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn guest_opens_a_file_whose_writer_is_busy_all_the_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tuma.db");
+        let keys = Some(MasterKeys::generate().0);
+        drop(open(&path, &Options { migrate: true, exclusive: false, keys: keys.clone() }).unwrap());
+        let busy = connection::open_writer(&path).unwrap();
+        busy.execute_batch("BEGIN IMMEDIATE").unwrap();
+        open(&path, &Options { migrate: false, exclusive: false, keys }).unwrap();
+        busy.execute_batch("ROLLBACK").unwrap();
+    }
+
+    #[test]
     fn file_that_could_not_be_written_anew_after_sealing_stays_marked_until_it_is() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tuma.db");
@@ -132,13 +154,13 @@ mod tests {
         let mut connection = connection::open_writer(&path).unwrap();
         connection::prepare_writer(&connection).unwrap();
         migrate::run(&mut connection).unwrap();
-        open_keyring(&mut connection, &path, Some(keys.clone())).unwrap();
+        open_keyring(&mut connection, &path, Some(&keys)).unwrap();
         connection.execute("INSERT INTO progress (chore, mark) VALUES ('seal', x'')", []).unwrap();
         // As many databases as a connection may have: writing anew needs one more.
         for number in 0..10 {
             connection.execute(&format!("ATTACH ':memory:' AS other{number}"), []).unwrap();
         }
-        open_keyring(&mut connection, &path, Some(keys.clone())).unwrap_err();
+        open_keyring(&mut connection, &path, Some(&keys)).unwrap_err();
         let mut next_start = connection::open_writer(&path).unwrap();
         let chores =
             "SELECT coalesce(group_concat(chore), '') FROM progress WHERE chore IN ('seal', 'rewrite')";
@@ -147,7 +169,7 @@ mod tests {
         };
         assert_eq!(left(&next_start), "rewrite");
         drop(connection);
-        open_keyring(&mut next_start, &path, Some(keys)).unwrap();
+        open_keyring(&mut next_start, &path, Some(&keys)).unwrap();
         assert_eq!(left(&next_start), "");
     }
 }

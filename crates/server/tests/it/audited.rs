@@ -329,6 +329,7 @@ async fn every_operation_of_the_api_that_changes_something_leaves_an_entry() {
                 Left::Nothing => {
                     // The keys that were made for it.
                     assert_eq!(bench.entries("").await.len(), 2, "{path}");
+                    bench.app.gateway.stop().await;
                     continue;
                 }
             };
@@ -337,6 +338,7 @@ async fn every_operation_of_the_api_that_changes_something_leaves_an_entry() {
             let actor = text(&entry["actor"]);
             let right = if is_by_caller { actor == bench.actor } else { actor.starts_with("provider:") };
             assert!(right, "{path}: {entry}");
+            bench.app.gateway.stop().await;
         }
     }
 }

@@ -48,7 +48,12 @@ const SNAPSHOT: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// Where the database is, and how to get there. Never shown: it may hold a password.
 #[derive(Clone)]
-pub(super) struct Address(Config);
+pub(super) struct Address {
+    config: Config,
+    /// Settings of TLS, unless the address says that there shall be none. Made once: reading the authorities that the system
+    /// trusts takes longer than all else of a connection.
+    tls: Option<ClientConfig>,
+}
 
 impl Address {
     /// Reads `postgres://user@host/database?sslmode=require`, in the forms that libpq knows.
@@ -63,18 +68,19 @@ impl Address {
         // A node that has gone away without a word is noticed.
         config.keepalives_idle(Duration::from_secs(15)).keepalives_interval(Duration::from_secs(5));
         config.keepalives_retries(3).tcp_user_timeout(Duration::from_secs(15));
-        Ok(Self(config))
+        let tls = if config.get_ssl_mode() == SslMode::Disable { None } else { Some(tls()?) };
+        Ok(Self { config, tls })
     }
 
     /// What people call it: without user and password.
     pub(super) fn name(&self) -> String {
-        let hosts: Vec<_> = self.0.get_hosts().iter().map(host).collect();
-        format!("postgres://{}/{}", hosts.join(","), self.0.get_dbname().unwrap_or_default())
+        let hosts: Vec<_> = self.config.get_hosts().iter().map(host).collect();
+        format!("postgres://{}/{}", hosts.join(","), self.config.get_dbname().unwrap_or_default())
     }
 
     /// A new connection.
     pub(super) fn connect(&self) -> Result<Connection, StoreError> {
-        let mut session = Session::connect(&self.0, self.tls()?)?;
+        let mut session = Session::connect(&self.config, self.tls.clone())?;
         session.send(SESSION)?;
         session.send(IN_TRANSACTIONS_ONLY)?;
         session.wait()?;
@@ -83,18 +89,13 @@ impl Address {
 
     /// A new connection for what is not done in statements: to listen, to copy, to change the schema.
     pub(super) fn client(&self) -> Result<Client, StoreError> {
-        let config = postgres::Config::from(self.0.clone());
-        let mut client = match self.tls()? {
+        let config = postgres::Config::from(self.config.clone());
+        let mut client = match self.tls.clone() {
             None => config.connect(NoTls).map_err(error)?,
             Some(tls) => config.connect(MakeRustlsConnect::new(tls)).map_err(error)?,
         };
         client.batch_execute(SESSION).map_err(error)?;
         Ok(client)
-    }
-
-    /// Settings of TLS, unless the address says that there shall be none.
-    fn tls(&self) -> Result<Option<ClientConfig>, StoreError> {
-        if self.0.get_ssl_mode() == SslMode::Disable { Ok(None) } else { tls().map(Some) }
     }
 }
 

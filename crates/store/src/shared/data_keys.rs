@@ -53,6 +53,19 @@ pub(super) fn keep(statements: &mut Statements<'_>, key: &WrappedKey) -> Result<
     statements.execute(KEEP, values).map(|_kept| ())
 }
 
+/// Unwraps the keys of a database, if that takes no writing: `None` where [`open`] must do it.
+pub(super) fn unwrap(
+    statements: &mut Statements<'_>,
+    master: impl FnOnce(bool) -> Result<MasterKeys, StoreError>,
+) -> Result<Option<Keyring>, StoreError> {
+    let kept = self::kept(statements)?;
+    if kept.is_empty() {
+        return Ok(None);
+    }
+    let keyring = Keyring::open(master(false)?, &kept)?;
+    Ok(keyring.rewrap(&kept)?.is_empty().then_some(keyring))
+}
+
 /// Unwraps the keys of a database; makes them if there are none. `master` is asked with whether it may make one.
 pub(super) fn open(
     statements: &mut Statements<'_>,

@@ -23,11 +23,19 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Between two tries at what SQLite does not wait for itself.
 const PAUSE: Duration = Duration::from_millis(20);
 
+/// How long a guest waits between two tries at a file that another process serves, and how often it tries: for ten seconds. A
+/// busy gateway leaves its file alone for moments only, which SQLite's own waiting, of up to 100 ms at a time, may all miss.
+const GUEST_PAUSE: Duration = Duration::from_millis(2);
+const GUEST_TRIES: i32 = 5_000;
+
 /// Connections that read at once.
 pub(super) const READERS: usize = 4;
 
 /// How long a query may take.
 const LONGEST_READ: Duration = Duration::from_secs(8);
+
+/// Pages that are free are given back when it is asked for.
+const INCREMENTAL: i64 = 2;
 
 /// Steps of SQLite's machine between two looks at the time.
 const PROGRESS: i32 = 10_000;
@@ -63,8 +71,12 @@ fn create_private(path: &Path) {
 /// Settings of a connection that writes. A commit is on disk when it returns: `synchronous=FULL` flushes the
 /// log at each one (SQLite, "PRAGMA synchronous").
 pub(super) fn prepare_writer(connection: &Connection) -> Result<(), StoreError> {
-    // Before the first page is written, or else from the next VACUUM on: so that history can give room back.
-    connection.pragma_update(None, "auto_vacuum", "incremental").map_err(error)?;
+    // Before the first page is written, or else from the next VACUUM on: so that history can give room back. Saying it again
+    // would write to the file (SQLite, "PRAGMA auto_vacuum").
+    let vacuum: i64 = connection.pragma_query_value(None, "auto_vacuum", |row| row.get(0)).map_err(error)?;
+    if vacuum != INCREMENTAL {
+        connection.pragma_update(None, "auto_vacuum", INCREMENTAL).map_err(error)?;
+    }
     use_write_ahead_log(connection)?;
     connection.pragma_update(None, "synchronous", "full").map_err(error)?;
     connection.pragma_update(None, "foreign_keys", true).map_err(error)?;
@@ -83,7 +95,7 @@ fn use_write_ahead_log(connection: &Connection) -> Result<(), StoreError> {
         match connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0)).map_err(error)
         {
             // Two who do this to a new file at once refuse each other without waiting.
-            Err(StoreError::Locked) if Instant::now() < end => pause(),
+            Err(StoreError::Locked) if Instant::now() < end => pause(PAUSE),
             answer => break answer?,
         }
     };
@@ -94,9 +106,21 @@ fn use_write_ahead_log(connection: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-#[expect(clippy::disallowed_methods, reason = "opening has a thread of its own, which may wait")]
-fn pause() {
-    std::thread::sleep(PAUSE);
+/// Has a connection wait for a lock as one does who writes now and then to a file that another process serves.
+pub(super) fn wait_as_guest(connection: &mut Connection) -> Result<(), StoreError> {
+    let again = |tries: i32| {
+        pause(GUEST_PAUSE);
+        tries < GUEST_TRIES
+    };
+    connection.busy_handler(Some(again)).map_err(error)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "opening and writing have a thread of their own, which may wait"
+)]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
 }
 
 fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
@@ -216,7 +240,7 @@ pub(super) fn rewrite(connection: &Connection) -> Result<(), StoreError> {
 }
 
 /// Runs a query whose statements all see the same commit.
-fn snapshot<T>(
+pub(super) fn snapshot<T>(
     connection: &Connection,
     vault: Arc<Vault>,
     query: impl FnOnce(&mut Statements<'_>) -> Result<T, StoreError>,

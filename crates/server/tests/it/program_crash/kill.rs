@@ -127,7 +127,8 @@ impl<'a> Arena<'a> {
     /// third of it.
     pub(super) async fn run(&mut self, mut plan: Plan, load: &Load, faults: &[FaultRule]) -> Gateway {
         let lives = plan.moments.len();
-        let quota = (load.requests() / lives).max(1);
+        // Some moments do not come at once: there must be requests left for those lives, too.
+        let quota = (load.requests() / (lives + lives / 2)).max(1);
         let mut misses: BTreeMap<Moment, usize> = BTreeMap::new();
         let mut run = 0;
         while let Some(moment) = plan.moments.pop_front() {
@@ -176,11 +177,17 @@ impl<'a> Arena<'a> {
         load: &Load,
         chance: &mut Xoshiro256PlusPlus,
     ) -> Moment {
+        if moment.is_of_doubt() {
+            self.let_leases_end().await;
+        }
         let mut gateway = self.start(&armed(moment, quota, chance));
         // It may meet its point before it listens: what was in doubt is looked after at the start.
         let mut status = self.comes_up(&mut gateway).await.err();
         let mut came = true;
         if status.is_none() {
+            if moment.is_of_doubt() {
+                self.sim.inject(FaultRule::next(3, Fault::AcceptThenReset).on(Provider::Twilio)).unwrap();
+            }
             load.open(run, quota);
             came = self.wait_for(moment, quota, load, &mut gateway, chance).await;
             // No process of the system between the moment and the signal. It may be dead already.
@@ -259,11 +266,18 @@ impl<'a> Arena<'a> {
     }
 }
 
+impl Moment {
+    /// Comes only if something is in doubt.
+    fn is_of_doubt(self) -> bool {
+        matches!(self, Self::Point(point) if point.ends_with("settle"))
+    }
+}
+
 /// The environment's word for dying at a point, after it was passed a few times.
 fn armed(moment: Moment, quota: usize, chance: &mut Xoshiro256PlusPlus) -> String {
     let Moment::Point(point) = moment else { return String::new() };
     // Few looks find something in doubt.
-    let passed = if point.ends_with("settle") { 2 } else { (quota / 2).max(1) };
+    let passed = if moment.is_of_doubt() { 2 } else { (quota / 2).max(1) };
     match chance.random_range(0..passed) {
         0 => format!("{point}=return"),
         passed => format!("{point}={passed}*off->return"),

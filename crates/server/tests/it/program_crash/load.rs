@@ -22,6 +22,9 @@ const SENDERS: usize = 16;
 /// Receivers of a bulk request.
 const BULK: usize = 10;
 
+/// Where a message stands that something will still become of.
+const OPEN: [&str; 3] = ["scheduled", "queued", "sending"];
+
 /// How long the gateway may take to end what it has begun.
 const SETTLE: Duration = Duration::from_mins(5);
 
@@ -127,13 +130,15 @@ impl Load {
     /// Waits until nothing moves any more.
     pub(super) async fn settled(&self, gateway: &Gateway) {
         let settled = async || {
-            for status in ["scheduled", "queued", "sending"] {
+            for status in OPEN {
                 let page = self.get(&format!("/sms?limit=1&status={status}")).await;
                 if page["messages"].as_array().is_none_or(|messages| !messages.is_empty()) {
                     return None;
                 }
             }
-            Some(())
+            // One may have gone from one status to another between the looks. Each is looked at now, and what has ended stays so.
+            let stored = self.stored().await;
+            stored.iter().all(|message| !OPEN.contains(&text(&message["status"]).as_str())).then_some(())
         };
         if let Err(problem) = wait_patiently(Duration::from_millis(100), settled, SETTLE).await {
             panic!("some messages have no end: {problem}: {}", gateway.log());
