@@ -27,8 +27,12 @@ pub(crate) async fn look_after_regularly(shared: Arc<Shared>, stop: Stop) {
             continue;
         }
         stop.beat(shared.clock.now());
-        if let Err(problem) = look_after(&shared, &stop).await {
-            tracing::error!(%problem, "prompts that are due can't be looked after");
+        let now = shared.clock.now();
+        if let Err(problem) = expire(&shared, now, &stop).await {
+            tracing::error!(%problem, "prompts whose time is over can't be closed");
+        }
+        if let Err(problem) = remind_all(&shared, now, &stop).await {
+            tracing::error!(%problem, "those who are silent can't be reminded");
         }
         if shared.clock.now() >= forget_at {
             forget(&shared, &stop).await;
@@ -37,13 +41,24 @@ pub(crate) async fn look_after_regularly(shared: Arc<Shared>, stop: Stop) {
     }
 }
 
-async fn look_after(shared: &Shared, stop: &Stop) -> Result<(), StoreError> {
-    let now = shared.clock.now();
+async fn expire(shared: &Shared, now: Timestamp, stop: &Stop) -> Result<(), StoreError> {
     while shared.store.expire_prompts(now, BATCH).await? == u64::from(BATCH) && !stop.soft.is_cancelled() {
         stop.beat(shared.clock.now());
     }
-    for due in shared.store.due_reminders(now, BATCH).await? {
-        remind(shared, due, now).await?;
+    Ok(())
+}
+
+async fn remind_all(shared: &Shared, now: Timestamp, stop: &Stop) -> Result<(), StoreError> {
+    while !stop.soft.is_cancelled() {
+        let due = shared.store.due_reminders(now, BATCH).await?;
+        let is_last = due.len() < BATCH as usize;
+        for prompt in due {
+            remind(shared, prompt, now).await?;
+        }
+        if is_last {
+            break;
+        }
+        stop.beat(shared.clock.now());
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ use crate::port::inbound::{NewInbound, Received};
 use crate::port::keys::{ApiKey, KeyUse, Rotation};
 use crate::port::messages::{Accept, Accepted, Cancel, Moved, Resend, Resent, Sweep, Swept};
 use crate::port::nodes::{Beat, Leave};
-use crate::port::prompts::{ForgetPrompts, NewReply, OpenPrompt, PromptOpened, Remind, ReplyFate};
+use crate::port::prompts::{ForgetPrompts, OpenPrompt, PromptOpened, Remind};
 use crate::port::queue::{AttemptEnd, Claim, Claims, Diversion, Recovery};
 use crate::port::receipts::{NewReceipt, ReceiptFate};
 use crate::port::sealing::ForgottenReceiver;
@@ -244,7 +244,6 @@ operations! {
     Charge in charges: Vec<Charge> => u64, Vec::len;
     Accept in accepts: Accept => Accepted, |accept| accept.messages.len();
     OpenPrompt in prompts: OpenPrompt => PromptOpened, |open| open.accept.messages.len();
-    Reply in replies: NewReply => ReplyFate, |_| 1;
     ClosePrompt in prompt_ends: (PromptId, Act) => Option<bool>, |_| 1;
     ExpirePrompts in prompt_expiries: (Timestamp, u32) => u64, |(_, limit)| guess(*limit);
     Remind in reminders: Remind => Vec<MessageId>, |remind| remind.messages.len();
@@ -289,7 +288,6 @@ impl Batch {
     pub(crate) fn seals(&self) -> bool {
         !(self.accepts.is_empty()
             && self.prompts.is_empty()
-            && self.replies.is_empty()
             && self.reminders.is_empty()
             && self.receipts.is_empty()
             && self.inbound.is_empty()

@@ -66,8 +66,9 @@ impl Texts {
     /// Asks which one is meant: as many as there is room for, the newest first.
     fn question(&self, open: &[OpenQuestion]) -> Option<String> {
         let with = |count: usize| self.prompts.ask.replace("{choices}", &choices(&open[..count]));
-        let mut texts = (1..=open.len()).rev().map(with).filter(|text| !text.is_empty());
-        texts.find(|text| text.chars().count() <= self.most_characters)
+        let fits = |text: &String| !text.is_empty() && text.chars().count() <= self.most_characters;
+        // From the first on: somebody may have thousands, of which a handful fits.
+        (1..=open.len()).map(with).take_while(fits).last()
     }
 }
 

@@ -1,7 +1,5 @@
 //! Questions to many, and the replies to them.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use domain::audit::{Act, Actor};
 use domain::ids::{InboundId, KeyId, MessageId, PromptId};
@@ -9,7 +7,6 @@ use domain::message::MessageStatus;
 use domain::phone::Msisdn;
 use domain::prompt::{Fate, Kind, Outcome, Policy, Tally};
 use domain::reply::{Answer, Reference};
-use domain::route::ProviderName;
 use domain::secret::Body;
 use domain::time::Timestamp;
 
@@ -21,10 +18,6 @@ use crate::StoreError;
 pub trait Prompts: Send + Sync {
     /// Opens a prompt and accepts its messages, all or nothing, in one commit.
     async fn open_prompt(&self, open: OpenPrompt) -> Result<PromptOpened, StoreError>;
-
-    /// Finds what a message from a phone answers, keeps it there and decides the outcome, in one commit. The same message
-    /// again changes nothing and is answered the same.
-    async fn reply(&self, reply: NewReply) -> Result<ReplyFate, StoreError>;
 
     /// Closes a prompt as canceled; `false` if it was closed before, `None` if there is none.
     async fn close_prompt(&self, id: PromptId, act: Act) -> Result<Option<bool>, StoreError>;
@@ -87,27 +80,6 @@ pub enum PromptOpened {
     Accepted(Accepted),
     /// These receivers, by their positions, have an open prompt of the same reference. Nothing was stored.
     ReferenceTaken(Vec<usize>),
-}
-
-/// A message from a phone that may be a reply.
-#[derive(Debug, Clone)]
-pub struct NewReply {
-    /// The message.
-    pub id: InboundId,
-    /// Who wrote.
-    pub from: Msisdn,
-    /// What.
-    pub words: Body,
-    /// Who brought it.
-    pub provider: ProviderName,
-    /// When it reached us.
-    pub received_at: Timestamp,
-    /// The present.
-    pub now: Timestamp,
-    /// For how long after a prompt was closed a word without a reference may still be meant for it.
-    pub doubt: Duration,
-    /// Nobody is asked back again within this time.
-    pub ask_again_after: Duration,
 }
 
 /// What became of a message from a phone.

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use domain::ids::EndpointId;
 use domain::time::Timestamp;
 
+use super::outbox::NOBODY_WANTS_ANY_MORE;
 use super::sql::{Statements, column, get, params};
 use super::write::webhooks::NewDelivery;
 use crate::StoreError;
@@ -39,7 +40,6 @@ const END: &str = "UPDATE deliveries d SET posts = d.posts + 1, \
 const FORGET_POSTS: &str = "DELETE FROM delivery_posts WHERE number = ANY($1::int8[])";
 const FORGET_DELIVERIES: &str = "DELETE FROM deliveries WHERE number = ANY($1::int8[])";
 /// One that the broker has not got yet stays for it.
-const FORGET_EVENTS: &str = "DELETE FROM events WHERE number = ANY($1::int8[]) AND publish = 0";
 const ARE_FORGOTTEN: &str = "UPDATE events SET stage = 0 WHERE number = ANY($1::int8[])";
 
 /// Makes events due again; answers how many were not on their way.
@@ -112,7 +112,7 @@ pub(super) fn forget_told(statements: &mut Statements<'_>, numbers: &[i64]) -> R
         return Ok(());
     }
     let numbers = column(numbers);
-    for forget in [FORGET_POSTS, FORGET_DELIVERIES, FORGET_EVENTS, ARE_FORGOTTEN] {
+    for forget in [FORGET_POSTS, FORGET_DELIVERIES, ARE_FORGOTTEN, NOBODY_WANTS_ANY_MORE] {
         statements.execute(forget, params![numbers])?;
     }
     Ok(())

@@ -31,6 +31,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/postgres/0020_webhook_posts.sql"),
     include_str!("../../migrations/postgres/0021_conversations.sql"),
     include_str!("../../migrations/postgres/0022_answers.sql"),
+    include_str!("../../migrations/postgres/0023_let_go.sql"),
 ];
 
 /// The lock of whoever migrates: "Tuma" in ASCII, and a one.

@@ -97,6 +97,11 @@ pub(super) fn deliver(
 const NOBODY_WANTS: &str = "DELETE FROM events e USING UNNEST($1::int8[], $2::bool[]) AS h (number, is_kept) \
      WHERE e.number = h.number AND NOT h.is_kept AND e.publish = 0";
 
+/// What neither the broker nor webhooks want any more. Asked after one of them has said so, by which it holds the rows: of two that do so
+/// at the same moment, the second sees what the first has said.
+pub(super) const NOBODY_WANTS_ANY_MORE: &str =
+    "DELETE FROM events WHERE number = ANY($1::int8[]) AND publish = 0 AND stage = 0";
+
 const ARE_HANDED_OUT: &str = "UPDATE events e SET stage = CASE WHEN h.is_kept THEN 2 ELSE 0 END, \
      caller = coalesce(e.caller, h.caller) \
      FROM UNNEST($1::int8[], $2::bool[], $3::uuid[]) AS h (number, is_kept, caller) WHERE e.number = h.number";
@@ -109,5 +114,6 @@ pub(super) fn are_handed_out(
     let kept = column(events.iter().map(|event| event.is_kept));
     statements.execute(NOBODY_WANTS, params![numbers, kept])?;
     let callers = column(events.iter().map(|event| event.caller));
-    statements.execute(ARE_HANDED_OUT, params![numbers, kept, callers]).map(|_handed_out| ())
+    statements.execute(ARE_HANDED_OUT, params![numbers, kept, callers])?;
+    statements.execute(NOBODY_WANTS_ANY_MORE, params![numbers]).map(|_forgotten| ())
 }

@@ -5,6 +5,8 @@
 
 #[path = "write/accept.rs"]
 pub(super) mod accept;
+#[path = "write/again.rs"]
+pub(super) mod again;
 #[path = "write/audit.rs"]
 pub(super) mod audit;
 #[path = "write/cancel.rs"]
@@ -101,7 +103,6 @@ pub(super) fn run(statements: &mut Statements<'_>, batch: &mut Batch) -> Result<
     let opt_outs = consent::OptOuts::look(statements, &batch.accepts)?;
     answer!(batch.accepts, |accept| accept::accept(statements, accept, opt_outs));
     answer!(batch.prompts, |open| prompts::open(statements, open));
-    answer!(batch.replies, |reply| prompts::reply(statements, reply));
     answer!(batch.prompt_ends, |end| prompts::cancel_one(statements, end.0, &end.1));
     answer!(batch.prompt_expiries, |due| prompts::expire(statements, due.0, due.1));
     answer!(batch.reminders, |remind| prompts::remind(statements, remind));

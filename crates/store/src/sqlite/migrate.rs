@@ -29,6 +29,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0020_webhook_posts.sql"),
     include_str!("../../migrations/sqlite/0021_conversations.sql"),
     include_str!("../../migrations/sqlite/0022_answers.sql"),
+    include_str!("../../migrations/sqlite/0023_let_go.sql"),
 ];
 
 /// Marks the file as ours: "Tuma" in ASCII (SQLite, "PRAGMA `application_id`").

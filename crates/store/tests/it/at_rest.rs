@@ -10,7 +10,7 @@ use store::port::messages::NewMessage;
 use store::port::receipts::NewReceipt;
 
 use crate::conformance::inbound::from_phone;
-use crate::conformance::prompts::{approval, ask, said};
+use crate::conformance::prompts::{approval, ask, hear, said};
 use crate::support::{
     Bench, Fixture, MINUTE, NOW, PostgresFixture, SqliteFixture, With as _, message, receipt_by, receipt_for,
     receiver,
@@ -50,7 +50,7 @@ async fn fill<F: Fixture>(bench: &Bench<F>) {
     let waiting = message(3).with(|message| message.receiver = receiver(1));
     bench.add([waiting]).await;
     let prompt = ask(&**bench, approval(1, 1, NOW)).await;
-    bench.reply(said(1, 1, &format!("Approve WR-1, {TEXT}"), NOW.plus(MINUTE))).await.unwrap();
+    hear(&**bench, said(1, 1, &format!("Approve WR-1, {TEXT}"), NOW.plus(MINUTE))).await;
     assert_eq!(bench.prompt(prompt).await.unwrap().unwrap().replies.len(), 1);
     let mut from_phone = from_phone(1, TEXT, Some(Keyword::Stop));
     from_phone.raw = CALLBACK.to_vec();

@@ -33,7 +33,7 @@ mod verification_messages;
 mod verifications;
 mod watches;
 mod webhook_failures;
-mod webhooks;
+pub(crate) mod webhooks;
 
 use crate::support::{Bench, PostgresFixture, SqliteFixture};
 
@@ -115,6 +115,8 @@ macro_rules! conformance {
                 what_waits_for_somebody_who_opts_out_is_stopped,
                 whoever_opts_out_while_many_are_accepted_gets_none_of_them,
                 what_was_accepted_within_a_day_is_stopped,
+                what_is_under_way_when_its_receiver_opts_out_is_not_tried_again,
+                what_quiet_hours_held_is_stopped_too,
             );
             conformance!(@room quotas, $fixture,
                 quota_is_drawn_on_to_the_last_and_survives_reopening,
@@ -453,7 +455,8 @@ macro_rules! conformance {
                 all_approve_and_the_evidence_is_kept,
                 one_who_rejects_vetoes_and_what_waits_is_not_sent,
                 last_answer_of_a_person_counts,
-                same_message_again_is_answered_the_same_and_counts_once,
+                same_message_again_counts_once,
+                what_asks_for_a_decision_that_was_made_is_not_sent_again,
                 two_prompts_are_told_apart_or_asked_about,
                 nobody_answers_before_the_message_left,
                 prompt_ends_by_time_and_by_call_once,

@@ -17,10 +17,11 @@ use domain::reply::Answer;
 use domain::time::Timestamp;
 use proptest::prelude::*;
 use store::Store;
-use store::port::prompts::{NewReply, OpenPrompt, PromptOpened, PromptRecord, ReplyFate};
+use store::port::inbound::NewInbound;
+use store::port::prompts::{OpenPrompt, PromptOpened, PromptRecord};
 use store::port::queue::Next;
 
-use crate::conformance::prompts::{DOUBT, approval, said};
+use crate::conformance::prompts::{DOUBT, again, approval, hear, said};
 use crate::support::{
     Bench, Fixture, MINUTE, NOW, PostgresFixture, SqliteFixture, accepted, claim, end, not_submitted,
     operator,
@@ -79,10 +80,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 /// A reply, and what its sender meant.
 #[derive(Clone)]
 struct Written {
-    reply: NewReply,
+    reply: NewInbound,
     means: PromptId,
     answer: Answer,
-    fate: Option<ReplyFate>,
 }
 
 struct Conversation<F> {
@@ -110,8 +110,8 @@ impl<F: Fixture> Conversation<F> {
             Step::Send { leaves } => self.send(*leaves).await,
             Step::Write { who, means, approve, named, on } => {
                 if let Some(new) = self.write(*who, *means, *approve, *named).await {
-                    let fate = self.node(*on).await.reply(new.reply.clone()).await.unwrap();
-                    self.written.push(Written { fate: Some(fate), ..new });
+                    hear(&*self.node(*on).await, new.reply.clone()).await;
+                    self.written.push(new);
                 }
             }
             Step::Race { means, approve, named } => self.race(*means, *approve, *named).await,
@@ -185,7 +185,7 @@ impl<F: Fixture> Conversation<F> {
         self.numbers += 1;
         let answer = if approve { Answer::Approve } else { Answer::Reject };
         let reply = said(self.numbers, who, &text, self.now);
-        Some(Written { reply, means: open.prompt.id, answer, fate: None })
+        Some(Written { reply, means: open.prompt.id, answer })
     }
 
     async fn race(&mut self, means: usize, approve: [bool; 2], named: bool) {
@@ -193,29 +193,30 @@ impl<F: Fixture> Conversation<F> {
         let second = self.write(2, means, approve[1], named).await;
         let (Some(first), Some(second)) = (first, second) else { return };
         let nodes = [self.node(0).await, self.node(1).await];
-        let (one, two) =
-            tokio::join!(nodes[0].reply(first.reply.clone()), nodes[1].reply(second.reply.clone()));
-        self.written.push(Written { fate: Some(one.unwrap()), ..first });
-        self.written.push(Written { fate: Some(two.unwrap()), ..second });
+        tokio::join!(hear(&*nodes[0], first.reply.clone()), hear(&*nodes[1], second.reply.clone()));
+        self.written.extend([first, second]);
     }
 
     async fn again(&mut self, which: &prop::sample::Index, on: usize) {
         if self.written.is_empty() {
             return;
         }
-        let written = which.get(&self.written).clone();
-        let again = NewReply { now: self.now, ..written.reply };
-        let fate = self.node(on).await.reply(again).await.unwrap();
-        if let (Some(ReplyFate::Kept(first)), ReplyFate::Kept(again)) = (&written.fate, &fate) {
-            assert_eq!((first.prompt, first.fate, first.answer), (again.prompt, again.fate, again.answer));
-        }
+        let reply = which.get(&self.written).reply.clone();
+        let node = self.node(on).await;
+        self.repeat(&*node, reply).await;
+    }
+
+    async fn repeat(&self, node: &dyn Store, reply: NewInbound) {
+        let first = reply.id;
+        let received = node.receive_inbound(again(reply, self.now)).await.unwrap();
+        assert_eq!((received.id, received.is_repeated, received.fate), (first, true, None));
     }
 
     /// What was answered is lost on its way: whoever asked asks again.
     async fn crash(&mut self) {
         self.bench.reopen().await;
         if let Some(last) = self.written.last().cloned() {
-            self.bench.reply(NewReply { now: self.now, ..last.reply }).await.unwrap();
+            self.repeat(&*self.bench.store, last.reply).await;
         }
     }
 
@@ -240,7 +241,7 @@ impl<F: Fixture> Conversation<F> {
         let written = self.written.iter().find(|written| written.reply.id == id).unwrap();
         assert_eq!(record.summary.prompt.id, written.means, "a reply is about another prompt than was meant");
         assert_eq!(answer, Some(written.answer));
-        let at = written.reply.received_at;
+        let at = written.reply.inbound.received_at;
         if fate == Fate::Counted {
             assert!(at < record.summary.prompt.closes_at);
             assert!(record.summary.closed.as_ref().is_none_or(|(closed, ..)| at <= *closed));

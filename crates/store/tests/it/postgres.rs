@@ -1,16 +1,21 @@
 //! What only PostgreSQL does: weeks as partitions, and a schema that programs of two versions serve.
 
+use std::sync::Arc;
+
 use domain::audit::Actor;
 use domain::consent::{Extent, Keyword};
+use domain::event::EventKind;
 use domain::inbound::Handling;
 use domain::time::Timestamp;
 use store::port::consent::ChangeConsent;
+use store::port::webhooks::HandOut;
 use store::{Options, StoreError};
 
 use crate::conformance::consent::opt_out;
 use crate::conformance::history::{forget, ninety_days};
 use crate::conformance::inbound::from_phone;
-use crate::conformance::prompts::{approval, ask, said};
+use crate::conformance::prompts::{approval, ask, hear, said};
+use crate::conformance::webhooks::{create, endpoint, raise, raised};
 use crate::support::{Bench, DAY, Fixture as _, HOUR, NOW, PostgresFixture, message_at, provider};
 
 /// Where partitions of a table are.
@@ -143,12 +148,42 @@ async fn what_people_say_waits_for_no_writer_that_is_about_others() {
     assert_eq!(text.handling, Handling::PassedOn);
     let changes = vec![opt_out(30, None, Extent::All)];
     bench.change_consent(ChangeConsent { changes, by: Actor::System }).await.unwrap();
-    bench.reply(said(1, 1, "approve", NOW.plus(HOUR))).await.unwrap();
+    hear(&*bench, said(1, 1, "approve", NOW.plus(HOUR))).await;
     assert!(bench.prompt(prompt).await.unwrap().unwrap().summary.closed.is_some());
     tokio::task::block_in_place(|| {
         writer.batch_execute("COMMIT").unwrap();
         drop(writer);
     });
+}
+
+/// The publisher has just said that it wants them no more, and has not committed that.
+#[tokio::test(flavor = "multi_thread")]
+async fn event_that_broker_and_webhooks_let_go_of_at_the_same_moment_is_forgotten() {
+    let bench = Bench::<PostgresFixture>::new().await;
+    bench.keep_events(true).await.unwrap();
+    create(&bench, endpoint(1, 1, &["inbound.received"])).await;
+    raise(&bench, raised(1, Some(2), EventKind::InboundReceived)).await;
+    assert_eq!(bench.raised_events(10).await.unwrap().len(), 1);
+    let mut publisher = tokio::task::block_in_place(|| {
+        let mut client = postgres::Client::connect(&bench.fixture.url(), postgres::NoTls).unwrap();
+        client.batch_execute("BEGIN; UPDATE events SET publish = 0").unwrap();
+        client
+    });
+    let store = Arc::clone(&bench.store);
+    let mut handing_out = tokio::task::JoinSet::new();
+    handing_out.spawn(async move { store.hand_out(HandOut { now: NOW, limit: 10 }).await });
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
+                   AND datname = current_database()";
+    while bench.fixture.counts(vec![waiting.to_owned()]) != [1] {
+        assert!(handing_out.try_join_next().is_none(), "it waits for nobody");
+        tokio::task::yield_now().await;
+    }
+    tokio::task::block_in_place(|| {
+        publisher.batch_execute("COMMIT").unwrap();
+        drop(publisher);
+    });
+    assert_eq!(handing_out.join_next().await.unwrap().unwrap(), Ok(1));
+    assert_eq!(bench.fixture.counts(vec!["SELECT count(*) FROM events".into()]), [0]);
 }
 
 #[tokio::test]

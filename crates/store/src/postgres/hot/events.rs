@@ -4,6 +4,7 @@ use domain::event::NewEvent;
 
 use crate::StoreError;
 use crate::group::{LeaseChange, Pending};
+use crate::postgres::outbox::NOBODY_WANTS_ANY_MORE;
 use crate::postgres::sql::{Statements, column, params};
 use crate::postgres::write;
 
@@ -44,8 +45,9 @@ pub(super) fn forget_raised(
 ) -> Result<(), StoreError> {
     let numbers: Vec<i64> = pendings.iter().flat_map(|pending| pending.question.iter().copied()).collect();
     if !numbers.is_empty() {
-        statements.execute(FORGET_RAISED, params![column(&numbers)])?;
-        statements.execute(ARE_PUBLISHED, params![column(numbers)])?;
+        for done in [FORGET_RAISED, ARE_PUBLISHED, NOBODY_WANTS_ANY_MORE] {
+            statements.execute(done, params![column(&numbers)])?;
+        }
     }
     for pending in pendings {
         pending.answer = Some(());

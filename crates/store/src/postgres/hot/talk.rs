@@ -1,9 +1,9 @@
-//! What people say: messages from phones, changes of consent, replies to prompts. Row by row, by the same code as for SQLite, but
+//! What people say: messages from phones, with what they do to prompts, and changes of consent. Row by row, by the same code as for SQLite, but
 //! beside all writers who are about somebody else.
 //!
 //! What is decided here is decided for one number at a time. So whoever does it holds the place of that number, and whoever
 //! accepts messages shares the places of their receivers: what was accepted before an opt-out has been committed when the opt-out
-//! looks for what waits, and what is accepted after it sees it. A reply moreover holds the rows of all prompts that are open for
+//! looks for what waits, and what is accepted after it sees it. A message moreover holds the rows of all prompts that are open for
 //! its sender: of replies that race, one is the first, and a prompt has one outcome. Opening, ending and forgetting prompts runs
 //! alone, and so never at the same moment.
 //!
@@ -25,7 +25,7 @@ use crate::postgres::sql::{Statements, column, params};
 use crate::postgres::write;
 use crate::seal::Vault;
 
-/// Messages, changes and replies of one transaction, or one operation of more: others wait for the places that it holds.
+/// Messages and changes of one transaction, or one operation of more: others wait for the places that it holds.
 const TOGETHER: usize = 16;
 
 /// How many places there are. The server has room for some thousand locks: one for each number would be too many.
@@ -42,9 +42,7 @@ const HOLD_PROMPTS: &str = "SELECT p.id FROM prompts p WHERE p.outcome IS NULL A
 
 /// Whether something is left that is done here.
 pub(in crate::postgres) fn has_work(batch: &Batch) -> bool {
-    !batch.replies.is_empty()
-        || !batch.consents.is_empty()
-        || batch.inbound.iter().any(|pending| is_plain(&pending.question))
+    !batch.consents.is_empty() || batch.inbound.iter().any(|pending| is_plain(&pending.question))
 }
 
 /// Whether it is answered by nobody here: what answers draw on is locked by other rules.
@@ -63,9 +61,8 @@ pub(in crate::postgres) fn run(statements: &mut Statements<'_>, batch: &mut Batc
         has_room
     };
     let mut consents: Vec<_> = batch.consents.iter_mut().take_while(has_room).collect();
-    let mut replies: Vec<_> = batch.replies.iter_mut().take(room).collect();
     let writers = inbound.iter().filter_map(|it| it.question.inbound.from.phone());
-    let writers = numbers(&statements.vault(), writers.chain(replies.iter().map(|it| it.question.from)));
+    let writers = numbers(&statements.vault(), writers);
     let changed = consents.iter().flat_map(|it| &it.question.changes).map(|change| change.number);
     let changed = numbers(&statements.vault(), changed);
     let calls = inbound.iter().map(|it| place_of_a_call(&it.question.inbound));
@@ -81,9 +78,6 @@ pub(in crate::postgres) fn run(statements: &mut Statements<'_>, batch: &mut Batc
     }
     for pending in &mut consents {
         pending.answer = Some(write::consent::change(statements, &pending.question)?);
-    }
-    for pending in &mut replies {
-        pending.answer = Some(write::prompts::reply(statements, &pending.question)?);
     }
     write::audit::append(statements)
 }

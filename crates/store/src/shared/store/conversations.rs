@@ -14,8 +14,8 @@ use crate::group::{Operation, TemplateChange};
 use crate::port::consent::{ChangeConsent, Changed, ConsentRecord, Consents, HeldBack, OptOutFilter};
 use crate::port::inbound::{InboundFilter, InboundMessages, InboundRecord, NewInbound, Received};
 use crate::port::prompts::{
-    DueReminder, ForgetPrompts, NewReply, OpenPrompt, PromptFilter, PromptOpened, PromptRecord,
-    PromptSummary, Prompts, Remind, ReplyFate,
+    DueReminder, ForgetPrompts, OpenPrompt, PromptFilter, PromptOpened, PromptRecord, PromptSummary, Prompts,
+    Remind,
 };
 use crate::port::templates::{Draft, InForce, KeptTemplate, Publish, Templates};
 
@@ -81,10 +81,6 @@ impl Consents for BackendStore {
 impl Prompts for BackendStore {
     async fn open_prompt(&self, open: OpenPrompt) -> Result<PromptOpened, StoreError> {
         self.group()?.open_prompt(open).await
-    }
-
-    async fn reply(&self, reply: NewReply) -> Result<ReplyFate, StoreError> {
-        self.group()?.ask(reply, Operation::Reply).await
     }
 
     async fn close_prompt(&self, id: PromptId, act: Act) -> Result<Option<bool>, StoreError> {

@@ -1,5 +1,6 @@
 //! Stopping messages that have not left.
 
+use domain::attempt::Failure;
 use domain::audit::Actor;
 use domain::ids::MessageId;
 use domain::message::StatusEvent;
@@ -24,8 +25,19 @@ pub(in super::super) fn cancel_one(
     by: &Actor,
     now: Timestamp,
 ) -> Result<Option<Moved>, StoreError> {
+    stop_one(statements, message_id, None, by, now)
+}
+
+/// The same, and says why.
+pub(super) fn stop_one(
+    statements: &mut Statements<'_>,
+    message_id: MessageId,
+    failure: Option<&Failure>,
+    by: &Actor,
+    now: Timestamp,
+) -> Result<Option<Moved>, StoreError> {
     let by = by.clone();
-    let change = Move { message_id, event: StatusEvent::Stopped, failure: None, provider: None, by, now };
+    let change = Move { message_id, event: StatusEvent::Stopped, failure, provider: None, by, now };
     let Some((from, to)) = move_status(statements, &change)? else { return Ok(None) };
     let moved = Moved { message_id, from, to };
     if moved.has_moved() {

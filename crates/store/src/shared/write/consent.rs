@@ -5,7 +5,6 @@ use domain::audit::{Actor, Event, NewEntry};
 use domain::consent::{Change, Class, Direction, Extent, Question};
 use domain::event::{EventData, EventKind, NewEvent};
 use domain::ids::MessageId;
-use domain::message::StatusEvent;
 use domain::phone::{Country, Msisdn, SenderId};
 use domain::scenario::{Priority, Scenario};
 use domain::time::Timestamp;
@@ -14,7 +13,7 @@ use super::super::people;
 use super::super::read::{HOUR, first_id};
 use super::super::row::{optional_word, time, word};
 use super::super::sql::{Row, Statements, get, params, text};
-use super::{Move, events, move_status, place};
+use super::{cancel, events};
 use crate::StoreError;
 use crate::group::Pending;
 use crate::port::consent::{ChangeConsent, Changed, HeldBack, OptedOut};
@@ -42,6 +41,10 @@ const END: &str =
 
 /// How far ahead messages may be scheduled at most, whatever the settings say.
 const HOURS_AHEAD: i64 = 400 * 24;
+
+/// How long ago the time of a scheduled message may be that waits still: for the end of quiet hours, and then as long as one that was
+/// not scheduled.
+const HOURS_BEHIND: i64 = 48;
 
 /// A day of hours, and the next one: what waits was accepted in one of them, unless it was scheduled. A message that waits for its
 /// turn is sent or given up within hours.
@@ -249,14 +252,14 @@ fn keep(statements: &mut Statements<'_>, change: &Change, hash: i64, by: &Actor)
 }
 
 /// A message that waits, as far as it has to be known to say whether it is wanted.
-struct Waiting {
+pub(super) struct Waiting {
     id: MessageId,
     scenario: Scenario,
     lane: Priority,
     sender: Option<SenderId>,
 }
 
-fn waiting(row: &Row<'_>) -> Result<Waiting, StoreError> {
+pub(super) fn waiting(row: &Row<'_>) -> Result<Waiting, StoreError> {
     Ok(Waiting {
         id: MessageId::from_bytes(get(row, 0)?),
         scenario: word(row, 1)?,
@@ -267,7 +270,7 @@ fn waiting(row: &Row<'_>) -> Result<Waiting, StoreError> {
 
 impl Waiting {
     /// One that names no sender may show any: it stops for whichever sender was opted out of.
-    fn is_held_back(&self, sender: Option<&SenderId>, extent: Extent) -> bool {
+    pub(super) fn is_held_back(&self, sender: Option<&SenderId>, extent: Extent) -> bool {
         let is_meant = match (sender, &self.sender) {
             (None, _) | (_, None) => true,
             (Some(meant), Some(shown)) => meant == shown,
@@ -287,22 +290,17 @@ fn stop_what_waits(
     let this_hour = change.at.as_micros() / HOUR;
     // A bound on the ids, by which PostgreSQL leaves old weeks out.
     let oldest = first_id(Timestamp::from_micros((this_hour - 24) * HOUR));
-    let mut found =
-        statements.collect(SCHEDULED, params![this_hour - 1, this_hour + HOURS_AHEAD, hash], waiting)?;
+    let mut found = statements.collect(
+        SCHEDULED,
+        params![this_hour - HOURS_BEHIND, this_hour + HOURS_AHEAD, hash],
+        waiting,
+    )?;
     found.extend(statements.collect(ACCEPTED, params![this_hour, hash, oldest], waiting)?);
+    let failure = Failure::new(Reason::OptedOut);
     let mut stopped = 0;
     for message in found.iter().filter(|it| it.is_held_back(change.sender.as_ref(), change.extent)) {
-        let failure = Failure::new(Reason::OptedOut);
-        let (message_id, by) = (message.id, by.clone());
-        let event = StatusEvent::Stopped;
-        let moved = move_status(
-            statements,
-            &Move { message_id, event, failure: Some(&failure), provider: None, by, now: change.at },
-        )?;
-        if super::has_moved(moved) {
-            place::vacate(statements, message_id)?;
-            stopped += 1;
-        }
+        let moved = cancel::stop_one(statements, message.id, Some(&failure), by, change.at)?;
+        stopped += u64::from(moved.is_some_and(|moved| moved.has_moved()));
     }
     Ok(stopped)
 }

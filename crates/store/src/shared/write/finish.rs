@@ -10,7 +10,7 @@ use super::super::row::word;
 use super::super::sql::{Statements, params};
 use super::place::{self, Turn};
 use super::watches::{self, Watch};
-use super::{Move, cancel, doubt, move_status, receipts, verifications};
+use super::{Move, again, cancel, doubt, move_status, receipts};
 use crate::StoreError;
 use crate::port::queue::{AttemptEnd, Next};
 use crate::port::watches::WatchKind;
@@ -116,10 +116,11 @@ fn move_on(
     };
     move_status(statements, &change)?;
     if let Next::Retry { provider, priority, due_at, expires_at, refused_by } = &end.next {
-        // While it was under way it could not be stopped.
-        if verifications::is_dead(statements, end.message_id, end.ended_at)? {
-            return cancel::cancel_one(statements, end.message_id, &Actor::System, end.ended_at)
-                .map(|_moved| ());
+        if let Some(obstacle) = again::obstacle(statements, end.message_id, end.ended_at)? {
+            let failure = obstacle.failure();
+            let stopped =
+                cancel::stop_one(statements, end.message_id, failure.as_ref(), &Actor::System, end.ended_at);
+            return stopped.map(|_moved| ());
         }
         let turn = Turn {
             provider,

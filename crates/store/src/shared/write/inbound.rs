@@ -16,7 +16,7 @@ use crate::StoreError;
 use crate::port::consent::Changed;
 use crate::port::inbound::{Became, NewInbound, Received, Reply};
 use crate::port::messages::{Accept, Accepted, NewMessage};
-use crate::port::prompts::{NewReply, ReplyFate};
+use crate::port::prompts::ReplyFate;
 use crate::seal::Column;
 
 pub(in super::super) const BEFORE: &str =
@@ -80,7 +80,8 @@ fn handle(statements: &mut Statements<'_>, new: &NewInbound) -> Result<Heard, St
     {
         return Ok(heard);
     }
-    if let Some(fate) = answers(statements, new, number)? {
+    let fate = prompts::heard(statements, new, number)?;
+    if !matches!(fate, ReplyFate::NotOurs) {
         // The provider has let its messages pass again.
         if let Some(keyword) = last.filter(|_| new.inbound.understood.is_some()) {
             hear(statements, new, number, keyword)?;
@@ -93,27 +94,6 @@ fn handle(statements: &mut Statements<'_>, new: &NewInbound) -> Result<Heard, St
         return Ok(heard);
     }
     Ok(Heard::PASSED_ON)
-}
-
-/// Asks the prompts that are open for a number, or were a moment ago, whether a text is for one of them.
-fn answers(
-    statements: &mut Statements<'_>,
-    new: &NewInbound,
-    from: Msisdn,
-) -> Result<Option<ReplyFate>, StoreError> {
-    let Inbound { body, provider, received_at, .. } = &new.inbound;
-    let reply = NewReply {
-        id: new.id,
-        from,
-        words: body.clone(),
-        provider: provider.clone(),
-        received_at: *received_at,
-        now: *received_at,
-        doubt: new.doubt,
-        ask_again_after: new.ask_again_after,
-    };
-    let fate = prompts::heard(statements, &reply)?;
-    Ok((!matches!(fate, ReplyFate::NotOurs)).then_some(fate))
 }
 
 /// Does what a keyword asks for; `None` if there is nothing to do for one that may be an answer.

@@ -12,7 +12,9 @@ pub(in super::super) mod kept;
 mod told;
 
 use domain::audit::{Act, Actor, Event, NewEntry};
-use domain::ids::{InboundId, KeyId, MessageId, PromptId};
+use domain::ids::{MessageId, PromptId};
+use domain::inbound::Inbound;
+use domain::phone::Msisdn;
 use domain::prompt::binding::{self, Bound, Candidate};
 use domain::prompt::{Fate, Outcome};
 use domain::reply::Answer;
@@ -21,7 +23,6 @@ use domain::time::Timestamp;
 use self::kept::{Replies, Reply};
 use super::super::people;
 use super::super::read::prompts as read;
-use super::super::row::{optional_word, word};
 use super::super::sql::{Row, Statements, get, params};
 use super::accept::{accept, earlier};
 use super::consent::OptOuts;
@@ -30,7 +31,7 @@ use crate::StoreError;
 use crate::port::inbound::NewInbound;
 use crate::port::messages::{Accept, Accepted, Cancel, NewMessage};
 use crate::port::prompts::{
-    KeptReply, NewReply, OpenPrompt, OpenQuestion, PromptOpened, PromptReply, Remind, ReplyFate,
+    KeptReply, OpenPrompt, OpenQuestion, PromptOpened, PromptReply, Remind, ReplyFate,
 };
 use crate::seal::Column;
 
@@ -47,12 +48,8 @@ const INSERT_MESSAGE: &str = "INSERT INTO prompt_messages (prompt_id, place, num
 const INSERT_REPLY: &str = "INSERT INTO prompt_replies (inbound_id, prompt_id, place, received_at, fate, answer, \
      sealed_words) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
-pub(in super::super) const KNOWN: &str = "SELECT r.prompt_id, r.place, r.fate, r.answer, p.kind, p.reference, p.caller FROM prompt_replies r \
-     JOIN prompts p ON p.id = r.prompt_id WHERE r.inbound_id = ?1";
-
-/// Whether anybody was asked back because of this message, or lately because of another.
-pub(in super::super) const LAST_ASK: &str =
-    "SELECT inbound_id, asked_at FROM prompt_asks WHERE receiver_hash = ?1";
+/// When somebody was asked back last.
+pub(in super::super) const LAST_ASK: &str = "SELECT asked_at FROM prompt_asks WHERE receiver_hash = ?1";
 
 const ASK: &str = "INSERT INTO prompt_asks (receiver_hash, inbound_id, asked_at) VALUES (?1, ?2, ?3) \
      ON CONFLICT (receiver_hash) DO UPDATE SET inbound_id = excluded.inbound_id, asked_at = excluded.asked_at";
@@ -137,28 +134,22 @@ fn number(place: usize) -> u32 {
     u32::try_from(place).unwrap_or(u32::MAX)
 }
 
-pub(in super::super) fn reply(
+/// Finds what a message from a phone answers, keeps it there and decides the outcome.
+pub(super) fn heard(
     statements: &mut Statements<'_>,
-    reply: &NewReply,
+    new: &NewInbound,
+    from: Msisdn,
 ) -> Result<ReplyFate, StoreError> {
-    let receiver = statements.vault().blind(reply.from);
-    match known(statements, reply, receiver)? {
-        Some(kept) => Ok(ReplyFate::Kept(kept)),
-        None => heard(statements, reply),
-    }
-}
-
-/// A message that is new.
-pub(super) fn heard(statements: &mut Statements<'_>, reply: &NewReply) -> Result<ReplyFate, StoreError> {
-    let receiver = statements.vault().blind(reply.from);
+    let receiver = statements.vault().blind(from);
+    let Inbound { body, received_at, .. } = &new.inbound;
     let known = read::candidates(statements, receiver)?;
     let candidates: Vec<Candidate> = known.iter().map(|asked| asked.candidate.clone()).collect();
-    let bound = binding::bind(reply.words.expose(), reply.received_at, &candidates, reply.doubt);
+    let bound = binding::bind(body.expose(), *received_at, &candidates, new.doubt);
     let (prompt, fate, answer) = match bound {
         Bound::Nothing => return Ok(ReplyFate::NotOurs),
         Bound::Which => {
-            let open = open_questions(known, reply.received_at);
-            return Ok(ReplyFate::Which { open, ask: ask(statements, reply, receiver)? });
+            let open = open_questions(known, *received_at);
+            return Ok(ReplyFate::Which { open, ask: ask(statements, new, receiver)? });
         }
         Bound::Answers(prompt, answer) => (prompt, Fate::Counted, Some(answer)),
         Bound::TooLate(prompt, answer) => (prompt, Fate::Late, answer),
@@ -166,16 +157,16 @@ pub(super) fn heard(statements: &mut Statements<'_>, reply: &NewReply) -> Result
     };
     let about = known.into_iter().find(|asked| asked.candidate.id == prompt).ok_or(StoreError::Corrupt)?;
     let read::Asked { candidate: one, place, caller } = about;
-    let [stood, stands] = keep(statements, reply, receiver, &Kept { prompt, place, fate, answer })?;
+    let [stood, stands] = keep(statements, new, from, &Kept { prompt, place, fate, answer })?;
     let tell = match fate {
         Fate::Counted => stood != answer,
-        Fate::Late | Fate::Unclear => ask(statements, reply, receiver)?,
+        Fate::Late | Fate::Unclear => ask(statements, new, receiver)?,
     };
     match fate {
-        Fate::Counted if stood != stands => decide(statements, prompt, reply)?,
+        Fate::Counted if stood != stands => decide(statements, prompt, *received_at)?,
         // Nobody has closed it yet, though its time is over.
         Fate::Late if one.closed_at.is_none() => {
-            close(statements, prompt, Outcome::Expired, &Act { by: Actor::System, at: reply.now })?;
+            close(statements, prompt, Outcome::Expired, &Act { by: Actor::System, at: *received_at })?;
         }
         // What changes nothing decides nothing.
         Fate::Counted | Fate::Late | Fate::Unclear => {}
@@ -195,44 +186,6 @@ fn open_questions(known: Vec<read::Asked>, at: Timestamp) -> Vec<OpenQuestion> {
     open.map(question).collect()
 }
 
-/// A reply that was kept before: its sender has the same to hear.
-fn known(
-    statements: &mut Statements<'_>,
-    reply: &NewReply,
-    receiver: i64,
-) -> Result<Option<KeptReply>, StoreError> {
-    let read = |row: &Row<'_>| {
-        let prompt = PromptId::from_bytes(get(row, 0)?);
-        let reference = get::<String>(row, 5)?.parse().map_err(|_unreadable| StoreError::Corrupt)?;
-        let (fate, answer) = (word(row, 2)?, optional_word(row, 3)?);
-        let (kind, caller) = (word(row, 4)?, KeyId::from_bytes(get(row, 6)?));
-        let kept = KeptReply { prompt, caller, kind, reference, fate, answer, tell: false };
-        Ok((get::<usize>(row, 1)?, kept))
-    };
-    let Some((place, kept)) = statements.first(KNOWN, params![reply.id.as_bytes()], read)? else {
-        return Ok(None);
-    };
-    let tell = match kept.fate {
-        Fate::Counted => stood_before(statements, &kept, place, reply)? != kept.answer,
-        Fate::Late | Fate::Unclear => last_ask(statements, receiver)?.is_some_and(|(id, _)| id == reply.id),
-    };
-    Ok(Some(KeptReply { tell, ..kept }))
-}
-
-pub(in super::super) const STOOD: &str = "SELECT answer FROM prompt_replies WHERE prompt_id = ?1 AND place = ?2 AND fate = 'counted' \
-     AND (received_at < ?3 OR (received_at = ?3 AND inbound_id < ?4)) ORDER BY received_at DESC, inbound_id DESC LIMIT 1";
-
-fn stood_before(
-    statements: &mut Statements<'_>,
-    kept: &KeptReply,
-    place: usize,
-    reply: &NewReply,
-) -> Result<Option<Answer>, StoreError> {
-    let at = reply.received_at.as_micros();
-    let values = params![kept.prompt.as_bytes(), number(place), at, reply.id.as_bytes()];
-    statements.first(STOOD, values, |row| word(row, 0))
-}
-
 /// What is kept of a reply.
 struct Kept {
     prompt: PromptId,
@@ -244,56 +197,53 @@ struct Kept {
 /// Answers what that person had answered before, and what now.
 fn keep(
     statements: &mut Statements<'_>,
-    reply: &NewReply,
-    receiver: i64,
+    new: &NewInbound,
+    from: Msisdn,
     kept: &Kept,
 ) -> Result<[Option<Answer>; 2], StoreError> {
+    let Inbound { body, provider, received_at, .. } = &new.inbound;
     let Kept { prompt, place, fate, answer } = *kept;
     let mut theirs = Replies::of_place(statements, prompt, place)?;
     let stood = theirs.standing();
-    theirs.add(Reply { id: reply.id, received_at: reply.received_at, fate, answer });
-    let words =
-        statements.vault().seal_text(Column::ReplyWords, reply.id.as_bytes(), reply.words.expose())?;
+    theirs.add(Reply { id: new.id, received_at: *received_at, fate, answer });
+    let words = statements.vault().seal_text(Column::ReplyWords, new.id.as_bytes(), body.expose())?;
     let values = params![
-        reply.id.as_bytes(),
+        new.id.as_bytes(),
         prompt.as_bytes(),
         number(place),
-        reply.received_at.as_micros(),
+        received_at.as_micros(),
         fate.as_str(),
         answer.map(Answer::as_str),
         words,
     ];
     statements.send(INSERT_REPLY, values)?;
     theirs.prune(statements, prompt, place)?;
-    let act = Act { by: Actor::Provider(reply.provider.clone()), at: reply.now };
+    let act = Act { by: Actor::Provider(provider.clone()), at: *received_at };
     let outcome = answer.filter(|_| fate == Fate::Counted).map(Answer::as_str);
     statements.tell(NewEntry {
-        receiver: Some(receiver),
+        receiver: Some(statements.vault().blind(from)),
         outcome: Some(outcome.unwrap_or(fate.as_str())),
         ..NewEntry::of_act(&act, Event::PromptReplied, prompt.to_string())
     });
     if let Some(takers) = events::takers(statements)?
         && let Some(summary) = read::summary(statements, prompt)?
     {
-        let words = reply.words.clone();
-        let shown = PromptReply { id: reply.id, place, received_at: reply.received_at, fate, answer, words };
-        events::raise_for(statements, takers, &[told::replied(&summary, &shown, reply.from, reply.now)])?;
+        let (id, received_at, words) = (new.id, *received_at, body.clone());
+        let shown = PromptReply { id, place, received_at, fate, answer, words };
+        events::raise_for(statements, takers, &[told::replied(&summary, &shown, from, received_at)])?;
     }
     Ok([stood, theirs.standing()])
 }
 
-/// Whether its sender is asked back now, and remembers it. The same message again is asked about again: whoever handles it may
-/// not have come to it.
-fn ask(statements: &mut Statements<'_>, reply: &NewReply, receiver: i64) -> Result<bool, StoreError> {
-    if let Some((about, at)) = last_ask(statements, receiver)? {
-        if about == reply.id {
-            return Ok(true);
-        }
-        if at.plus(reply.ask_again_after) > reply.now {
-            return Ok(false);
-        }
+/// Whether its sender is asked back now, and remembers it.
+fn ask(statements: &mut Statements<'_>, new: &NewInbound, receiver: i64) -> Result<bool, StoreError> {
+    let now = new.inbound.received_at;
+    let last =
+        statements.first(LAST_ASK, params![receiver], |row| Ok(Timestamp::from_micros(get(row, 0)?)))?;
+    if last.is_some_and(|at| at.plus(new.ask_again_after) > now) {
+        return Ok(false);
     }
-    statements.send(ASK, params![receiver, reply.id.as_bytes(), reply.now.as_micros()])?;
+    statements.send(ASK, params![receiver, new.id.as_bytes(), now.as_micros()])?;
     Ok(true)
 }
 
@@ -304,20 +254,11 @@ pub(super) fn was_not_asked(statements: &mut Statements<'_>, new: &NewInbound) -
     statements.execute(NOT_ASKED, params![receiver, new.id.as_bytes()]).map(|_rows| ())
 }
 
-fn last_ask(
-    statements: &mut Statements<'_>,
-    receiver: i64,
-) -> Result<Option<(InboundId, Timestamp)>, StoreError> {
-    statements.first(LAST_ASK, params![receiver], |row| {
-        Ok((InboundId::from_bytes(get(row, 0)?), Timestamp::from_micros(get(row, 1)?)))
-    })
-}
-
 /// Closes a prompt if its answers decide it.
-fn decide(statements: &mut Statements<'_>, id: PromptId, reply: &NewReply) -> Result<(), StoreError> {
+fn decide(statements: &mut Statements<'_>, id: PromptId, now: Timestamp) -> Result<(), StoreError> {
     let Some(summary) = read::summary(statements, id)? else { return Ok(()) };
     if let Some(outcome) = summary.tally.outcome(summary.prompt.policy, summary.prompt.veto) {
-        close(statements, id, outcome, &Act { by: Actor::System, at: reply.now })?;
+        close(statements, id, outcome, &Act { by: Actor::System, at: now })?;
     }
     Ok(())
 }

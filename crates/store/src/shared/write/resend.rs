@@ -9,7 +9,7 @@ use super::super::row::word;
 use super::super::sql::{Statements, get, params};
 use super::place::{self, Turn};
 use super::watches::{self, Watch};
-use super::{Move, has_moved, move_status, quotas, spending, sweep, verifications};
+use super::{Move, again, has_moved, move_status, quotas, spending, sweep};
 use crate::StoreError;
 use crate::port::messages::{Moved, Resend, Resent};
 use crate::port::watches::WatchKind;
@@ -44,7 +44,7 @@ pub(super) fn resend(statements: &mut Statements<'_>, resend: &Resend) -> Result
     if has_open || !has_text || !is_last || !resend.standing.contains(&from) {
         return Ok(Some(unmoved.into()));
     }
-    if verifications::is_dead(statements, message_id, resend.now)? {
+    if again::obstacle(statements, message_id, resend.now)?.is_some() {
         return Ok(Some(unmoved.into()));
     }
     let drawing = Drawing { message_id, draws: &resend.draws, now: resend.now };

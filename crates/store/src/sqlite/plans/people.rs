@@ -5,7 +5,7 @@ use domain::ids::{InboundId, KeyId, PromptId};
 
 use super::super::people::OPEN_NAMES;
 use super::super::read::{inbound as of_phones, prompts as asked, verifications as codes};
-use super::super::write::{consent, inbound, prompts, verifications};
+use super::super::write::{again, consent, inbound, prompts, verifications};
 use super::{STATE_BY_ID, assert_begins, plans, visits};
 use crate::port::inbound::InboundFilter;
 use crate::port::prompts::PromptFilter;
@@ -50,6 +50,17 @@ fn what_somebody_does_not_want_is_found_by_the_number() {
 }
 
 #[test]
+fn what_stands_in_the_way_of_a_message_is_found_by_its_id_and_its_receiver() {
+    finds(
+        again::OPTED_OUT,
+        &["sqlite_autoindex_messages_1 (id=?)", "SEARCH o USING PRIMARY KEY (number_hash=?)"],
+    );
+    let plan = plans([again::IS_DECIDED]).remove(0);
+    let by_message = "SEARCH m USING COVERING INDEX prompt_messages_by_message (message_id=?)";
+    assert_eq!(plan[2..], [by_message, "SEARCH p USING PRIMARY KEY (id=?)"]);
+}
+
+#[test]
 fn what_waits_for_somebody_is_found_by_hour_and_receiver() {
     visits(
         consent::ACCEPTED,
@@ -81,13 +92,8 @@ fn replies_are_found_by_the_person_and_the_prompt() {
     let of_one = "prompt_replies_by_place (prompt_id=? AND place=?)";
     finds(asked::PLACES, &["SEARCH r USING PRIMARY KEY (prompt_id=?)", of_one]);
     finds(prompts::kept::OF_PLACE, &[of_one]);
-    finds(prompts::STOOD, &["prompt_replies_by_place (prompt_id=? AND place=?"]);
-    finds(
-        prompts::KNOWN,
-        &["SEARCH r USING PRIMARY KEY (inbound_id=?)", "SEARCH p USING PRIMARY KEY (id=?)"],
-    );
     finds(prompts::LAST_ASK, &["SEARCH prompt_asks USING PRIMARY KEY (receiver_hash=?)"]);
-    finds(prompts::PLACE_OF, &["SEARCH prompt_messages USING PRIMARY KEY (prompt_id=?)"]);
+    finds(prompts::PLACE_OF, &["prompt_messages_by_message (message_id=? AND prompt_id=?)"]);
     finds(prompts::WAITING, &["SEARCH p USING PRIMARY KEY (prompt_id=?)", STATE_BY_ID]);
 }
 

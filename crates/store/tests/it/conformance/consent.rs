@@ -10,10 +10,12 @@ use domain::message::MessageStatus;
 use domain::phone::SenderId;
 use domain::scenario::{Priority, Scenario};
 use store::port::consent::{ChangeConsent, Changed, HeldBack, OptOutFilter, OptedOut};
-use store::port::messages::{Accept, Accepted, Idempotency, NewMessage};
+use store::port::messages::{Accept, Accepted, Idempotency, Moved, NewMessage};
+use store::port::queue::Next;
 
 use crate::support::{
-    Bench, DAY, Fixture, HOUR, MINUTE, NOW, SECOND, With as _, caller, entropy, message, message_at, receiver,
+    Bench, DAY, Fixture, HOUR, MINUTE, NOW, SECOND, With as _, caller, end, entropy, message, message_at,
+    not_submitted, receiver, rejected, resend, retry,
 };
 
 pub(crate) fn sender(name: &str) -> SenderId {
@@ -278,6 +280,54 @@ pub(crate) async fn whoever_opts_out_while_many_are_accepted_gets_none_of_them<F
         futures_util::future::join(futures_util::future::join_all(accepts), opts_out).await;
         assert_eq!(bench.take(NOW.plus(HOUR)).await.len(), 0, "in round {round}");
     }
+}
+
+pub(crate) async fn what_is_under_way_when_its_receiver_opts_out_is_not_tried_again<F: Fixture>(
+    bench: Bench<F>,
+) {
+    let invite = |n: u64| {
+        message(n).with(|message| {
+            message.receiver = receiver(1);
+            message.scenario = Scenario::ChamaInvite;
+        })
+    };
+    let code = invite(3).with(|message| message.scenario = Scenario::Otp);
+    bench.add([invite(1), invite(2), code.clone()]).await;
+    let mut taken = bench.take(NOW.plus(SECOND)).await;
+    taken.sort_by_key(|claimed| claimed.submission.message_id);
+    let refused = end(&taken[1], rejected(), Next::Stop);
+    bench.finish(vec![refused]).await.unwrap();
+    let all = Change { at: NOW.plus(MINUTE), ..opt_out(1, None, Extent::All) };
+    assert_eq!(change(&bench, vec![all]).await, [Changed::Entered { stopped: 0 }]);
+    // Accepted afterwards: who accepted it knew, such as of the confirmation that nothing will come any more.
+    let confirmation = message_at(4, NOW.plus(MINUTE)).with(|message| message.receiver = receiver(1));
+    let confirming = bench.add_and_take(confirmation.clone()).await;
+    let ends = [&taken[0], &taken[2], &confirming];
+    let ends = ends.map(|claimed| end(claimed, not_submitted(), retry(NOW.plus(2 * MINUTE))));
+    bench.finish(ends.to_vec()).await.unwrap();
+    let summary = bench.show(invite(1).id()).await.summary;
+    assert_eq!(
+        (summary.status, summary.failure.unwrap().reason),
+        (MessageStatus::Canceled, Reason::OptedOut)
+    );
+    for goes_on in [code.id(), confirmation.id()] {
+        assert_eq!(bench.status(goes_on).await, MessageStatus::Queued);
+    }
+    // Nor is what had ended before sent again.
+    let (message_id, to) = (invite(2).id(), MessageStatus::Failed);
+    let left = Moved { message_id, from: to, to };
+    assert_eq!(bench.resend(resend(message_id, NOW.plus(2 * MINUTE))).await, Ok(Some(left.into())));
+}
+
+pub(crate) async fn what_quiet_hours_held_is_stopped_too<F: Fixture>(bench: Bench<F>) {
+    let held = message_at(1, NOW.minus(3 * DAY)).with(|message| {
+        message.receiver = receiver(1);
+        message.scheduled_at = Some(NOW.minus(30 * HOUR));
+    });
+    bench.add([NewMessage { held_until: Some(NOW.plus(HOUR)), ..held.clone() }]).await;
+    let all = Change { at: NOW, ..opt_out(1, None, Extent::All) };
+    assert_eq!(change(&bench, vec![all]).await, [Changed::Entered { stopped: 1 }]);
+    assert_eq!(bench.status(held.id()).await, MessageStatus::Canceled);
 }
 
 pub(crate) async fn what_was_accepted_within_a_day_is_stopped<F: Fixture>(bench: Bench<F>) {

@@ -260,6 +260,12 @@ impl Answers for Answering {
     }
 }
 
+/// Whatever answers a prompt is answered by what its provider is told.
+pub(crate) fn carried() -> Arc<dyn Answers> {
+    let answering = answering(Handling::Answered, &[&[]]);
+    Arc::new(Answering { reply: Reply { is_carried: true, ..answering.reply }, ..answering })
+}
+
 /// Draws each of these quotas, or the next.
 fn answering(when: Handling, draws: &[&[(i64, u32)]]) -> Answering {
     let draw = |(quota, limit): &(i64, u32)| Draw {

@@ -2,26 +2,30 @@
 
 use std::time::Duration;
 
+use domain::attempt::ProviderMessageId;
 use domain::audit::{Act, Actor};
 use domain::event::EventKind;
 use domain::ids::{InboundId, PromptId};
+use domain::inbound::{Handling, Inbound, Origin};
 use domain::message::MessageStatus;
 use domain::prompt::{Fate, Kind, Outcome, Policy};
 use domain::reply::Answer;
 use domain::secret::Body;
 use domain::time::Timestamp;
 use store::Store;
+use store::port::inbound::NewInbound;
 use store::port::messages::{Accept, Accepted, Cancel, Idempotency, NewMessage};
 use store::port::prompts::{
-    ForgetPrompts, LAST_REPLIES, NewPrompt, NewReply, OpenPrompt, PromptFilter, PromptOpened, PromptRecord,
-    Remind, ReplyFate,
+    ForgetPrompts, LAST_REPLIES, NewPrompt, OpenPrompt, PromptFilter, PromptOpened, PromptRecord, Remind,
+    ReplyFate,
 };
 use store::port::queue::Next;
 use store::port::sealing::{Reseal, SealedRow};
 
+use crate::conformance::inbound::{carried, from_phone};
 use crate::support::{
-    Bench, DAY, Fixture, HOUR, MINUTE, NOW, SECOND, With as _, accepted, caller, entropy, message_at,
-    operator, provider, receiver,
+    Bench, DAY, Fixture, HOUR, MINUTE, NOW, SECOND, With as _, accepted, caller, end, entropy, message_at,
+    not_submitted, operator, receiver, rejected, resend, retry,
 };
 
 pub(crate) const DOUBT: Duration = Duration::from_mins(10);
@@ -54,18 +58,28 @@ fn question(n: u64, who: u64, at: Timestamp) -> NewMessage {
     })
 }
 
-/// A message from a phone.
-pub(crate) fn said(n: u64, who: u64, words: &str, at: Timestamp) -> NewReply {
-    NewReply {
-        id: InboundId::new(at, entropy(n)),
-        from: receiver(who),
-        words: Body::new(words),
-        provider: provider("twilio"),
+/// A message from a phone, brought by the `n`-th call.
+pub(crate) fn said(n: u64, who: u64, words: &str, at: Timestamp) -> NewInbound {
+    let new = from_phone(n, words, None);
+    let inbound = Inbound {
+        provider_message_id: ProviderMessageId::new(format!("SMsaid{n}")).unwrap(),
+        from: Origin::Phone(receiver(who)),
         received_at: at,
-        now: at,
-        doubt: DOUBT,
-        ask_again_after: DOUBT,
-    }
+        ..new.inbound
+    };
+    let (doubt, ask_again_after) = (DOUBT, DOUBT);
+    NewInbound { id: InboundId::new(at, entropy(n)), inbound, doubt, ask_again_after, ..new }
+}
+
+/// The same call once more, later.
+pub(crate) fn again(new: NewInbound, at: Timestamp) -> NewInbound {
+    let inbound = Inbound { received_at: at, ..new.inbound };
+    NewInbound { id: InboundId::new(at, entropy(u64::MAX)), inbound, ..new }
+}
+
+/// What a message from a phone does to prompts.
+pub(crate) async fn hear(store: &dyn Store, new: NewInbound) -> ReplyFate {
+    store.receive_inbound(new).await.unwrap().fate.unwrap_or(ReplyFate::NotOurs)
 }
 
 /// Opens it, and has its messages sent a second later.
@@ -171,10 +185,10 @@ pub(crate) async fn repeated_request_opens_no_second_prompt<F: Fixture>(bench: B
 pub(crate) async fn all_approve_and_the_evidence_is_kept<F: Fixture>(mut bench: Bench<F>) {
     bench.keep_events(true).await.unwrap();
     let id = ask(&*bench, approval(1, 2, NOW)).await;
-    let first = bench.reply(said(1, 1, "  [approve] asante 👍", NOW.plus(MINUTE))).await.unwrap();
+    let first = hear(&*bench, said(1, 1, "  [approve] asante 👍", NOW.plus(MINUTE))).await;
     assert_eq!(kept(first), (id, Fate::Counted, Some(Answer::Approve), true));
     assert_eq!(outcome(&bench, id).await, None);
-    bench.reply(said(2, 2, "APPROVE wr1", NOW.plus(2 * MINUTE))).await.unwrap();
+    hear(&*bench, said(2, 2, "APPROVE wr1", NOW.plus(2 * MINUTE))).await;
     bench.reopen().await;
     let record = shown(&bench, id).await;
     let closed = (NOW.plus(2 * MINUTE), Outcome::Approved, Actor::System);
@@ -199,12 +213,12 @@ pub(crate) async fn one_who_rejects_vetoes_and_what_waits_is_not_sent<F: Fixture
     let mut open = approval(1, 3, NOW);
     open.accept.messages[2].message.scheduled_at = Some(NOW.plus(HOUR));
     let id = ask(&*bench, open).await;
-    bench.reply(said(1, 2, "Kataa", NOW.plus(MINUTE))).await.unwrap();
+    hear(&*bench, said(1, 2, "Kataa", NOW.plus(MINUTE))).await;
     assert_eq!(outcome(&bench, id).await, Some(Outcome::Rejected));
     let record = shown(&bench, id).await;
     assert_eq!(record.receivers[2].messages[0].1, Some(MessageStatus::Canceled));
     // Too late, and kept.
-    let late = bench.reply(said(2, 1, "approve WR-1", NOW.plus(2 * MINUTE))).await.unwrap();
+    let late = hear(&*bench, said(2, 1, "approve WR-1", NOW.plus(2 * MINUTE))).await;
     assert_eq!(kept(late), (id, Fate::Late, Some(Answer::Approve), true));
     let record = shown(&bench, id).await;
     assert_eq!((record.replies.len(), record.summary.tally.approved), (2, 0));
@@ -216,44 +230,44 @@ pub(crate) async fn last_answer_of_a_person_counts<F: Fixture>(bench: Bench<F>) 
     let id = ask(&*bench, open).await;
     let tell = |fate| kept(fate).3;
     let say = |n: u64, words: &'static str, minutes: u32| {
-        bench.reply(said(n, 1, words, NOW.plus(MINUTE * minutes)))
+        hear(&*bench, said(n, 1, words, NOW.plus(MINUTE * minutes)))
     };
-    assert!(tell(say(1, "reject", 3).await.unwrap()));
-    assert!(!tell(say(2, "REJECT!", 4).await.unwrap()), "it changes nothing");
-    assert!(tell(say(3, "approve", 5).await.unwrap()));
+    assert!(tell(say(1, "reject", 3).await));
+    assert!(!tell(say(2, "REJECT!", 4).await), "it changes nothing");
+    assert!(tell(say(3, "approve", 5).await));
     // One that came before, and was handled later.
-    say(4, "reject", 1).await.unwrap();
+    say(4, "reject", 1).await;
     let record = shown(&bench, id).await;
     assert_eq!((record.summary.tally.approved, record.summary.tally.rejected), (1, 0));
     assert_eq!(record.replies.len(), 4);
-    bench.reply(said(5, 2, "approve", NOW.plus(6 * MINUTE))).await.unwrap();
+    hear(&*bench, said(5, 2, "approve", NOW.plus(6 * MINUTE))).await;
     assert_eq!(outcome(&bench, id).await, Some(Outcome::Approved));
 }
 
-pub(crate) async fn same_message_again_is_answered_the_same_and_counts_once<F: Fixture>(mut bench: Bench<F>) {
+pub(crate) async fn same_message_again_counts_once<F: Fixture>(mut bench: Bench<F>) {
     let id = ask(&*bench, approval(1, 1, NOW)).await;
     let reply = said(1, 1, "approve", NOW.plus(MINUTE));
-    let first = bench.reply(reply.clone()).await.unwrap();
+    hear(&*bench, reply.clone()).await;
     bench.reopen().await;
-    let later = NewReply { now: NOW.plus(HOUR), ..reply };
-    assert_eq!(bench.reply(later).await.unwrap(), first);
+    let received = bench.receive_inbound(again(reply.clone(), NOW.plus(HOUR))).await.unwrap();
+    assert_eq!((received.id, received.handling), (reply.id, Handling::Answered));
+    assert!(received.is_repeated && received.fate.is_none());
     assert_eq!(shown(&bench, id).await.replies.len(), 1);
 }
 
 pub(crate) async fn two_prompts_are_told_apart_or_asked_about<F: Fixture>(bench: Bench<F>) {
     let one = ask(&*bench, approval(1, 2, NOW)).await;
     let two = ask(&*bench, approval(2, 2, NOW.plus(MINUTE))).await;
-    let asked = bench.reply(said(1, 1, "approve", NOW.plus(2 * MINUTE))).await.unwrap();
+    let answered = |new| NewInbound { answers: Some(carried()), ..new };
+    let asked = hear(&*bench, answered(said(1, 1, "approve", NOW.plus(2 * MINUTE)))).await;
     assert_eq!(which(&asked), (vec!["WR-2".into(), "WR-1".into()], true));
-    let again = bench.reply(said(2, 1, "approve!!", NOW.plus(3 * MINUTE))).await.unwrap();
+    let again = hear(&*bench, answered(said(2, 1, "approve!!", NOW.plus(3 * MINUTE)))).await;
     assert!(!which(&again).1, "not again so soon");
-    let repeated = bench.reply(said(1, 1, "approve", NOW.plus(2 * MINUTE))).await.unwrap();
-    assert!(which(&repeated).1, "of the same message it may not have been done");
-    let named = bench.reply(said(3, 1, "approve WR-2", NOW.plus(4 * MINUTE))).await.unwrap();
+    let named = hear(&*bench, said(3, 1, "approve WR-2", NOW.plus(4 * MINUTE))).await;
     assert_eq!(kept(named).0, two);
-    let unknown = bench.reply(said(4, 2, "approve WR-3", NOW.plus(4 * MINUTE))).await.unwrap();
+    let unknown = hear(&*bench, said(4, 2, "approve WR-3", NOW.plus(4 * MINUTE))).await;
     assert!(which(&unknown).1);
-    let stranger = bench.reply(said(5, 7, "approve WR-2", NOW.plus(4 * MINUTE))).await.unwrap();
+    let stranger = hear(&*bench, said(5, 7, "approve WR-2", NOW.plus(4 * MINUTE))).await;
     assert_eq!(stranger, ReplyFate::NotOurs);
     assert_eq!((shown(&bench, one).await.replies.len(), shown(&bench, two).await.replies.len()), (0, 1));
 }
@@ -262,12 +276,12 @@ pub(crate) async fn nobody_answers_before_the_message_left<F: Fixture>(bench: Be
     let open = approval(1, 1, NOW);
     let id = open.prompt.id;
     bench.open_prompt(open).await.unwrap();
-    let early = bench.reply(said(1, 1, "approve WR-1", NOW.plus(SECOND))).await.unwrap();
+    let early = hear(&*bench, said(1, 1, "approve WR-1", NOW.plus(SECOND))).await;
     assert_eq!(early, ReplyFate::NotOurs);
     send(&*bench, NOW.plus(MINUTE)).await;
-    let before = bench.reply(said(2, 1, "approve WR-1", NOW.plus(30 * SECOND))).await.unwrap();
+    let before = hear(&*bench, said(2, 1, "approve WR-1", NOW.plus(30 * SECOND))).await;
     assert_eq!(before, ReplyFate::NotOurs);
-    bench.reply(said(3, 1, "approve WR-1", NOW.plus(2 * MINUTE))).await.unwrap();
+    hear(&*bench, said(3, 1, "approve WR-1", NOW.plus(2 * MINUTE))).await;
     assert_eq!(outcome(&bench, id).await, Some(Outcome::Approved));
 }
 
@@ -288,9 +302,23 @@ pub(crate) async fn prompt_ends_by_time_and_by_call_once<F: Fixture>(bench: Benc
     assert_eq!(bench.raised_events(10).await.unwrap().len(), 2);
 }
 
+pub(crate) async fn what_asks_for_a_decision_that_was_made_is_not_sent_again<F: Fixture>(bench: Bench<F>) {
+    let open = approval(1, 2, NOW);
+    let (id, messages) = (open.prompt.id, [1, 2].map(|who| question(1, who, NOW).id()));
+    bench.open_prompt(open).await.unwrap();
+    let mut taken = bench.take(NOW).await;
+    taken.sort_by_key(|claimed| claimed.submission.message_id);
+    bench.finish(vec![end(&taken[1], rejected(), Next::Stop)]).await.unwrap();
+    assert_eq!(bench.close_prompt(id, operator(NOW.plus(SECOND))).await, Ok(Some(true)));
+    bench.finish(vec![end(&taken[0], not_submitted(), retry(NOW.plus(MINUTE)))]).await.unwrap();
+    assert_eq!(bench.status(messages[0]).await, MessageStatus::Canceled);
+    bench.resend(resend(messages[1], NOW.plus(MINUTE))).await.unwrap();
+    assert_eq!(bench.status(messages[1]).await, MessageStatus::Failed);
+}
+
 pub(crate) async fn reply_after_its_time_ends_a_prompt_that_nobody_closed_yet<F: Fixture>(bench: Bench<F>) {
     let id = ask(&*bench, approval(1, 1, NOW)).await;
-    let late = bench.reply(said(1, 1, "approve", NOW.plus(DAY))).await.unwrap();
+    let late = hear(&*bench, said(1, 1, "approve", NOW.plus(DAY))).await;
     assert_eq!(kept(late).1, Fate::Late);
     assert_eq!(outcome(&bench, id).await, Some(Outcome::Expired));
 }
@@ -299,7 +327,7 @@ pub(crate) async fn those_who_are_silent_are_reminded_once<F: Fixture>(bench: Be
     let mut open = approval(1, 3, NOW);
     open.prompt.reminders = vec![NOW.plus(HOUR), NOW.plus(2 * HOUR), NOW.plus(3 * HOUR)];
     let id = ask(&*bench, open).await;
-    bench.reply(said(1, 1, "approve", NOW.plus(MINUTE))).await.unwrap();
+    hear(&*bench, said(1, 1, "approve", NOW.plus(MINUTE))).await;
     assert!(bench.due_reminders(NOW.plus(59 * MINUTE), 10).await.unwrap().is_empty());
     let now = NOW.plus(HOUR);
     let due = bench.due_reminders(now, 10).await.unwrap();
@@ -312,7 +340,7 @@ pub(crate) async fn those_who_are_silent_are_reminded_once<F: Fixture>(bench: Be
     let messages = vec![(due.messages[0].id, again(2)), (due.messages[1].id, again(3))];
     let remind = Remind { prompt: id, remind_at: now, messages, now };
     // One answers between the look and the deed.
-    bench.reply(said(2, 2, "approve", now)).await.unwrap();
+    hear(&*bench, said(2, 2, "approve", now)).await;
     assert_eq!(bench.remind(remind.clone()).await, Ok(vec![again(3).id()]));
     assert_eq!(bench.remind(remind).await, Ok(Vec::new()), "another node has done it");
     let record = shown(&bench, id).await;
@@ -342,7 +370,7 @@ pub(crate) async fn whoever_the_first_message_did_not_leave_for_is_not_reminded<
 
 pub(crate) async fn words_are_sealed_and_read_under_a_new_key<F: Fixture>(bench: Bench<F>) {
     let id = ask(&*bench, approval(1, 2, NOW)).await;
-    bench.reply(said(1, 1, "Approve, ndugu", NOW.plus(MINUTE))).await.unwrap();
+    hear(&*bench, said(1, 1, "Approve, ndugu", NOW.plus(MINUTE))).await;
     let key = bench.add_data_key(operator(NOW)).await.unwrap();
     bench.use_data_key(key, operator(NOW)).await.unwrap();
     let mut behind = Some(SealedRow::FIRST);
@@ -355,11 +383,11 @@ pub(crate) async fn words_are_sealed_and_read_under_a_new_key<F: Fixture>(bench:
 
 pub(crate) async fn what_is_old_is_forgotten_and_what_is_open_stays<F: Fixture>(bench: Bench<F>) {
     let old = ask(&*bench, approval(1, 1, NOW)).await;
-    bench.reply(said(1, 1, "approve", NOW.plus(MINUTE))).await.unwrap();
+    hear(&*bench, said(1, 1, "approve", NOW.plus(MINUTE))).await;
     let mut open = approval(2, 1, NOW.plus(HOUR));
     open.prompt.closes_at = NOW.plus(300 * DAY);
     let open = ask(&*bench, open).await;
-    bench.reply(said(2, 1, "not approve WR-2", NOW.plus(2 * HOUR))).await.unwrap();
+    hear(&*bench, said(2, 1, "not approve WR-2", NOW.plus(2 * HOUR))).await;
     let forget = |prompts, words| ForgetPrompts { prompts_before: prompts, words_before: words, limit: 10 };
     let later = NOW.plus(DAY);
     assert_eq!(bench.forget_prompts(forget(None, Some(later))).await, Ok(true));
@@ -375,14 +403,14 @@ pub(crate) async fn person_that_is_forgotten_is_in_no_prompt<F: Fixture>(bench: 
     let mut open = approval(1, 2, NOW);
     open.prompt.veto = false;
     let id = ask(&*bench, open).await;
-    bench.reply(said(1, 1, "approve", NOW.plus(MINUTE))).await.unwrap();
+    hear(&*bench, said(1, 1, "approve", NOW.plus(MINUTE))).await;
     bench.forget_receiver(receiver(1), operator(NOW)).await.unwrap();
     let record = shown(&bench, id).await;
     assert_eq!((record.receivers[0].receiver, record.receivers[0].answer), (None, Some(Answer::Approve)));
     assert!(record.replies[0].words.is_erased());
-    let after = bench.reply(said(2, 1, "reject WR-1", NOW.plus(2 * MINUTE))).await.unwrap();
+    let after = hear(&*bench, said(2, 1, "reject WR-1", NOW.plus(2 * MINUTE))).await;
     assert_eq!(after, ReplyFate::NotOurs);
-    bench.reply(said(3, 2, "approve", NOW.plus(3 * MINUTE))).await.unwrap();
+    hear(&*bench, said(3, 2, "approve", NOW.plus(3 * MINUTE))).await;
     assert_eq!(outcome(&bench, id).await, Some(Outcome::Approved));
 }
 
@@ -425,7 +453,7 @@ pub(crate) async fn racing_replies_leave_one_outcome_and_one_event<F: Fixture>(b
             let word = if who % 2 == 0 { "approve" } else { "reject" };
             let reply = said(round * 10 + who, who, &format!("{word} WR-{round}"), at.plus(MINUTE));
             let node = std::sync::Arc::clone(&nodes[usize::try_from(who).unwrap() % 3]);
-            async move { node.reply(reply).await.unwrap() }
+            async move { hear(&*node, reply).await }
         });
         let fates = futures_util::future::join_all(replies).await;
         let counted = fates.into_iter().filter(|fate| kept(fate.clone()).1 == Fate::Counted).count();
@@ -448,12 +476,12 @@ pub(crate) async fn whoever_writes_again_and_again_fills_nothing<F: Fixture>(ben
     let mut open = approval(1, 2, NOW);
     open.prompt.veto = false;
     let id = ask(&*bench, open).await;
-    let first = bench.reply(said(1, 1, "I approve", NOW.plus(MINUTE))).await.unwrap();
+    let first = hear(&*bench, said(1, 1, "I approve", NOW.plus(MINUTE))).await;
     assert_eq!(kept(first).1, Fate::Counted);
     let words = "approve or not".repeat(100);
     for n in 2..=40 {
-        let unclear = bench.reply(said(n, 1, &words, NOW.plus(MINUTE * u32::try_from(n).unwrap()))).await;
-        assert_eq!(kept(unclear.unwrap()).1, Fate::Unclear);
+        let unclear = hear(&*bench, said(n, 1, &words, NOW.plus(MINUTE * u32::try_from(n).unwrap()))).await;
+        assert_eq!(kept(unclear).1, Fate::Unclear);
     }
     let record = shown(&bench, id).await;
     // The first, which stands, and the last ones.
@@ -463,7 +491,7 @@ pub(crate) async fn whoever_writes_again_and_again_fills_nothing<F: Fixture>(ben
     assert_eq!(numbers, [said(1, 1, "", NOW.plus(MINUTE)).id].into_iter().chain(last).collect::<Vec<_>>());
     assert_eq!((record.receivers[0].answer, record.receivers[0].left_out), (Some(Answer::Approve), 19));
     assert_eq!(record.receivers[1].left_out, 0);
-    bench.reply(said(50, 2, "approve", NOW.plus(HOUR))).await.unwrap();
+    hear(&*bench, said(50, 2, "approve", NOW.plus(HOUR))).await;
     assert_eq!(outcome(&bench, id).await, Some(Outcome::Approved));
     let told = bench.raised_events(100).await.unwrap();
     let closed = told.iter().find(|one| one.kind == EventKind::PromptClosed.as_str()).unwrap();
@@ -483,9 +511,9 @@ pub(crate) async fn prompt_that_is_open_is_seen_behind_many_that_are_closed<F: F
     let mut same = approval(300, 1, NOW.plus(MINUTE));
     same.prompt.reference = "WR-1".parse().unwrap();
     assert_eq!(bench.open_prompt(same).await, Ok(PromptOpened::ReferenceTaken(vec![0])));
-    let answered = bench.reply(said(1, 1, "approve WR-1", NOW.plus(MINUTE))).await.unwrap();
+    let answered = hear(&*bench, said(1, 1, "approve WR-1", NOW.plus(MINUTE))).await;
     assert_eq!(kept(answered), (first, Fate::Counted, Some(Answer::Approve), true));
     // What it was told of late is known still.
-    let late = bench.reply(said(2, 1, "reject WR-1", NOW.plus(2 * MINUTE))).await.unwrap();
+    let late = hear(&*bench, said(2, 1, "reject WR-1", NOW.plus(2 * MINUTE))).await;
     assert_eq!(kept(late).1, Fate::Late);
 }

@@ -21,7 +21,7 @@ pub(super) fn id(n: u64) -> EndpointId {
     EndpointId::new(NOW, entropy(n))
 }
 
-pub(super) fn endpoint(n: u64, of: u64, events: &[&str]) -> NewEndpoint {
+pub(crate) fn endpoint(n: u64, of: u64, events: &[&str]) -> NewEndpoint {
     NewEndpoint {
         id: id(n),
         caller: caller(of),
@@ -33,11 +33,11 @@ pub(super) fn endpoint(n: u64, of: u64, events: &[&str]) -> NewEndpoint {
     }
 }
 
-pub(super) async fn create<F: Fixture>(bench: &Bench<F>, endpoint: NewEndpoint) {
+pub(crate) async fn create<F: Fixture>(bench: &Bench<F>, endpoint: NewEndpoint) {
     bench.create_endpoint(endpoint, operator(NOW)).await.unwrap();
 }
 
-pub(super) fn raised(subject: u8, of: Option<u64>, kind: EventKind) -> NewEvent {
+pub(crate) fn raised(subject: u8, of: Option<u64>, kind: EventKind) -> NewEvent {
     let data = EventData::from_json(format!(r#"{{"subject":{subject}}}"#));
     NewEvent { kind, subject: [subject; 16], caller: of.map(caller), at: NOW, data }
 }
@@ -55,7 +55,7 @@ async fn audit_of<F: Fixture>(
         .collect()
 }
 
-pub(super) async fn raise<F: Fixture>(bench: &Bench<F>, event: NewEvent) {
+pub(crate) async fn raise<F: Fixture>(bench: &Bench<F>, event: NewEvent) {
     bench.raise_events(vec![event]).await.unwrap();
 }
 

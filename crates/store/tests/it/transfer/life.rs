@@ -21,7 +21,7 @@ use store::port::consent::{ConsentRecord, OptOutFilter};
 use store::port::events::RaisedEvent;
 use store::port::guard::{Decision, Feedback, FeedbackOutcome, KeptByGuard};
 use store::port::history::KeepHistory;
-use store::port::inbound::InboundRecord;
+use store::port::inbound::{InboundRecord, NewInbound};
 use store::port::keys::{ApiKey, KeyUse, Only, Rotation};
 use store::port::messages::{
     Accept, Accepted, Cancel, Filter, Idempotency, MessageRecord, NewMessage, Page, Sweep,
@@ -33,8 +33,8 @@ use store::port::verifications::{ChangeVerifications, Deed, NewVerification};
 use store::port::watches::WatchCount;
 use store::port::webhooks::{DeliveryEnd, EndDeliveries, EndpointChange, NewEndpoint, TakeDeliveries};
 
-use crate::conformance::inbound::{all, from_phone};
-use crate::conformance::prompts::{approval, ask, said};
+use crate::conformance::inbound::{all, carried, from_phone};
+use crate::conformance::prompts::{approval, ask, hear, said};
 use crate::support::{
     Bench, DAY, Fixture, HOUR, MINUTE, NOW, SECOND, With, caller, entropy, message, message_at,
     not_submitted, operator, provider, receipt_by, receipt_for, receiver, rejected, resend, retry,
@@ -151,7 +151,7 @@ impl Answers {
         assert!(self.earlier.is_some());
         assert_eq!(self.of_bulk, other.of_bulk);
         assert_eq!((&self.inbound, &self.opt_outs), (&other.inbound, &other.opt_outs));
-        assert_eq!((self.inbound.len(), self.opt_outs.len()), (1, 1));
+        assert_eq!((self.inbound.len(), self.opt_outs.len()), (3, 1));
         assert_eq!(self.waiting, other.waiting);
         assert_eq!(self.raised, other.raised);
         assert_eq!((self.prompts.len(), &self.prompts), (2, &other.prompts));
@@ -208,7 +208,8 @@ async fn prompts<F: Fixture>(bench: &Bench<F>) {
         ask(&**bench, approval(n, 1, at)).await;
     }
     for (n, words) in [(1, "approve"), (2, "Approve WR-901, ndugu")] {
-        bench.reply(said(n, 1, words, at.plus(HOUR))).await.unwrap();
+        let new = said(n, 1, words, at.plus(HOUR));
+        hear(&**bench, NewInbound { answers: Some(carried()), ..new }).await;
     }
 }
 
