@@ -46,8 +46,8 @@ const HOURS_AHEAD: i64 = 400 * 24;
 /// not scheduled.
 const HOURS_BEHIND: i64 = 48;
 
-/// A day of hours, and the next one: what waits was accepted in one of them, unless it was scheduled. A message that waits for its
-/// turn is sent or given up within hours.
+/// A day of hours, and the next one: nearly all that waits was accepted in one of them, unless it was scheduled. What waits longer,
+/// because its provider is drained, is not found (docs/consent.md says so).
 macro_rules! hours {
     ($($back:literal)+) => {
         concat!("(CAST(?1 AS BIGINT) + 1, ?1", $(", CAST(?1 AS BIGINT) - ", $back),+, ")")
