@@ -4,6 +4,8 @@
 
 mod shell;
 
+mod scratch;
+
 mod report;
 
 mod tools;

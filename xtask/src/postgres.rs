@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
+use crate::scratch::Scratch;
 use crate::shell;
 
 /// Where tests find it: an address to which they add a database's name.
@@ -21,20 +22,18 @@ const USER: &str = "postgres";
 /// A server that ends when it is dropped.
 pub(crate) struct Server {
     programs: PathBuf,
-    folder: PathBuf,
+    scratch: Scratch,
     port: u16,
 }
 
 impl Server {
     /// Makes a cluster and starts a server on it.
     pub(crate) fn start(programs: &Path) -> Result<Self> {
-        // Short: the path of a socket may have a hundred bytes.
-        let folder = std::env::temp_dir().join(format!("tuma-pg-{}", std::process::id()));
-        std::fs::create_dir_all(&folder)?;
+        let scratch = Scratch::new("pg")?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let server = Self { programs: programs.into(), folder, port };
+        let server = Self { programs: programs.into(), scratch, port };
         if is_root() {
-            shell::run(Command::new("chown").arg(USER).arg(&server.folder))?;
+            shell::run(Command::new("chown").arg(USER).arg(server.folder()))?;
         }
         let data = server.data();
         let mut initdb = server.program("initdb");
@@ -46,19 +45,19 @@ impl Server {
             "--no-sync",
             "-D",
         ]);
-        quietly(initdb.arg(&data), &server.folder)?;
+        quietly(initdb.arg(&data), server.folder())?;
         let options = format!(
             "-p {port} -h 127.0.0.1 -k {} -c fsync=off -c max_connections=300 -c shared_buffers=128MB \
-             -c max_wal_size=1GB -c deadlock_timeout=100ms",
-            server.folder.display()
+             -c max_wal_size=512MB -c deadlock_timeout=100ms",
+            server.folder().display()
         );
         let mut start = server.program("pg_ctl");
         start
             .args(["-w", "-t", "60", "-o", &options, "-l"])
-            .arg(server.folder.join("log"))
+            .arg(server.folder().join("log"))
             .arg("-D")
             .arg(&data);
-        quietly(start.arg("start"), &server.folder)?;
+        quietly(start.arg("start"), server.folder())?;
         Ok(server)
     }
 
@@ -67,8 +66,12 @@ impl Server {
         format!("postgres://postgres@127.0.0.1:{}", self.port)
     }
 
+    fn folder(&self) -> &Path {
+        self.scratch.path()
+    }
+
     fn data(&self) -> PathBuf {
-        self.folder.join("data")
+        self.folder().join("data")
     }
 
     /// One of its programs, run by a user that may.
@@ -83,7 +86,7 @@ impl Server {
         } else {
             Command::new(program)
         };
-        command.current_dir(&self.folder);
+        command.current_dir(self.folder());
         command
     }
 }
@@ -93,8 +96,7 @@ impl Drop for Server {
         let data = self.data();
         let mut stop = self.program("pg_ctl");
         stop.args(["-m", "immediate", "-D"]).arg(data).arg("stop");
-        let _ = quietly(&mut stop, &self.folder);
-        let _ = std::fs::remove_dir_all(&self.folder);
+        let _ = quietly(&mut stop, self.folder());
     }
 }
 

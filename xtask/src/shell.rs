@@ -51,9 +51,9 @@ pub(crate) fn cargo(verb: &str) -> Command {
     if let Ok(path) = std::env::join_paths(folders) {
         command.env("PATH", path);
     }
-    // What is built once is not built in parts.
+    // What is built once is not built in parts, and nobody takes a debugger to it.
     if in_ci() {
-        command.env("CARGO_INCREMENTAL", "0");
+        command.env("CARGO_INCREMENTAL", "0").env("CARGO_PROFILE_DEV_DEBUG", "0");
     }
     command
 }

@@ -5,15 +5,17 @@ use std::ffi::OsString;
 use anyhow::Result;
 
 use crate::report::Report;
+use crate::scratch::Scratch;
 use crate::{moto, postgres, prism, shell, tidy, tools};
 
 /// Tests kill the program at its named points, which only a build with this feature has.
 const FEATURES: [&str; 2] = ["--features", "server/fault-points"];
 
 /// What runs once more with a PostgreSQL database: the use cases and the HTTP API. Not the tests of the program, which
-/// bring their own database, nor the matrix of the networks' faults, which starts hundreds of gateways at once.
-const ON_POSTGRES: &str =
-    "(package(gateway) | package(server)) & kind(test) & not (test(program) | test(fault_matrix))";
+/// bring their own database, nor those that have none, nor the matrix of the networks' faults, which starts hundreds of
+/// gateways at once.
+const ON_POSTGRES: &str = "(package(gateway) | package(server)) & kind(test) \
+    & not test(/^(program|config|deploy|fuzz_corpus|secrets_read|secrets_vault|fault_matrix)/)";
 
 pub(crate) fn run(nextest: &[OsString]) -> Result<()> {
     let mut report = Report::default();
@@ -32,6 +34,7 @@ pub(crate) fn steps(report: &mut Report, nextest: &[OsString]) {
     let moto = report.step("moto", || tools::python().and_then(|()| moto::install()));
     report.step("nats-server", tools::nats);
     let server = report.step("postgres", || postgres::Server::start(&tools::postgres()?));
+    let scratch = Scratch::new("tests").ok();
     let tests = || {
         let mut command = shell::cargo("nextest");
         command.args(["run", "--workspace", "--all-targets"]).args(FEATURES);
@@ -48,6 +51,9 @@ pub(crate) fn steps(report: &mut Report, nextest: &[OsString]) {
         if let Some(server) = &server {
             command.env(postgres::VARIABLE, server.url());
         }
+        if let Some(scratch) = &scratch {
+            command.env("TMPDIR", scratch.path());
+        }
         command
     };
     report.step("tests", || shell::run(tests().args(nextest)));
@@ -59,9 +65,9 @@ pub(crate) fn steps(report: &mut Report, nextest: &[OsString]) {
         .step("doc tests", || shell::run(shell::cargo("test").args(["--doc", "--workspace"]).args(FEATURES)));
 }
 
-/// One more than there are processors: many tests wait for the program, for leases and for networks.
+/// Two more than there are processors: many tests wait for the program, for leases and for networks.
 fn test_threads() -> usize {
-    std::thread::available_parallelism().map_or(2, usize::from) + 1
+    std::thread::available_parallelism().map_or(2, usize::from) + 2
 }
 
 fn clippy() -> Result<()> {

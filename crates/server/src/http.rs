@@ -26,7 +26,6 @@ use axum::Router;
 use axum::extract::Request;
 use axum::response::Response;
 use utoipa::openapi::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
 pub use self::client_address::client_address;
@@ -37,27 +36,42 @@ use crate::config::{Role, Roles};
 
 /// The description of the API, as served at `/openapi.json`: of all roles, from the handlers themselves.
 pub fn openapi() -> OpenApi {
-    let described = OpenApiRouter::with_openapi(v1::description())
-        .merge(v1::routes())
-        .merge(hooks::routes())
-        .merge(ops::routes());
-    let mut description = described.split_for_parts().1;
-    v1::describe_authentication(&mut description);
-    description
+    Described::new().description
 }
 
 /// What callers and providers reach, as far as it is a role of this node. With `operations`, health and metrics too.
 pub fn routes(state: State, roles: &Roles, operations: bool) -> Routes {
+    let described = Described::new();
     let mut routes = Router::new();
     if roles.has(Role::Api) {
-        routes = routes.merge(v1::routes().split_for_parts().0);
-        routes = routes.merge(SwaggerUi::new("/docs").url("/openapi.json", openapi()));
+        routes = routes.merge(described.api);
+        routes = routes.merge(SwaggerUi::new("/docs").url("/openapi.json", described.description));
     }
     if roles.has(Role::Callbacks) {
-        routes = routes.merge(hooks::routes().split_for_parts().0);
+        routes = routes.merge(described.callbacks);
     }
-    let routes = if operations { routes.merge(ops::routes().split_for_parts().0) } else { routes };
+    let routes = if operations { routes.merge(described.operations) } else { routes };
     Routes::new(routes, state)
+}
+
+/// The routes of each role, and the description of all of them. Made once: describing is most of the work.
+struct Described {
+    api: Router<State>,
+    callbacks: Router<State>,
+    operations: Router<State>,
+    description: OpenApi,
+}
+
+impl Described {
+    fn new() -> Self {
+        let (api, of_api) = v1::routes().split_for_parts();
+        let (callbacks, of_callbacks) = hooks::routes().split_for_parts();
+        let (operations, of_operations) = ops::routes().split_for_parts();
+        let parts = [of_api, of_callbacks, of_operations];
+        let mut description = parts.into_iter().fold(v1::description(), OpenApi::merge_from);
+        v1::describe_authentication(&mut description);
+        Self { api, callbacks, operations, description }
+    }
 }
 
 /// Health and metrics alone, for a listener of their own.

@@ -1,8 +1,11 @@
 //! A fresh database for a test: a SQLite file, or one on the PostgreSQL server that `cargo xtask test` starts.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
-use store::MasterKeys;
+use postgres::error::SqlState;
+use store::{MasterKeys, StoreError};
 use tempfile::TempDir;
 
 /// Says which backend tests take where both would do: `postgres`, or else SQLite.
@@ -55,16 +58,20 @@ impl Database {
         made(in_folder())
     }
 
-    /// A fresh one on the PostgreSQL server, for tests of several nodes.
+    /// A fresh one on the PostgreSQL server, for tests of several nodes: with the tables of this program, and nothing in them.
     ///
     /// # Panics
     /// Without a server.
     pub fn on_postgres() -> Self {
-        made(
-            variable(SERVER)
-                .ok_or_else(|| "run `cargo xtask test`, which starts a server".into())
-                .and_then(on_server),
-        )
+        made(server().and_then(|address| copied(&address)))
+    }
+
+    /// One on the PostgreSQL server without any tables, for tests of the schema.
+    ///
+    /// # Panics
+    /// Without a server.
+    pub fn empty_on_postgres() -> Self {
+        made(server().and_then(|address| on_server(&address, "template0")))
     }
 
     /// Where its server listens.
@@ -87,7 +94,7 @@ impl Database {
     }
 }
 
-type Problem = Box<dyn std::error::Error>;
+type Problem = Box<dyn std::error::Error + Send + Sync>;
 
 #[expect(clippy::disallowed_methods, reason = "a test's own environment")]
 fn variable(name: &str) -> Option<String> {
@@ -105,17 +112,90 @@ fn in_folder() -> Result<Database, Problem> {
     Ok(Database { url, place: Place::Folder { _kept: folder } })
 }
 
-fn on_server(address: String) -> Result<Database, Problem> {
-    let name = format!("tuma_{:032x}", rand::random::<u128>());
-    administer(&address, format!("CREATE DATABASE {name}"))?;
-    Ok(Database { url: format!("{address}/{name}"), place: Place::Server { address, name } })
+/// Where the server is.
+fn server() -> Result<String, Problem> {
+    variable(SERVER)
+        .ok_or_else(|| "run `cargo xtask test`, which starts a PostgreSQL server for the tests".into())
 }
 
-/// Runs a statement on the server's own database, on a thread of its own: the client waits by a runtime of its own.
+fn on_server(address: &str, template: &str) -> Result<Database, Problem> {
+    let name = format!("tuma_{:032x}", rand::random::<u128>());
+    administer(address, format!("CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"))?;
+    Ok(Database {
+        url: format!("{address}/{name}"),
+        place: Place::Server { address: address.to_owned(), name },
+    })
+}
+
+/// Makes a database of a template, and the template too where there is none.
+fn copied(address: &str) -> Result<Database, Problem> {
+    let template = template()?;
+    match on_server(address, &template) {
+        Err(problem) if is(&*problem, &SqlState::UNDEFINED_DATABASE) => {
+            make_template(address, &template)?;
+            on_server(address, &template)
+        }
+        made => made,
+    }
+}
+
+/// The database from which others are copied, which takes a fraction of the time of all migrations. Its name goes by what is
+/// in them, so that a server may outlive a change of them.
+fn template() -> Result<String, Problem> {
+    let mut hasher = DefaultHasher::new();
+    for file in migrations()? {
+        std::fs::read(file)?.hash(&mut hasher);
+    }
+    Ok(format!("tuma_template_{:016x}", hasher.finish()))
+}
+
+/// Under another name until it is whole. Of several tests that come first, each makes one, and one of them is taken.
+fn make_template(address: &str, template: &str) -> Result<(), Problem> {
+    let made = on_server(address, "template0")?;
+    migrate(&made.url)?;
+    let Place::Server { name, .. } = &made.place else { return Ok(()) };
+    match administer(address, format!("ALTER DATABASE {name} RENAME TO {template}")) {
+        Err(problem) if is(&*problem, &SqlState::DUPLICATE_DATABASE) => Ok(()),
+        renamed => renamed,
+    }
+}
+
+fn is(problem: &(dyn std::error::Error + 'static), state: &SqlState) -> bool {
+    problem.downcast_ref::<postgres::Error>().and_then(postgres::Error::code) == Some(state)
+}
+
+/// The migrations of PostgreSQL, in order.
+fn migrations() -> Result<Vec<PathBuf>, Problem> {
+    let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../store/migrations/postgres"))?;
+    let mut files = folder.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>, Problem>>()?;
+    files.sort();
+    Ok(files)
+}
+
+/// Makes the tables alone: without a master key, a store has no data keys made, and does not open.
+fn migrate(url: &str) -> Result<(), Problem> {
+    let url = url.to_owned();
+    let migrating = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        let options = store::Options { migrate: true, exclusive: false, keys: None };
+        match runtime.block_on(store::open(&url, options)) {
+            Err(StoreError::NoKey) => Ok(()),
+            Err(error) => Err(error.into()),
+            Ok(_) => Err("a store opens without its key".into()),
+        }
+    };
+    on_a_thread(migrating)
+}
+
+/// Runs a statement on the server's own database.
 fn administer(address: &str, sql: String) -> Result<(), Problem> {
     let url = format!("{address}/postgres");
-    let run = move || postgres::Client::connect(&url, postgres::NoTls)?.batch_execute(&sql);
-    std::thread::spawn(run).join().map_err(|_panic| "the client panicked")?.map_err(Into::into)
+    on_a_thread(move || Ok(postgres::Client::connect(&url, postgres::NoTls)?.batch_execute(&sql)?))
+}
+
+/// On a thread of its own: what waits there has a runtime of its own.
+fn on_a_thread(job: impl FnOnce() -> Result<(), Problem> + Send + 'static) -> Result<(), Problem> {
+    std::thread::spawn(job).join().map_err(|_panic| "a thread panicked")?
 }
 
 impl Drop for Database {

@@ -103,7 +103,7 @@ async fn a_code_that_has_ended_is_not_sent_when_the_networks_answer_again() {
     bench.sim.inject(down()).unwrap();
     bench.sim.inject(down()).unwrap();
     let first = bench.try_verify(to(KENYAN)).await.unwrap();
-    bench.tried(first.message_id, 1).await;
+    bench.tried(first.message_id, 2).await;
     let second = bench.try_verify(to(KENYAN)).await.unwrap();
     bench.stands(first.message_id, MessageStatus::Canceled).await;
     bench.comes_to(second.message_id, MessageStatus::Sent).await;

@@ -149,7 +149,7 @@ mod program_demo;
 
 mod deploy;
 
-mod canary;
+mod program_canary;
 
 #[path = "../../../../fuzz/src/lib.rs"]
 mod fuzzed;

@@ -1,5 +1,5 @@
-//! Ten thousand requests from the broker (three thousand with PostgreSQL), many of them twice, while the program dies and starts
-//! again: each is sent once, and everything that becomes of it is told in order.
+//! Thousands of requests from the broker, many of them twice, while the program dies and starts again: each is sent once, and
+//! everything that becomes of it is told in order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -32,11 +32,11 @@ const PRODUCERS: usize = 200;
 const LANES: [(&str, &str); 4] =
     [("critical", "alert"), ("high", "otp"), ("normal", "general"), ("bulk", "chama_invite")];
 
-/// So many as asked, or else `usual`.
-fn messages(usual: usize) -> usize {
+/// How many requests. `TUMA_TEST_BROKER_MESSAGES` asks for more.
+fn messages() -> usize {
     #[expect(clippy::disallowed_methods, reason = "a switch of this test, not a setting of the gateway")]
     let set = std::env::var("TUMA_TEST_BROKER_MESSAGES").ok();
-    set.map_or(usual, |number| number.parse().unwrap())
+    set.map_or(3_000, |number| number.parse().unwrap())
 }
 
 fn site(sim: &Simulator, nats: &NatsServer, database: &str, listen: &str) -> Site {
@@ -209,7 +209,7 @@ async fn ask_while_it_dies(total: usize, database: &str) -> (BTreeMap<String, Ve
 async fn each_request_is_sent_once_and_told_in_order_whatever_dies() {
     let folder = tempfile::TempDir::new().unwrap();
     let path: PathBuf = folder.path().join("tuma.db");
-    let (told, summary) = ask_while_it_dies(messages(10_000), &format!("sqlite:{}", path.display())).await;
+    let (told, summary) = ask_while_it_dies(messages(), &format!("sqlite:{}", path.display())).await;
     println!("{summary}");
     check_numbers(&told);
 }
@@ -217,7 +217,7 @@ async fn each_request_is_sent_once_and_told_in_order_whatever_dies() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_request_is_sent_once_and_told_in_order_on_postgresql_too() {
     let database = Database::on_postgres();
-    let (_told, summary) = ask_while_it_dies(messages(3_000), database.url()).await;
+    let (_told, summary) = ask_while_it_dies(messages(), database.url()).await;
     println!("{summary}");
 }
 

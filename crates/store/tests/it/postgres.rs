@@ -74,7 +74,7 @@ async fn newer_schema_is_served_by_the_programs_that_it_names() {
 
 #[tokio::test]
 async fn rows_from_before_there_were_weeks_are_found() {
-    let fixture = PostgresFixture::fresh();
+    let fixture = PostgresFixture::empty();
     let before = ["0001_messages", "0002_watches", "0003_nodes"].map(|name| {
         let path = format!("{}/migrations/postgres/{name}.sql", env!("CARGO_MANIFEST_DIR"));
         std::fs::read_to_string(path).unwrap()

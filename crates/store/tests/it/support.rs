@@ -22,6 +22,7 @@ use store::port::queue::{AttemptEnd, Claim, Claimed, Claims, Next};
 use store::port::receipts::{NewReceipt, ReceiptFate};
 use store::port::watches::{Settled, TakeWatches, Verdict, Watched};
 use store::{MasterKeys, Options, Store};
+use testkit::database::Database;
 
 /// When every test begins. Not at the full millisecond: ids know milliseconds only.
 pub(crate) const NOW: Timestamp = Timestamp::from_micros(1_795_422_600_123_456);
@@ -33,7 +34,7 @@ pub(crate) const DAY: Duration = Duration::from_hours(24);
 
 /// What opens the data of all stores that are tried.
 pub(crate) fn keys() -> MasterKeys {
-    MasterKeys::read("dGVzdHMgb25seTogdGhpcyBpcyBubyBzZWNyZXQga2U=").unwrap()
+    testkit::database::data_key()
 }
 
 /// Somebody at the command line.
@@ -115,26 +116,22 @@ impl Fixture for SqliteFixture {
 
 /// A database of its own on the server that `cargo xtask test` starts.
 pub(crate) struct PostgresFixture {
-    server: String,
-    database: String,
+    database: Database,
 }
 
 impl PostgresFixture {
-    pub(crate) fn url(&self) -> String {
-        format!("{}/{}", self.server, self.database)
+    /// One without any tables.
+    pub(crate) fn empty() -> Self {
+        Self { database: Database::empty_on_postgres() }
     }
 
-    /// Runs statements on this database.
+    pub(crate) fn url(&self) -> String {
+        self.database.url().to_owned()
+    }
+
+    /// Runs statements on this database. On a thread of its own: the client waits by a runtime of its own.
     pub(crate) fn execute(&self, sql: &str) {
         let (url, sql) = (self.url(), sql.to_owned());
-        let run =
-            move || postgres::Client::connect(&url, postgres::NoTls).unwrap().batch_execute(&sql).unwrap();
-        std::thread::spawn(run).join().unwrap();
-    }
-
-    /// Runs a statement on the server's own database. On a thread of its own: the client waits by a runtime of its own.
-    fn administer(&self, sql: String) {
-        let url = format!("{}/postgres", self.server);
         let run =
             move || postgres::Client::connect(&url, postgres::NoTls).unwrap().batch_execute(&sql).unwrap();
         std::thread::spawn(run).join().unwrap();
@@ -142,14 +139,8 @@ impl PostgresFixture {
 }
 
 impl Fixture for PostgresFixture {
-    #[expect(clippy::disallowed_methods, reason = "a test's own environment")]
     fn fresh() -> Self {
-        let Ok(server) = std::env::var("TUMA_TEST_POSTGRES") else {
-            panic!("run `cargo xtask test`, which starts a PostgreSQL server for the tests");
-        };
-        let fixture = Self { server, database: format!("tuma_{}", uuid::Uuid::new_v4().simple()) };
-        fixture.administer(format!("CREATE DATABASE {}", fixture.database));
-        fixture
+        Self { database: Database::on_postgres() }
     }
 
     async fn open(&self) -> Arc<dyn Store> {
@@ -178,12 +169,6 @@ impl Fixture for PostgresFixture {
 
     fn literal(id: MessageId) -> String {
         format!("'{}'::uuid", hex(id))
-    }
-}
-
-impl Drop for PostgresFixture {
-    fn drop(&mut self) {
-        self.administer(format!("DROP DATABASE {} WITH (FORCE)", self.database));
     }
 }
 

@@ -159,7 +159,7 @@ impl Ledger {
 
     /// How many messages were taken, by all providers together. Also in [`LedgerMode::CountOnly`].
     pub fn count(&self) -> u64 {
-        self.seen.taken.load(Ordering::Relaxed)
+        self.seen.taken.load(Ordering::Acquire)
     }
 
     /// How many different messages were taken. Two are the same if they have the same reference or, without
@@ -202,10 +202,14 @@ impl Ledger {
             let unix_us = self.stopwatch.unix_us();
             self.arrivals.lock().push(Arrival { body: taken.body.to_owned(), unix_us });
         }
-        self.seen.note(taken.reference, taken.to, taken.body);
-        if self.mode == LedgerMode::CountOnly {
-            return;
+        if self.mode == LedgerMode::Full {
+            self.enter(taken);
         }
+        // Last: whoever has seen the count finds the entries.
+        self.seen.note(taken.reference, taken.to, taken.body);
+    }
+
+    fn enter(&self, taken: Taken<'_>) {
         let mut book = self.book.lock();
         let seq = book.entries.len() as u64 + 1;
         book.entries.push(Entry {
@@ -262,7 +266,7 @@ impl Seen {
             Some(shard) => shard.lock().insert(hash),
             None => false,
         };
-        self.taken.fetch_add(1, Ordering::Relaxed);
+        self.taken.fetch_add(1, Ordering::Release);
         self.distinct.fetch_add(u64::from(new), Ordering::Relaxed);
     }
 

@@ -54,7 +54,7 @@ async fn empty_target_with_a_schema_and_old_nodes_is_taken() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn database_of_another_program_is_refused() {
     let (source, _) = filled::<SqliteFixture>().await;
-    let target = PostgresFixture::fresh();
+    let target = PostgresFixture::empty();
     PostgresFixture::meddle(&target.address(), "CREATE TABLE notes (text TEXT)").unwrap();
     let problem = refused(what(&source, &target)).await;
     assert!(matches!(problem, TransferError::Target(StoreError::Foreign)), "{problem}");
@@ -156,7 +156,7 @@ async fn source_that_is_not_there_or_old_is_refused_and_not_made() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn target_of_an_older_version_is_migrated_only_if_it_is_empty() {
     let (source, _) = filled::<SqliteFixture>().await;
-    let target = PostgresFixture::fresh();
+    let target = PostgresFixture::empty();
     let old = concat!(
         include_str!("../../../migrations/postgres/0001_messages.sql"),
         "CREATE TABLE tuma_schema (version INTEGER NOT NULL); INSERT INTO tuma_schema (version) VALUES (1);",
@@ -173,7 +173,7 @@ async fn target_of_an_older_version_is_migrated_only_if_it_is_empty() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_postgresql_can_not_hold_is_named_before_anything_is_written() {
     let (source, _) = filled::<SqliteFixture>().await;
-    let target = PostgresFixture::fresh();
+    let target = PostgresFixture::empty();
     let nul = "UPDATE messages SET reference = 'a' || char(0) || 'b' WHERE reference IS NOT NULL";
     SqliteFixture::meddle(&source.address(), nul).unwrap();
     let problem = refused(what(&source, &target)).await;
