@@ -15,7 +15,7 @@ const FEATURES: [&str; 2] = ["--features", "server/fault-points"];
 /// bring their own database, nor those that have none, nor the matrix of the networks' faults, which starts hundreds of
 /// gateways at once.
 const ON_POSTGRES: &str = "(package(gateway) | package(server)) & kind(test) \
-    & not test(/^(program|config|deploy|fuzz_corpus|secrets_read|secrets_vault|fault_matrix)/)";
+    & not test(/^(program|config|deploy|fuzz_corpus|secrets_read|secrets_vault|fault_matrix|audited::every_verb)/)";
 
 pub(crate) fn run(nextest: &[OsString]) -> Result<()> {
     let mut report = Report::default();
