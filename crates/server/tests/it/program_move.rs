@@ -55,7 +55,7 @@ async fn run(site: &Site) -> Finished {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gateway_on_the_target_knows_all_and_sends_what_waited() {
-    let database = Database::on_postgres();
+    let database = Database::empty_on_postgres();
     let (sim, site) = site(&database).await;
     let key = site.key("admin").await;
     let served = site.serve().await;
@@ -87,7 +87,7 @@ async fn gateway_on_the_target_knows_all_and_sends_what_waited() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_served_or_moved_is_refused_and_says_so() {
-    let database = Database::on_postgres();
+    let database = Database::empty_on_postgres();
     let (sim, site) = site(&database).await;
     let served = site.serve().await;
     let refused = run(&site).await;
@@ -112,7 +112,7 @@ async fn what_is_served_or_moved_is_refused_and_says_so() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn move_that_is_run_again_says_that_it_was_done() {
-    let database = Database::on_postgres();
+    let database = Database::empty_on_postgres();
     let (_sim, site) = site(&database).await;
     site.key("admin").await;
     assert_eq!(run(&site).await.code, Some(0));

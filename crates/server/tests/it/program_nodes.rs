@@ -66,7 +66,7 @@ async fn whichever_node_dies_each_message_is_sent_once_and_the_rate_holds() {
     let per_second = number("TUMA_TEST_NODES_PER_SECOND", PER_SECOND);
     let sim = SimConfig { magic_numbers: false, ..SimConfig::default() };
     let sim = Simulator::start(sim).await.unwrap();
-    let database = Database::on_postgres();
+    let database = Database::empty_on_postgres();
     let sites = [(); 3].map(|()| node(&sim, &database, per_second));
     sites[0].run(&["migrate"]).await;
     let key = sites[0].key("admin").await;
