@@ -234,7 +234,8 @@ impl Acceptor<'_> {
         request: &SendRequest,
         now: Timestamp,
     ) -> Result<Prepared, SendError> {
-        let (letter, common) = self.check_one(caller, request, now).map_err(SendError::Invalid)?;
+        let checked = self.check_one(caller, request, Scenario::priority, now);
+        let (letter, common) = checked.map_err(SendError::Invalid)?;
         let receiver = letter.receiver;
         let receivers = std::slice::from_ref(&request.receiver);
         let idempotency = request
@@ -247,17 +248,18 @@ impl Acceptor<'_> {
         Ok(Prepared { messages, verdicts, common, bulk_id: None, idempotency, opinions: Vec::new() })
     }
 
-    /// Everything that can be wrong with a request for one message.
+    /// Everything that can be wrong with a request for one message, which goes by this lane.
     pub(crate) fn check_one(
         &self,
         caller: &Caller,
         request: &SendRequest,
+        lane: fn(Scenario) -> Priority,
         now: Timestamp,
     ) -> Result<(Letter, Common), Vec<FieldError>> {
         let mut errors = Vec::new();
         let receiver = self.allowed(&request.receiver).and_then(|receiver| reach(caller, receiver));
         let receiver = receiver.map_err(|problem| errors.push(field("/receiver", problem)));
-        let common = self.common(caller, &request.content, Scenario::priority, now, &mut errors);
+        let common = self.common(caller, &request.content, lane, now, &mut errors);
         let id = fresh::message_id(now);
         let text = common.as_ref().map(|common| self.text(common, &request.content, None, id));
         match (receiver, common, text) {

@@ -26,6 +26,16 @@ pub struct Offender {
     pub position: usize,
 }
 
+/// How a message would be sent: each way has its lanes, and so its routes, its quiet hours, and what receivers may not want.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Way {
+    /// By a request of its own.
+    #[default]
+    Alone,
+    /// As one of many by one request.
+    Bulk,
+}
+
 /// What would become of a message.
 #[derive(Debug, Clone)]
 pub struct Explanation {
@@ -63,10 +73,20 @@ pub struct Explanation {
 
 impl SmsService {
     /// Says what would become of a message, or what is wrong with the request.
-    pub async fn explain(&self, caller: &Caller, request: &SendRequest) -> Result<Explanation, SendError> {
+    pub async fn explain(
+        &self,
+        caller: &Caller,
+        request: &SendRequest,
+        way: Way,
+    ) -> Result<Explanation, SendError> {
         let now = self.now();
+        let lane = match way {
+            Way::Alone => Scenario::priority,
+            Way::Bulk => Scenario::bulk_priority,
+        };
         // A request that can't be sent for want of a provider can be explained all the same.
-        let (letter, common) = self.acceptor().check_one(caller, request, now).map_err(SendError::Invalid)?;
+        let checked = self.acceptor().check_one(caller, request, lane, now);
+        let (letter, common) = checked.map_err(SendError::Invalid)?;
         let (receiver, text) = (letter.receiver, letter.text.clone());
         let plan = self.acceptor().plan(receiver, &request.content, &common);
         let routes = self.shared.router.rank(&common.traveler(&letter), now);

@@ -8,6 +8,7 @@ use domain::guard::{Mode, Reason, Rule};
 use domain::message::MessageStatus;
 use domain::verification::{Code, Examined, VerificationStatus};
 use gateway::again::MoveError;
+use gateway::explain::Way;
 use gateway::limits::{Allows, LimitBy, LimitRule};
 use gateway::request::Content;
 use gateway::settings::Settings;
@@ -315,7 +316,7 @@ async fn a_route_whose_codes_nobody_types_in_stands_behind_the_other() {
     assert_eq!((name.as_str(), route.country.as_str()), ("africastalking", "KE"));
     assert_eq!(route.lately, Conversion { sent: 5, verified: 0 });
     let order = async |request: SendRequest| {
-        let explained = bench.service.explain(&caller(), &request).await.unwrap();
+        let explained = bench.service.explain(&caller(), &request, Way::Alone).await.unwrap();
         explained.routes.into_iter().map(|route| route.provider.as_str().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(order(request_of(KENYAN)).await, ["twilio", "africastalking"]);

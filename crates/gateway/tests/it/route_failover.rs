@@ -6,6 +6,7 @@ use domain::audit::Actor;
 use domain::breaker::BreakerState;
 use domain::message::MessageStatus;
 use domain::route::Standing;
+use gateway::explain::Way;
 use gateway::request::Content;
 use store::port::messages::MessageRecord;
 use testkit::sim::{Fault, FaultRule, Provider};
@@ -65,7 +66,7 @@ async fn a_route_that_fails_again_and_again_is_not_asked_any_more_and_explain_sa
     let shown = bench.stands(id, MessageStatus::Sent).await;
     assert_eq!(asked(&shown), ["twilio"]);
 
-    let explanation = bench.service.explain(&caller(), &request(KENYAN, code())).await.unwrap();
+    let explanation = bench.service.explain(&caller(), &request(KENYAN, code()), Way::Alone).await.unwrap();
     let lines: Vec<_> =
         explanation.routes.iter().map(|route| (route.provider.as_str(), route.standing)).collect();
     assert!(

@@ -7,7 +7,7 @@ use clap::Args;
 use domain::ids::KeyId;
 use domain::route::{ProviderName, Route};
 use domain::time::{Clock, Timestamp};
-use gateway::explain::Explanation;
+use gateway::explain::{Explanation, Way};
 use gateway::request::Content;
 use gateway::{Caller, SendError, SendRequest, SystemClock};
 use store::{Store, StoreError};
@@ -31,6 +31,9 @@ pub(super) struct Explain {
     /// The sender ID to show.
     #[arg(long)]
     sender: Option<String>,
+    /// As one of many that a request asks for: those go by lanes of their own.
+    #[arg(long)]
+    bulk: bool,
 }
 
 /// A provider that an operator took out of service, and since when.
@@ -67,7 +70,8 @@ impl Explain {
             idempotency_key: None,
         };
         let nobody = Caller::of(KeyId::new(clock.now(), [0; 10]));
-        let explanation = service.explain(&nobody, &request).await.inspect_err(|refusal| {
+        let way = if self.bulk { Way::Bulk } else { Way::Alone };
+        let explanation = service.explain(&nobody, &request, way).await.inspect_err(|refusal| {
             if let SendError::Invalid(errors) = refusal {
                 for error in errors {
                     say(format_args!("{} {}", error.pointer.trim_start_matches('/'), error.problem));

@@ -33,6 +33,8 @@ async fn says_what_would_become_of_a_message_without_a_gateway_or_a_database() {
         "  2. twilio: default provider; usable; USD 0.10",
     ];
     assert_eq!(lines[6..], routes);
+    let as_one_of_many = site.run(&["explain", KENYAN, "Habari", "--bulk"]).await;
+    assert!(as_one_of_many.stdout.contains("scenario  general, lane bulk"), "{}", as_one_of_many.stdout);
     assert!(site.files().iter().all(|file| !file.contains(".db")), "{:?}", site.files());
     assert_eq!(sim.ledger().count(), 0);
 }

@@ -159,3 +159,33 @@ async fn what_a_limit_refuses_is_asked_for_again_and_nothing_else() {
     assert_eq!(sim.ledger().count(), 4, "each row once");
     assert!(!fs::read_to_string(&kept).unwrap().contains(&key), "the key is not kept");
 }
+
+const ONE_A_DAY_EACH: &str =
+    r#"[{name = "invitations", scenarios = ["chama_invite"], by = "receiver", limit = 1, period_s = 86400}]"#;
+
+#[tokio::test]
+async fn batch_of_receivers_who_get_no_more_today_keeps_nobody_behind_it_waiting() {
+    let sim = Simulator::start(SimConfig::default()).await.unwrap();
+    let site = Site::new(sim.base_url()).set("TUMA_LIMITS__RULES", ONE_A_DAY_EACH);
+    let key = site.key("sms:send,sms:read").await;
+    let served = site.serve().await;
+    let there = elsewhere(&served, &key);
+    let rows = |numbers: std::ops::Range<u32>| {
+        numbers.fold(String::from("receiver,inviter,chama\n"), |rows, n| format!("{rows}0712{n:06},A,U\n"))
+    };
+    fs::write(there.path("first.csv"), rows(0..100)).unwrap();
+    fs::write(there.path("second.csv"), rows(0..103)).unwrap();
+    let send = |file: &'static str| ["send", "--template", "chama_invite", "--csv", file];
+    let first = there.run(&send("first.csv")).await;
+    assert_eq!((first.code, first.stdout.as_str()), (Some(0), "100 rows sent, 0 not\n"), "{first:?}");
+    // Again: what is refused for now is asked for again, and what was sent is not.
+    for _ in 0..2 {
+        let second = there.run(&send("second.csv")).await;
+        assert_eq!((second.code, second.stdout.as_str()), (Some(1), "3 rows sent, 100 not\n"), "{second:?}");
+        assert!(second.stderr.contains("line 2: ") && second.stderr.contains("invitations"), "{second:?}");
+        assert!(second.stderr.contains("100 of them were refused for now"), "{second:?}");
+    }
+    let all = async || (sim.ledger().count() >= 103).then_some(());
+    wait_for(all, LONG).await.unwrap();
+    assert_eq!(sim.ledger().count(), 103, "each number once");
+}

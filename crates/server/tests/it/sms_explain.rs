@@ -65,6 +65,38 @@ async fn a_drained_provider_stands_behind_the_one_that_is_taken() {
     assert_eq!(usable.collect::<Vec<_>>(), [&json!(true), &json!(false)]);
 }
 
+/// What goes to many is no service to one: it has another lane, and more receivers do not want it.
+#[tokio::test]
+async fn a_message_is_explained_as_one_of_many() {
+    let app = TestApp::start().await;
+    let consent = app.key(&[Scope::Consent]).await;
+    let unwanted = json!({"receiver": AMERICAN, "sender": "TUMA", "extent": "promotional"});
+    let opt_out = app.anonymous(Method::POST, "/opt-outs").key(&consent);
+    assert_eq!(opt_out.json(&unwanted).send().await.status, 200);
+    let message = json!({"receiver": AMERICAN, "message": "Habari", "sender": "TUMA"});
+    for (path, lane, is_held_back) in [
+        ("/sms/explain", "normal", false),
+        ("/sms/explain?bulk=false", "normal", false),
+        ("/sms/explain?bulk=true", "bulk", true),
+    ] {
+        let explained = app.post(path, &message).await.json();
+        assert_eq!(explained["priority"], lane, "{path}: {explained}");
+        assert_eq!(explained["opted_out"].is_string(), is_held_back, "{path}: {explained}");
+    }
+    // As it is sent.
+    app.accepted(&message).await;
+    let bulk = json!({"receivers": [AMERICAN], "message": "Habari", "sender": "TUMA"});
+    assert_eq!(
+        app.post("/sms/bulk", &bulk).await.wrong_fields(),
+        [("/receivers/0".into(), "opted_out".into())]
+    );
+    for (query, code) in [("bulk=maybe", "wrong_type"), ("many=true", "unknown_parameter")] {
+        let refused = app.post(&format!("/sms/explain?{query}"), &message).await;
+        let (name, _) = query.split_once('=').unwrap();
+        assert_eq!(refused.wrong_fields(), [(name.into(), code.into())]);
+    }
+}
+
 #[tokio::test]
 async fn quiet_hours_are_said_to_hold_a_message_back() {
     let clock = Arc::new(FakeClock::new());

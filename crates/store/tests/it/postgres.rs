@@ -8,8 +8,10 @@ use domain::event::EventKind;
 use domain::inbound::Handling;
 use domain::time::Timestamp;
 use store::port::consent::ChangeConsent;
+use store::port::messages::{Accept, Accepted};
 use store::port::webhooks::HandOut;
 use store::{Options, StoreError};
+use tokio::task::JoinSet;
 
 use crate::conformance::consent::opt_out;
 use crate::conformance::history::{forget, ninety_days};
@@ -70,6 +72,33 @@ async fn newer_schema_is_served_by_the_programs_that_it_names() {
     fixture.execute("UPDATE tuma_schema SET needs = 1000");
     let refused = open().await.err();
     assert!(matches!(refused, Some(StoreError::NewerSchema { found: 1_000, .. })), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_start_at_the_same_moment_make_one_schema_and_share_its_keys() {
+    let fixture = Arc::new(PostgresFixture::empty());
+    let mut starting = JoinSet::new();
+    for node in 0..4 {
+        let fixture = Arc::clone(&fixture);
+        starting.spawn(async move {
+            let store = fixture.open().await;
+            let new = message_at(node, NOW);
+            let id = new.message.id;
+            let accept = Accept { messages: vec![new], idempotency: None, no_repeats_since: None };
+            assert_eq!(store.accept(accept).await, Ok(Accepted::Stored));
+            (id, store)
+        });
+    }
+    let started = starting.join_all().await;
+    // What one has sealed, all can read.
+    for (id, _) in &started {
+        for (_, store) in &started {
+            assert_eq!(store.message(*id).await.unwrap().unwrap().summary.message.id, *id);
+        }
+    }
+    let once = ["tuma_schema", "data_keys WHERE id = 0", "data_keys"];
+    let counted = fixture.counts(once.map(|rows| format!("SELECT count(*) FROM {rows}")).to_vec());
+    assert_eq!(counted, [1, 1, 2]);
 }
 
 #[tokio::test]

@@ -51,11 +51,13 @@ pub(super) struct NotSent {
     pub(super) is_certain: bool,
     /// Whether it was beyond a limit at last.
     pub(super) is_limited: bool,
+    /// What that means for each row, where the limit is one of receivers: others may be sent to.
+    pub(super) each: Option<Outcome>,
 }
 
 impl From<anyhow::Error> for NotSent {
     fn from(why: anyhow::Error) -> Self {
-        Self { why, is_certain: false, is_limited: false }
+        Self { why, is_certain: false, is_limited: false, each: None }
     }
 }
 
@@ -85,6 +87,7 @@ impl Gateway {
             is_certain &= asked.as_ref().is_ok_and(Answer::is_refusal);
             let is_limited =
                 asked.as_ref().is_ok_and(|answer| answer.status == StatusCode::TOO_MANY_REQUESTS);
+            let each = asked.as_ref().ok().and_then(Answer::of_receivers);
             let why = match asked {
                 Ok(answer) if answer.status == StatusCode::ACCEPTED => {
                     return Ok(accepted(&answer.body, batch.len())?);
@@ -95,14 +98,14 @@ impl Gateway {
                 }
                 Ok(answer) => {
                     let refused = refused(&answer, batch.len());
-                    return refused.map_err(|why| NotSent { why, is_certain, is_limited });
+                    return refused.map_err(|why| NotSent { why, is_certain, is_limited, each });
                 }
                 Err(problem) => format!("{problem:#}"),
             };
             tried += 1;
             if tried >= TRIES || wait > PATIENCE {
                 let why = anyhow::anyhow!("{why}: run the command again later, it goes on from here");
-                return Err(NotSent { why, is_certain, is_limited });
+                return Err(NotSent { why, is_certain, is_limited, each });
             }
             say(format_args!("{why}: trying again in {} s", wait.as_secs()));
             tokio::time::sleep(wait).await;
@@ -126,7 +129,7 @@ impl Gateway {
                 _ => drop(body.insert(name.clone(), value.clone())),
             }
         }
-        let answer = self.ask("/sms/explain", Value::Object(body).to_string(), None).await?;
+        let answer = self.ask("/sms/explain?bulk=true", Value::Object(body).to_string(), None).await?;
         match answer.status {
             StatusCode::OK => Ok(held_back(&answer.body)),
             StatusCode::UNPROCESSABLE_ENTITY => Ok(Some(answer.said())),
@@ -172,6 +175,14 @@ impl Answer {
     fn is_refusal(&self) -> bool {
         let gave_up = self.status == StatusCode::REQUEST_TIMEOUT;
         self.status.is_client_error() && !gave_up && self.body["code"].is_string()
+    }
+
+    /// What each row was answered, where a limit of receivers refused all of them.
+    fn of_receivers(&self) -> Option<Outcome> {
+        let errors = self.body["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let [error] = errors else { return None };
+        let is_theirs = self.status == StatusCode::TOO_MANY_REQUESTS && error["pointer"] == "/receiver";
+        is_theirs.then(|| Outcome::refused(error))
     }
 
     /// The refusal in words.

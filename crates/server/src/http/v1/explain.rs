@@ -1,14 +1,15 @@
 //! What would become of a message, without sending it.
 
 use axum::Json;
-use axum::extract::State as Shared;
+use axum::extract::{RawQuery, State as Shared};
 use domain::route::Route;
-use gateway::explain::{Explanation, Offender};
+use gateway::explain::{Explanation, Offender, Way};
 use gateway::request::Reached;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::messages::SendBody;
+use super::query;
 use super::view::Cost;
 use crate::http::extract::{Authenticated, Body};
 use crate::http::limits::whole_seconds;
@@ -170,6 +171,9 @@ impl From<(usize, &Route)> for ShownRoute {
 /// The body is that of `POST /sms`, and it is checked by the same code.
 #[utoipa::path(
     post, path = "/sms/explain", tag = "messages", request_body = SendBody,
+    params(
+        ("bulk" = Option<bool>, Query, description = "as one of the receivers of `POST /sms/bulk`, whose lanes are others [default: false]"),
+    ),
     responses(
         (status = 200, body = ExplainedMessage),
         (status = 400, description = "not JSON", body = ProblemBody, content_type = "application/problem+json"),
@@ -185,10 +189,20 @@ impl From<(usize, &Route)> for ShownRoute {
 pub(super) async fn explain(
     Shared(state): Shared<State>,
     caller: Authenticated,
+    RawQuery(query): RawQuery,
     Body(body): Body<SendBody>,
 ) -> Result<Json<ExplainedMessage>, Problem> {
     let identity = caller.with_any(&[Scope::Send])?;
-    let by = identity.caller();
-    let explanation = state.service.explain(&by, &body.into_request(None)).await?;
+    let (by, way) = (identity.caller(), read(query.as_deref())?);
+    let explanation = state.service.explain(&by, &body.into_request(None), way).await?;
     Ok(Json(ExplainedMessage::new(&explanation, &identity)))
+}
+
+fn read(query: Option<&str>) -> Result<Way, Problem> {
+    let mut bulk = None;
+    query::read(query, |name, text| match name {
+        "bulk" => query::value(text, &mut bulk, "wrong_type"),
+        _ => query::unknown(),
+    })?;
+    Ok(if bulk == Some(true) { Way::Bulk } else { Way::Alone })
 }
