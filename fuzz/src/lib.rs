@@ -17,6 +17,8 @@ pub mod encoding;
 
 pub mod phone;
 
+pub mod reply;
+
 pub mod send_body;
 
 pub mod sender;
@@ -45,6 +47,7 @@ pub const TARGETS: &[(&str, Check)] = &[
     ("client_address", client_address::check),
     ("encoding", encoding::check),
     ("phone", phone::check),
+    ("reply", reply::check),
     ("send_body", send_body::check),
     ("sender", sender::check),
     ("settings", settings::check),
