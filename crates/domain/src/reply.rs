@@ -170,6 +170,10 @@ fn run(tokens: &[Token], from: usize, key: &str) -> Option<usize> {
     let mut left = key;
     for (at, token) in tokens.iter().enumerate().skip(from) {
         left = left.strip_prefix(token.text.as_str())?;
+        // `NOT 1 YES` is no yes to `NOT-1`: a word that takes an answer back is that, wherever it stands.
+        if matches!(words::meaning(&token.text), Some(Meaning::Denied | Meaning::Hedge)) {
+            return None;
+        }
         if left.is_empty() {
             // Also where digits follow: somebody may have put a space into a longer one.
             let goes_on = |next: &Token| next.joined || next.text.chars().all(char::is_numeric);

@@ -14,7 +14,7 @@ use domain::quota::Draw;
 use domain::route::ProviderName;
 use domain::scenario::Scenario;
 use domain::time::Timestamp;
-use store::port::messages::{MessageSummary, Moved, Resend};
+use store::port::messages::{MessageSummary, Moved, Obstacle, Resend};
 use store::{Store, StoreError};
 
 use crate::limits::{Again, Limits};
@@ -47,6 +47,9 @@ pub enum MoveError {
     /// It carries a one-time code that has ended.
     #[error("its code is of no use any more: ask for another")]
     CodeEnded,
+    /// It asks what has been decided.
+    #[error("what it asks has been decided: nobody waits for the answer")]
+    Decided,
     /// Its receiver has opted out of such messages.
     #[error("the receiver {0}")]
     OptedOut(OptedOut),
@@ -191,7 +194,14 @@ pub(crate) async fn queue(
         let limit = limits.rule_again(message, again, limited.place).ok_or(StoreError::Corrupt)?;
         return Err(MoveError::Limited(Box::new(Reached { limit, again_in: limited.again_at.since(now) })));
     }
-    if done.has_moved() { Ok(done.moved) } else { Err(MoveError::Stands(done.moved.to)) }
+    match done.obstacle {
+        Some(Obstacle::CodeEnded) => Err(MoveError::CodeEnded),
+        Some(Obstacle::Decided) => Err(MoveError::Decided),
+        // Since it was asked about a moment ago: who asks again is told from whom.
+        Some(Obstacle::OptedOut) => Err(StoreError::Conflict.into()),
+        None if done.has_moved() => Ok(done.moved),
+        None => Err(MoveError::Stands(done.moved.to)),
+    }
 }
 
 #[cfg(test)]

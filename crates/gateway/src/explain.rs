@@ -26,7 +26,8 @@ pub struct Offender {
     pub position: usize,
 }
 
-/// How a message would be sent: each way has its lanes, and so its routes, its quiet hours, and what receivers may not want.
+/// How a message would be sent. Each way has its lanes; how long one waits for a better route, and what receivers may not want, go
+/// by them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Way {
     /// By a request of its own.

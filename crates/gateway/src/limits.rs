@@ -56,6 +56,11 @@ impl LimitBy {
     pub const ALL: &[Self] =
         &[Self::Receiver, Self::Group, Self::Caller, Self::Client, Self::Country, Self::All];
 
+    /// Whether it is about who a message goes to: others may have room.
+    pub(crate) const fn is_of_receivers(self) -> bool {
+        matches!(self, Self::Receiver | Self::Country)
+    }
+
     /// The field of a request that it is about, as a JSON pointer; empty for the request.
     pub const fn pointer(self) -> &'static str {
         match self {

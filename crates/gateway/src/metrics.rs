@@ -261,6 +261,12 @@ impl Metrics {
                 count("rate_limited");
                 self.limited(reached);
             }
+            SendError::LimitedReceivers { longest, refusals } => {
+                for refusal in refusals {
+                    count(refusal.problem.code());
+                }
+                self.limited(longest);
+            }
             SendError::OptedOut(_) => count("opted_out"),
             SendError::Store(_) => count("store_unavailable"),
         }

@@ -130,12 +130,12 @@ impl<'a> Asked<'a> {
             SendError::Repeated => "repeated_message",
             SendError::NoProvider => "no_provider",
             SendError::GuardRefused { .. } => "guard_refused",
-            SendError::Limited(_) => "rate_limited",
+            SendError::Limited(_) | SendError::LimitedReceivers { .. } => "rate_limited",
             SendError::OptedOut(_) => "opted_out",
             SendError::Store(_) => return Vec::new(),
         };
         let code = |index: usize| match refusal {
-            SendError::Invalid(errors) => {
+            SendError::Invalid(errors) | SendError::LimitedReceivers { refusals: errors, .. } => {
                 let pointer = format!("/receivers/{index}");
                 let own = errors.iter().find(|error| error.pointer == pointer);
                 own.map_or(of_all, |error| error.problem.code())

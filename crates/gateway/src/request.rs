@@ -189,6 +189,14 @@ pub enum SendError {
     /// A limit is reached.
     #[error("{0}")]
     Limited(Reached),
+    /// No receiver is left of many, and limits of receivers are why: others may be sent to.
+    #[error("{longest}")]
+    LimitedReceivers {
+        /// The limit of which room is waited for longest.
+        longest: Reached,
+        /// Why each of them is refused.
+        refusals: Vec<FieldError>,
+    },
     /// No provider is configured that could carry the message.
     #[error("no provider is configured for this receiver")]
     NoProvider,

@@ -231,6 +231,14 @@ fn only_what_people_can_type_and_nobody_says_is_a_reference() {
 }
 
 #[test]
+fn a_word_that_takes_an_answer_back_is_no_part_of_a_reference() {
+    for (name, text) in [("NOT-1", "NOT 1 YES"), ("NOT1", "not 1, approve"), ("A-BUT", "yes a but")] {
+        let reading = Reading::of(text, &[&reference(name)]);
+        assert_eq!((reading.says, reading.named), (Says::Unclear, vec![]), "{text}");
+    }
+}
+
+#[test]
 fn a_text_shows_its_reference_also_far_behind() {
     let text = format!("{} Reply APPROVE WR-12345.", "x".repeat(600));
     assert!(reference("wr-12345").is_in(&text));

@@ -89,8 +89,7 @@ impl Acceptor<'_> {
                     prepared.refuse(|id| limits.get(&id).cloned().map(FieldProblem::Limited));
                     reached.extend(limits.into_values());
                     if prepared.messages.is_empty() {
-                        let longest = reached.into_iter().max_by_key(|reached| reached.again_in);
-                        return Err(longest.map_or(StoreError::Corrupt.into(), SendError::Limited));
+                        return Err(limited_as_a_whole(prepared, reached));
                     }
                 }
             }
@@ -186,5 +185,20 @@ impl Prepared {
                 })
                 .collect(),
         }
+    }
+}
+
+/// Why nothing is left of a request of which limits refused something. A limit that is not about receivers refuses all that
+/// comes after it, too.
+fn limited_as_a_whole(prepared: Prepared, reached: Vec<Reached>) -> SendError {
+    let (theirs, others): (Vec<_>, Vec<_>) =
+        reached.into_iter().partition(|reached| reached.limit.by.is_of_receivers());
+    let longest = |reached: Vec<Reached>| reached.into_iter().max_by_key(|reached| reached.again_in);
+    match (longest(others), longest(theirs)) {
+        (Some(other), _) => SendError::Limited(other),
+        (None, Some(longest)) if prepared.bulk_id.is_some() => {
+            SendError::LimitedReceivers { longest, refusals: refusals(prepared.verdicts) }
+        }
+        (None, longest) => longest.map_or(StoreError::Corrupt.into(), SendError::Limited),
     }
 }

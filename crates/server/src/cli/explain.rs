@@ -31,7 +31,7 @@ pub(super) struct Explain {
     /// The sender ID to show.
     #[arg(long)]
     sender: Option<String>,
-    /// As one of many that a request asks for: those go by lanes of their own.
+    /// As one of the receivers of `POST /sms/bulk`: those go by lanes of their own.
     #[arg(long)]
     bulk: bool,
 }

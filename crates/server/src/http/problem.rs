@@ -205,9 +205,11 @@ impl Problem {
     pub fn of_move(error: MoveError, code: Code) -> Self {
         match error {
             MoveError::NotFound => Self::new(Code::NotFound, "there is no message of that id"),
-            MoveError::Stands(_) | MoveError::TooOld | MoveError::Erased | MoveError::CodeEnded => {
-                Self::new(code, error.to_string())
-            }
+            MoveError::Stands(_)
+            | MoveError::TooOld
+            | MoveError::Erased
+            | MoveError::CodeEnded
+            | MoveError::Decided => Self::new(code, error.to_string()),
             MoveError::OptedOut(by) => Self::opted_out(&by),
             MoveError::Limited(reached) => Self::limited(&reached),
             MoveError::GuardRefused { decision } => {
@@ -322,6 +324,9 @@ impl From<SendError> for Problem {
             SendError::Repeated => Self::new(Code::RepeatedMessage, error.to_string()),
             SendError::NoProvider => Self::new(Code::NoProvider, error.to_string()),
             SendError::Limited(reached) => Self::limited(&reached),
+            SendError::LimitedReceivers { longest, refusals } => {
+                Self { errors: refusals.into_iter().map(Into::into).collect(), ..Self::limited(&longest) }
+            }
             SendError::GuardRefused { decision } => {
                 Self { decision: Some(decision), ..Self::new(Code::GuardRefused, error.to_string()) }
             }

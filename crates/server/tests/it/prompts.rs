@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use server::keys::Scope;
 use store::port::inbound::InboundFilter;
 use testkit::clock::FakeClock;
+use testkit::sim::{Fault, FaultRule, Provider};
 use testkit::wait::{LONG, wait_for};
 
-use crate::app::{KENYAN, TestApp, text};
+use crate::app::{AMERICAN, KENYAN, TestApp, text};
 use crate::http::Answer;
 
 const OTHER: &str = "+254722345678";
@@ -202,6 +203,25 @@ async fn prompt_is_closed_by_call_once_and_listed() {
     let (first, cursor) = list("?limit=1").await;
     assert_eq!((first, cursor.clone()), (vec![two.clone()], Some(two)));
     assert_eq!(list(&format!("?cursor={}", cursor.unwrap())).await, (vec![one], None));
+}
+
+#[tokio::test]
+async fn message_that_asks_what_was_decided_is_not_sent_again_and_says_why() {
+    let bench = Bench::start().await;
+    let app = &bench.app;
+    let key = app.key(&[Scope::Prompts, Scope::Send]).await;
+    app.sim.inject(FaultRule::next(1, Fault::Refuse { code: 21_211 }).on(Provider::Twilio)).unwrap();
+    let mut asked = approval(1);
+    asked["receivers"] = json!([AMERICAN]);
+    let opened = bench.ask(&key, &asked).await.json();
+    let (prompt, message) = (text(&opened["id"]), text(&opened["receivers"][0]["message_id"]));
+    app.shown_when(&message, "failed").await;
+    let close = app.anonymous(Method::POST, &format!("/prompts/{prompt}/close")).key(&key);
+    assert_eq!(close.send().await.status, 200);
+    let refused = app.anonymous(Method::POST, &format!("/sms/{message}/retry")).key(&key).send().await;
+    assert_eq!((refused.status, refused.problem().as_str()), (409, "message_not_retriable"));
+    assert_eq!(refused.json()["detail"], "what it asks has been decided: nobody waits for the answer");
+    assert_eq!(app.sim.ledger().count(), 0);
 }
 
 #[tokio::test]

@@ -122,6 +122,31 @@ async fn of_a_bulk_those_within_the_limit_of_their_group_are_sent() {
     assert_eq!(post(&app, "/sms/bulk", &invite("imara", &receivers[..3])).await.status, 202);
 }
 
+/// Others may be sent to: so each is told why not, where none is left.
+#[tokio::test]
+async fn of_a_bulk_of_whom_nobody_is_left_each_is_told_why_unless_a_limit_is_of_all() {
+    let rules = r#"[{name = "daily", by = "receiver", limit = 1, period_s = 86400},
+        {name = "per_key", scenarios = ["transaction"], by = "caller", limit = 1, period_s = 60}]"#;
+    let app = with(rules).start().await;
+    let bulk = |scenario: &str, receivers: [&str; 2]| json!({"receivers": receivers, "message": "Habari", "scenario": scenario});
+    let (one, two, three) = ("+254712345601", "+254712345602", "+254712345603");
+    assert_eq!(post(&app, "/sms/bulk", &bulk("general", [one, two])).await.status, 202);
+    let refused = post(&app, "/sms/bulk", &bulk("general", [one, "12"])).await;
+    assert_eq!((refused.status, refused.problem().as_str()), (429, "rate_limited"), "{}", refused.text);
+    assert!(refused.headers.contains_key("retry-after"), "{:?}", refused.headers);
+    let errors = |answer: &Answer| {
+        let errors = answer.json()["errors"].as_array().cloned().unwrap_or_default();
+        errors.iter().map(|error| (text(&error["pointer"]), text(&error["code"]))).collect::<Vec<_>>()
+    };
+    let each = [("/receivers/0", "rate_limited"), ("/receivers/1", "invalid_receiver")];
+    assert_eq!(errors(&refused), each.map(|(pointer, code)| (pointer.to_owned(), code.to_owned())));
+    // What all messages of the key count for is no reason to ask about others.
+    assert_eq!(post(&app, "/sms/bulk", &bulk("transaction", [three, "+254712345604"])).await.status, 202);
+    let refused = post(&app, "/sms/bulk", &bulk("transaction", [one, "+254712345605"])).await;
+    assert_eq!((refused.status, errors(&refused)), (429, vec![]));
+    assert!(text(&refused.json()["detail"]).contains("per_key"), "{}", refused.text);
+}
+
 #[tokio::test]
 async fn an_end_users_address_counts_by_its_network_and_is_checked() {
     let rules = r#"[{name = "per_client", by = "client_ip", limit = 2, period_s = 60}]"#;

@@ -209,6 +209,17 @@ pub struct Resend {
     pub now: Timestamp,
 }
 
+/// What came between a message and another round: it could not be stopped while it was under way, or after it had ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Obstacle {
+    /// Its receiver does not want it any more.
+    OptedOut,
+    /// The code that it carries has ended.
+    CodeEnded,
+    /// What it asks has been decided.
+    Decided,
+}
+
 /// What became of a [`Resend`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resent {
@@ -216,6 +227,8 @@ pub struct Resent {
     pub moved: Moved,
     /// What it wanted more of than there is, if it was not moved because of that.
     pub limited: Option<Limited>,
+    /// What else kept it where it stood, beside where that is.
+    pub obstacle: Option<Obstacle>,
 }
 
 impl Resent {
@@ -227,7 +240,7 @@ impl Resent {
 
 impl From<Moved> for Resent {
     fn from(moved: Moved) -> Self {
-        Self { moved, limited: None }
+        Self { moved, limited: None, obstacle: None }
     }
 }
 

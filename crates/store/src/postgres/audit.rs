@@ -12,10 +12,11 @@ use super::write;
 use crate::StoreError;
 
 /// A chain to go on with, that no other writer goes on with at this moment. Not one with entries behind its head:
-/// somebody has put that back. They are looked for in the weeks where they would be, which leaves out those to come.
+/// somebody has put that back. They are looked for in the weeks where they would be, a day ahead at most, which leaves out those to
+/// come: no two clocks are so far apart.
 pub(super) const LANE: &str = "SELECT chain, seq, at, hash, forgotten_seq, forgotten_hash, code, last_checkpoint \
      FROM audit_heads h WHERE chain > 0 AND at <= $1 AND NOT EXISTS \
-     (SELECT 1 FROM audit a WHERE a.chain = h.chain AND a.seq > h.seq AND a.at BETWEEN h.at AND $1) ORDER BY chain DESC LIMIT 1 \
+     (SELECT 1 FROM audit a WHERE a.chain = h.chain AND a.seq > h.seq AND a.at BETWEEN h.at AND $1 + 86400000000) ORDER BY chain DESC LIMIT 1 \
      FOR UPDATE OF h SKIP LOCKED";
 
 /// The entries and the head by one statement: each way to the server and back costs as much as a few entries. It fails where

@@ -51,13 +51,11 @@ pub(super) struct NotSent {
     pub(super) is_certain: bool,
     /// Whether it was beyond a limit at last.
     pub(super) is_limited: bool,
-    /// What that means for each row, where the limit is one of receivers: others may be sent to.
-    pub(super) each: Option<Outcome>,
 }
 
 impl From<anyhow::Error> for NotSent {
     fn from(why: anyhow::Error) -> Self {
-        Self { why, is_certain: false, is_limited: false, each: None }
+        Self { why, is_certain: false, is_limited: false }
     }
 }
 
@@ -85,9 +83,8 @@ impl Gateway {
         loop {
             let asked = self.ask("/sms/bulk", body.clone(), Some(key)).await;
             is_certain &= asked.as_ref().is_ok_and(Answer::is_refusal);
-            let is_limited =
-                asked.as_ref().is_ok_and(|answer| answer.status == StatusCode::TOO_MANY_REQUESTS);
-            let each = asked.as_ref().ok().and_then(Answer::of_receivers);
+            let is_limited = asked.as_ref().is_ok_and(Answer::is_limited);
+            let by_row = asked.as_ref().ok().and_then(|answer| by_row(answer, batch.len()));
             let why = match asked {
                 Ok(answer) if answer.status == StatusCode::ACCEPTED => {
                     return Ok(accepted(&answer.body, batch.len())?);
@@ -97,15 +94,18 @@ impl Gateway {
                     answer.said()
                 }
                 Ok(answer) => {
-                    let refused = refused(&answer, batch.len());
-                    return refused.map_err(|why| NotSent { why, is_certain, is_limited, each });
+                    let why = || anyhow::anyhow!("refused: {}", answer.said());
+                    return by_row.ok_or_else(|| NotSent { why: why(), is_certain, is_limited });
                 }
                 Err(problem) => format!("{problem:#}"),
             };
             tried += 1;
             if tried >= TRIES || wait > PATIENCE {
+                if let Some(outcomes) = by_row {
+                    return Ok(outcomes);
+                }
                 let why = anyhow::anyhow!("{why}: run the command again later, it goes on from here");
-                return Err(NotSent { why, is_certain, is_limited, each });
+                return Err(NotSent { why, is_certain, is_limited });
             }
             say(format_args!("{why}: trying again in {} s", wait.as_secs()));
             tokio::time::sleep(wait).await;
@@ -177,12 +177,9 @@ impl Answer {
         self.status.is_client_error() && !gave_up && self.body["code"].is_string()
     }
 
-    /// What each row was answered, where a limit of receivers refused all of them.
-    fn of_receivers(&self) -> Option<Outcome> {
-        let errors = self.body["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let [error] = errors else { return None };
-        let is_theirs = self.status == StatusCode::TOO_MANY_REQUESTS && error["pointer"] == "/receiver";
-        is_theirs.then(|| Outcome::refused(error))
+    /// Whether a limit of messages refused it.
+    fn is_limited(&self) -> bool {
+        self.status == StatusCode::TOO_MANY_REQUESTS && self.body["code"] == "rate_limited"
     }
 
     /// The refusal in words.
@@ -214,16 +211,15 @@ fn accepted(body: &Value, rows: usize) -> anyhow::Result<Vec<Outcome>> {
     Ok(outcomes.collect())
 }
 
-/// A batch of which no row is left says why for each. Anything else is about the command, and stops it.
-fn refused(answer: &Answer, rows: usize) -> anyhow::Result<Vec<Outcome>> {
+/// A batch of which no row is left says why for each. Anything else is about the command.
+fn by_row(answer: &Answer, rows: usize) -> Option<Vec<Outcome>> {
     let errors = answer.body["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
     let of_rows: Vec<_> = errors
         .iter()
         .filter(|error| error["pointer"].as_str().is_some_and(|at| at.starts_with("/receivers/")))
         .map(Outcome::refused)
         .collect();
-    anyhow::ensure!(of_rows.len() == rows, "refused: {}", answer.said());
-    Ok(of_rows)
+    (of_rows.len() == rows).then_some(of_rows)
 }
 
 #[cfg(test)]
@@ -239,6 +235,25 @@ mod tests {
         assert_eq!(held_back(&told).as_deref(), Some("has opted out; five an hour"));
         let limited = json!({"opted_out": null, "limits": [{"explanation": "five an hour"}]});
         assert_eq!(held_back(&limited).as_deref(), Some("five an hour"));
+    }
+
+    #[test]
+    fn batch_is_refused_by_row_only_where_each_row_is_named() {
+        let answer = |errors: Value| {
+            let body =
+                json!({"code": "rate_limited", "detail": "the limit daily is reached", "errors": errors});
+            Answer { status: StatusCode::TOO_MANY_REQUESTS, retry_after: None, body }
+        };
+        let row = |at: usize, code: &str| json!({"pointer": format!("/receivers/{at}"), "code": code, "detail": "why"});
+        let each = by_row(&answer(json!([row(0, "rate_limited"), row(1, "too_short")])), 2).unwrap();
+        assert_eq!(each.iter().map(Outcome::is_for_now).collect::<Vec<_>>(), [true, false]);
+        for errors in
+            [json!([]), json!(null), json!([{"pointer": "/group"}]), json!([row(0, "rate_limited")])]
+        {
+            assert_eq!(by_row(&answer(errors.clone()), 2), None, "{errors}");
+        }
+        let strangers = Answer { body: json!({"code": "too_many_failures"}), ..answer(json!([])) };
+        assert!(!strangers.is_limited() && answer(json!([])).is_limited());
     }
 
     #[test]

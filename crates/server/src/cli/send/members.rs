@@ -90,10 +90,7 @@ async fn step(
         let is_new = progress.begin(number, SystemClock::new().now())?;
         match gateway.send(&wanted, common, &progress.key(number)).await {
             Ok(outcomes) => progress.end(number, outcomes)?,
-            Err(NotSent { each: Some(each), is_certain: true, .. }) if is_new => {
-                progress.end(number, vec![each; wanted.len()])?;
-            }
-            Err(NotSent { why, is_certain, is_limited, .. }) => {
+            Err(NotSent { why, is_certain, is_limited }) => {
                 if is_new && is_certain {
                     progress.take_back(number)?;
                 }

@@ -10,6 +10,7 @@ use super::super::row::word;
 use super::super::sql::{Statements, get, params, text};
 use super::{consent, verifications};
 use crate::StoreError;
+use crate::port::messages::Obstacle;
 
 /// What its receiver has opted out of since it was accepted. Whoever had opted out before was asked about then, or is meant to get it all
 /// the same: the confirmation of an opt-out is a message, too.
@@ -20,22 +21,11 @@ pub(in super::super) const OPTED_OUT: &str = "SELECT m.id, m.scenario, m.priorit
 pub(in super::super) const IS_DECIDED: &str = "SELECT EXISTS (SELECT 1 FROM prompt_messages m JOIN prompts p \
      ON p.id = m.prompt_id WHERE m.message_id = ?1 AND p.outcome IS NOT NULL)";
 
-/// Why a message is not queued again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Obstacle {
-    /// Its receiver does not want it any more.
-    OptedOut,
-    /// It is of no use any more: its code has ended, or its prompt.
-    Useless,
-}
-
-impl Obstacle {
-    /// What is shown of it.
-    pub(super) fn failure(self) -> Option<Failure> {
-        match self {
-            Self::OptedOut => Some(Failure::new(Reason::OptedOut)),
-            Self::Useless => None,
-        }
+/// What is shown of a message that this keeps from going on.
+pub(super) fn failure(obstacle: Obstacle) -> Option<Failure> {
+    match obstacle {
+        Obstacle::OptedOut => Some(Failure::new(Reason::OptedOut)),
+        Obstacle::CodeEnded | Obstacle::Decided => None,
     }
 }
 
@@ -45,8 +35,11 @@ pub(super) fn obstacle(
     message_id: MessageId,
     now: Timestamp,
 ) -> Result<Option<Obstacle>, StoreError> {
-    if verifications::is_dead(statements, message_id, now)? || is_decided(statements, message_id)? {
-        return Ok(Some(Obstacle::Useless));
+    if verifications::is_dead(statements, message_id, now)? {
+        return Ok(Some(Obstacle::CodeEnded));
+    }
+    if is_decided(statements, message_id)? {
+        return Ok(Some(Obstacle::Decided));
     }
     let opt_outs = statements.collect(OPTED_OUT, params![message_id.as_bytes()], |row| {
         let sender: Option<SenderId> = match text(row, 4)? {

@@ -117,7 +117,7 @@ fn move_on(
     move_status(statements, &change)?;
     if let Next::Retry { provider, priority, due_at, expires_at, refused_by } = &end.next {
         if let Some(obstacle) = again::obstacle(statements, end.message_id, end.ended_at)? {
-            let failure = obstacle.failure();
+            let failure = again::failure(obstacle);
             let stopped =
                 cancel::stop_one(statements, end.message_id, failure.as_ref(), &Actor::System, end.ended_at);
             return stopped.map(|_moved| ());

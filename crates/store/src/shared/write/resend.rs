@@ -44,12 +44,13 @@ pub(super) fn resend(statements: &mut Statements<'_>, resend: &Resend) -> Result
     if has_open || !has_text || !is_last || !resend.standing.contains(&from) {
         return Ok(Some(unmoved.into()));
     }
-    if again::obstacle(statements, message_id, resend.now)?.is_some() {
-        return Ok(Some(unmoved.into()));
+    let obstacle = again::obstacle(statements, message_id, resend.now)?;
+    if obstacle.is_some() {
+        return Ok(Some(Resent { obstacle, ..unmoved.into() }));
     }
     let drawing = Drawing { message_id, draws: &resend.draws, now: resend.now };
     if let Err(limited) = quotas::draw(statements, [drawing])? {
-        return Ok(Some(Resent { moved: unmoved, limited: limited.into_iter().next() }));
+        return Ok(Some(Resent { limited: limited.into_iter().next(), ..unmoved.into() }));
     }
     let change = Move {
         message_id,

@@ -14,7 +14,7 @@ use domain::secret::Body;
 use domain::time::Timestamp;
 use store::Store;
 use store::port::inbound::NewInbound;
-use store::port::messages::{Accept, Accepted, Cancel, Idempotency, NewMessage};
+use store::port::messages::{Accept, Accepted, Cancel, Idempotency, NewMessage, Obstacle};
 use store::port::prompts::{
     ForgetPrompts, LAST_REPLIES, NewPrompt, OpenPrompt, PromptFilter, PromptOpened, PromptRecord, Remind,
     ReplyFate,
@@ -312,7 +312,8 @@ pub(crate) async fn what_asks_for_a_decision_that_was_made_is_not_sent_again<F: 
     assert_eq!(bench.close_prompt(id, operator(NOW.plus(SECOND))).await, Ok(Some(true)));
     bench.finish(vec![end(&taken[0], not_submitted(), retry(NOW.plus(MINUTE)))]).await.unwrap();
     assert_eq!(bench.status(messages[0]).await, MessageStatus::Canceled);
-    bench.resend(resend(messages[1], NOW.plus(MINUTE))).await.unwrap();
+    let refused = bench.resend(resend(messages[1], NOW.plus(MINUTE))).await.unwrap().unwrap();
+    assert_eq!((refused.has_moved(), refused.obstacle), (false, Some(Obstacle::Decided)));
     assert_eq!(bench.status(messages[1]).await, MessageStatus::Failed);
 }
 
