@@ -32,8 +32,7 @@ pub(super) enum Outcome {
 
 impl Outcome {
     fn refused(said: &Value) -> Self {
-        let word = |name: &str| said[name].as_str().unwrap_or_default().to_owned();
-        Self::Refused { code: word("code"), why: word("detail") }
+        Self::Refused { code: word(&said["code"]), why: word(&said["detail"]) }
     }
 
     /// Whether the same row may be taken at another time: what refuses it is no fault of the row.
@@ -91,7 +90,8 @@ impl Gateway {
                 }
                 Ok(answer) if answer.is_for_later() => {
                     wait = answer.retry_after.unwrap_or(wait);
-                    answer.said()
+                    // Not a hundred times the same.
+                    if by_row.is_some() { answer.detail() } else { answer.said() }
                 }
                 Ok(answer) => {
                     let why = || anyhow::anyhow!("refused: {}", answer.said());
@@ -182,14 +182,21 @@ impl Answer {
         self.status == StatusCode::TOO_MANY_REQUESTS && self.body["code"] == "rate_limited"
     }
 
+    fn detail(&self) -> String {
+        word(&self.body["detail"])
+    }
+
     /// The refusal in words.
     fn said(&self) -> String {
-        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let errors = self.body["errors"].as_array().into_iter().flatten();
         let errors: Vec<_> =
             errors.map(|error| format!("{} {}", word(&error["pointer"]), word(&error["detail"]))).collect();
-        if errors.is_empty() { word(&self.body["detail"]) } else { errors.join("; ") }
+        if errors.is_empty() { self.detail() } else { errors.join("; ") }
     }
+}
+
+fn word(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }
 
 /// Why a row that has nothing wrong would be refused none the less.
