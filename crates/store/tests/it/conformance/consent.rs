@@ -10,7 +10,7 @@ use domain::message::MessageStatus;
 use domain::phone::SenderId;
 use domain::scenario::{Priority, Scenario};
 use store::port::consent::{ChangeConsent, Changed, HeldBack, OptOutFilter, OptedOut};
-use store::port::messages::{Accept, Accepted, Idempotency, Moved, NewMessage};
+use store::port::messages::{Accept, Accepted, Idempotency, Moved, NewMessage, Obstacle, Resent};
 use store::port::queue::Next;
 
 use crate::support::{
@@ -315,8 +315,12 @@ pub(crate) async fn what_is_under_way_when_its_receiver_opts_out_is_not_tried_ag
     }
     // Nor is what had ended before sent again.
     let (message_id, to) = (invite(2).id(), MessageStatus::Failed);
-    let left = Moved { message_id, from: to, to };
-    assert_eq!(bench.resend(resend(message_id, NOW.plus(2 * MINUTE))).await, Ok(Some(left.into())));
+    let left = Resent {
+        moved: Moved { message_id, from: to, to },
+        limited: None,
+        obstacle: Some(Obstacle::OptedOut),
+    };
+    assert_eq!(bench.resend(resend(message_id, NOW.plus(2 * MINUTE))).await, Ok(Some(left)));
 }
 
 pub(crate) async fn what_quiet_hours_held_is_stopped_too<F: Fixture>(bench: Bench<F>) {
