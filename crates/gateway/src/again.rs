@@ -197,10 +197,9 @@ pub(crate) async fn queue(
     match done.obstacle {
         Some(Obstacle::CodeEnded) => Err(MoveError::CodeEnded),
         Some(Obstacle::Decided) => Err(MoveError::Decided),
-        // Since it was asked about a moment ago: who asks again is told from whom.
-        Some(Obstacle::OptedOut) => Err(StoreError::Conflict.into()),
         None if done.has_moved() => Ok(done.moved),
-        None => Err(MoveError::Stands(done.moved.to)),
+        // An opt-out that was not known when consent was checked: to try the same again would be of no use.
+        Some(Obstacle::OptedOut) | None => Err(MoveError::Stands(done.moved.to)),
     }
 }
 
